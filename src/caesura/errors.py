@@ -70,7 +70,7 @@ class Error(ssl.SSLError):
         self.section = section
 
 
-# --- not failures: what a call waits for -----------------------------------------------------------------------------
+# --- not failures: what a call waits for -----------------------------------------------------------------------
 
 
 class WantRead(Error, ssl.SSLWantReadError):
@@ -111,7 +111,7 @@ class ZeroReturn(Error, ssl.SSLZeroReturnError):
     ssl_error = ssl.SSL_ERROR_ZERO_RETURN
 
 
-# --- failures of the transport, the caller, or the work ----------------------------------------------------------------
+# --- failures of the transport, the caller, or the work ----------------------------------------------------------
 
 
 class UnexpectedEOF(Error, ssl.SSLEOFError):
@@ -152,7 +152,7 @@ class JobCancelled(BaseException):
     """
 
 
-# --- alerts ------------------------------------------------------------------------------------------------------------
+# --- alerts ------------------------------------------------------------------------------------------------------
 
 
 class PeerAlert(Error):
