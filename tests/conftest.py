@@ -1,0 +1,18 @@
+"""What every test shares: hypothesis profiles, the event loop, and no skipped peers where all peers must be there."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# No deadline: a slow machine is not a failure. In CI the examples are the same each time, so that red means a change.
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", parent=settings.get_profile("default"), derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
