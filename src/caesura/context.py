@@ -1,0 +1,414 @@
+"""What connections are made from: a `Context` holding one frozen `Settings`.
+
+Setting an attribute of a Context makes a new Settings; a connection keeps the one it began with, so certificates and
+keys can be replaced while a server runs. Every setting is checked when it is given, and refused with a `ConfigError`
+that names it. Nothing here opens a connection.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from enum import Enum, auto
+from typing import Any, Final, TypeVar
+
+from caesura.clock import Clock, SystemClock
+from caesura.crypto.groups import GROUPS
+from caesura.crypto.identity import Identity
+from caesura.crypto.signatures import SCHEMES
+from caesura.crypto.suites import SUITES
+from caesura.crypto.tickets import TicketKeys
+from caesura.crypto.trust import TrustStore, VerificationCache
+from caesura.engines import Answer, Engine, InlineEngine
+from caesura.errors import ConfigError
+from caesura.sessions import SessionCache, SessionStore
+from caesura.wire.registries import CipherSuite, NamedGroup, SignatureScheme, Version
+
+__all__ = [
+    "ClientHelloInfo",
+    "Context",
+    "Identity",
+    "Limits",
+    "Method",
+    "PeerChain",
+    "Settings",
+    "TraceEvent",
+    "TrustStore",
+    "Verify",
+]
+
+
+class Method(Enum):
+    """Which protocol a context is for (SSL_CTX_new(3))."""
+
+    TLS = auto()
+    DTLS = auto()
+    QUIC = auto()
+
+
+class Verify(Enum):
+    """What is asked of the peer's certificate (SSL_CTX_set_verify(3))."""
+
+    NONE = auto()  # a server does not ask for one; a client takes any
+    OPTIONAL = auto()  # it need not come; when it comes it must be good
+    REQUIRED = auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds on what the network may make us hold or do. Beyond one, the connection ends with an alert."""
+
+    handshake_message: int = 131_072  # bytes of one handshake message
+    certificate_chain: int = 10  # certificates in one Certificate message
+    psk_identities: int = 8  # pre-shared keys of one hello that are looked at; the rest are ignored
+    session_tickets: int = 32  # tickets taken over one connection; the rest are ignored
+    key_updates: int = 32  # the peer's KeyUpdates in a row without application data
+    empty_records: int = 32  # records in a row that carry nothing, ChangeCipherSpec included
+    warning_alerts: int = 4  # user_canceled alerts
+    parked_bytes: int = 65_536  # ciphertext kept while work is paused, before the adapter must stop reading
+    early_data_skipped: int = 65_536  # bytes of refused early data that are passed over
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            if getattr(self, each.name) < 1:
+                raise ConfigError(f"limits.{each.name}: must be 1 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientHelloInfo:
+    """What a client asks for, given to `select_identity` before anything is chosen."""
+
+    server_name: str | None
+    alpn: tuple[str, ...]
+    cipher_suites: tuple[int, ...]
+    groups: tuple[int, ...]
+    signature_schemes: tuple[int, ...]
+    versions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PeerChain:
+    """What the peer proved to hold the key of, given to `verify_peer`."""
+
+    certificates: tuple[bytes, ...]  # DER, leaf first, as they were sent
+    server_hostname: str | None  # the name the client wants to reach
+    server_side: bool  # True when it is a server that judges a client's chain
+    ocsp_response: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class TraceEvent:
+    """One thing that happened on a connection, given to `trace`."""
+
+    time: float  # seconds, the context's monotonic clock
+    server_side: bool
+    kind: (
+        str  # "sent", "received", "alert sent", "alert received", "started", "paused", "resumed", "finished", "failed"
+    )
+    name: str  # the message's or the operation's name
+    size: int = 0  # bytes, of messages
+
+
+SelectIdentity = Callable[[ClientHelloInfo], "Answer[Identity | Context | None]"]
+VerifyPeer = Callable[[PeerChain], "Answer[bool | None]"]
+Trace = Callable[[TraceEvent], object]
+KeyLog = Callable[[str], object]
+
+
+class _FromEnvironment(Enum):
+    KEYLOG = "SSLKEYLOGFILE"
+
+
+_DEFAULT_GROUPS: Final = tuple(
+    code
+    for code in (
+        NamedGroup.X25519MLKEM768,
+        NamedGroup.x25519,
+        NamedGroup.secp256r1,
+        NamedGroup.secp384r1,
+        NamedGroup.secp521r1,
+    )
+    if code in GROUPS
+)
+_DEFAULT_SUITES: Final = (
+    CipherSuite.TLS_AES_128_GCM_SHA256,
+    CipherSuite.TLS_AES_256_GCM_SHA384,
+    CipherSuite.TLS_CHACHA20_POLY1305_SHA256,
+)
+_DEFAULT_SCHEMES: Final = (
+    SignatureScheme.ecdsa_secp256r1_sha256,
+    SignatureScheme.ed25519,
+    SignatureScheme.rsa_pss_rsae_sha256,
+    SignatureScheme.rsa_pss_pss_sha256,
+    SignatureScheme.ecdsa_secp384r1_sha384,
+    SignatureScheme.rsa_pss_rsae_sha384,
+    SignatureScheme.rsa_pss_pss_sha384,
+    SignatureScheme.ecdsa_secp521r1_sha512,
+    SignatureScheme.rsa_pss_rsae_sha512,
+    SignatureScheme.rsa_pss_pss_sha512,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every setting of a Context, checked and in its final form. Seconds and bytes throughout.
+
+    `verify` None stands for the role's default: REQUIRED on a client, NONE on a server. `trust` None stands for the
+    system's store on a client. `sessions` None switches a client's resumption off; `ticket_count` 0 a server's.
+    `deadline` bounds one operation. A callback may be a plain function or `async def`, and may pause.
+    """
+
+    method: Method = Method.TLS
+    identity: tuple[Identity, ...] = ()
+    trust: TrustStore | None = None
+    verify: Verify | None = None
+    minimum_version: Version = Version.TLS13
+    maximum_version: Version = Version.TLS13
+    cipher_suites: tuple[CipherSuite, ...] = _DEFAULT_SUITES
+    groups: tuple[NamedGroup, ...] = _DEFAULT_GROUPS
+    signature_schemes: tuple[SignatureScheme, ...] = _DEFAULT_SCHEMES
+    alpn: tuple[str, ...] = ()
+    async_mode: bool = False
+    async_callback: Callable[..., object] | None = None
+    async_callback_arg: object = None
+    engine: Engine = field(default_factory=InlineEngine)
+    select_identity: SelectIdentity | None = None
+    verify_peer: VerifyPeer | None = None
+    verification_cache: VerificationCache | None = field(default_factory=VerificationCache)
+    sessions: SessionStore | None = field(default_factory=SessionCache)
+    ticket_keys: TicketKeys = field(default_factory=TicketKeys)
+    ticket_count: int = 2
+    ticket_lifetime: int = 86_400
+    ocsp_response: bytes | None = None
+    record_size_limit: int | None = None
+    deadline: float | None = 30.0
+    keylog: KeyLog | None = None
+    trace: Trace | None = None
+    limits: Limits = field(default_factory=Limits)
+    clock: Clock = field(default_factory=SystemClock)
+    random: Callable[[int], bytes] = secrets.token_bytes
+
+    def verify_mode(self, server_side: bool) -> Verify:
+        """What is asked of the peer in this role."""
+        if self.verify is not None:
+            return self.verify
+        return Verify.NONE if server_side else Verify.REQUIRED
+
+    def require(self, server_side: bool) -> None:
+        """Raise the ConfigError that names what this role is missing."""
+        if server_side:
+            if not self.identity and self.select_identity is None:
+                raise ConfigError("identity: a server needs one (or select_identity)")
+            if self.verify_mode(server_side=True) is not Verify.NONE and self.trust is None and not self.verify_peer:
+                raise ConfigError("trust: a server that verifies clients needs the store of the CAs it accepts")
+
+
+class Context:
+    """Makes connections of one method from one set of settings (SSL_CTX_new(3)).
+
+    The settings are keywords here and attributes afterwards; their names, defaults and units are those of `Settings`.
+    An `identity` may be one Identity or several; registry settings take members or their registry names. Raises
+    `ConfigError`, naming the setting, for a value that cannot be used.
+    """
+
+    settings: Settings
+
+    def __init__(self, method: Method = Method.TLS, **settings: Any) -> None:
+        if method is not Method.TLS:
+            raise ConfigError(f"method: {method.name} is not part of this release")
+        settings.setdefault("keylog", _FromEnvironment.KEYLOG)
+        object.__setattr__(self, "settings", Settings(method=method, **_checked(settings)))
+        _check_together(self.settings)
+
+    @classmethod
+    def client(cls, **settings: Any) -> Context:
+        """A context for clients."""
+        context = cls(**settings)
+        context.settings.require(server_side=False)
+        return context
+
+    @classmethod
+    def server(cls, **settings: Any) -> Context:
+        """A context for servers: what a server cannot do without must be among the settings."""
+        context = cls(**settings)
+        context.settings.require(server_side=True)
+        return context
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "settings" or not hasattr(Settings, name):
+            raise AttributeError(f"a Context has no setting {name!r}")
+        return getattr(self.settings, name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        changed = replace(self.settings, **_checked({name: value}))
+        _check_together(changed)
+        object.__setattr__(self, "settings", changed)
+
+    def __repr__(self) -> str:
+        return f"<Context {self.settings.method.name}>"
+
+
+# --- checking ----------------------------------------------------------------------------------------------------------
+
+_Member = TypeVar("_Member", CipherSuite, NamedGroup, SignatureScheme)
+
+
+def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings in their final form; raises ConfigError naming the first that cannot be used."""
+    unknown = given.keys() - _CHECKS.keys()
+    if unknown:
+        raise ConfigError(f"{min(unknown)}: there is no such setting")
+    return {name: _CHECKS[name](name, value) for name, value in given.items()}
+
+
+def _check_together(settings: Settings) -> None:
+    if settings.minimum_version > settings.maximum_version:
+        raise ConfigError("minimum_version: above maximum_version")
+
+
+def _identities(name: str, value: Any) -> tuple[Identity, ...]:
+    if value is None:
+        return ()
+    several = (value,) if isinstance(value, Identity) else tuple(value)
+    for each in several:
+        if not isinstance(each, Identity):
+            raise ConfigError(f"{name}: expected Identity objects (Identity.load), not {type(each).__name__}")
+    return several
+
+
+def _members(kind: type[_Member], known: Iterable[int]) -> Callable[[str, Any], tuple[_Member, ...]]:
+    by_name = {member.name.lower(): member for member in kind}
+    usable = frozenset(known)
+
+    def check(name: str, value: Any) -> tuple[_Member, ...]:
+        chosen = []
+        for each in (value,) if isinstance(value, str | int) else value:
+            member = by_name.get(each.lower()) if isinstance(each, str) else each
+            if member is None or member not in usable:
+                raise ConfigError(f"{name}: {each!r} is unknown or not supported here")
+            chosen.append(kind(member))
+        if not chosen:
+            raise ConfigError(f"{name}: at least one is needed")
+        if len(set(chosen)) != len(chosen):
+            raise ConfigError(f"{name}: each may stand once")
+        return tuple(chosen)
+
+    return check
+
+
+def _alpn(name: str, value: Any) -> tuple[str, ...]:
+    protocols = (value,) if isinstance(value, str | bytes) else tuple(value or ())
+    texts = tuple(each.decode("latin-1") if isinstance(each, bytes) else each for each in protocols)
+    for text in texts:
+        if not 1 <= len(_latin1(name, text)) <= 255:
+            raise ConfigError(f"{name}: a protocol name has 1 to 255 bytes")
+    return texts
+
+
+def _latin1(name: str, text: str) -> bytes:
+    try:
+        return text.encode("latin-1")
+    except (UnicodeEncodeError, AttributeError):
+        raise ConfigError(f"{name}: {text!r} is not a protocol name") from None
+
+
+def _version(name: str, value: Any) -> Version:
+    version = Version.__members__.get(value, value) if isinstance(value, str) else value
+    if version is not Version.TLS13:
+        raise ConfigError(f"{name}: this release speaks TLS13 only")
+    return Version.TLS13
+
+
+def _instance(kind: type, *, optional: bool = False) -> Callable[[str, Any], Any]:
+    def check(name: str, value: Any) -> Any:
+        if not (isinstance(value, kind) or (optional and value is None)):
+            raise ConfigError(f"{name}: expected {kind.__name__}, not {type(value).__name__}")
+        return value
+
+    return check
+
+
+def _function(name: str, value: Any) -> Any:
+    if value is not None and not callable(value):
+        raise ConfigError(f"{name}: expected a function or None")
+    return value
+
+
+def _with(*methods: str, optional: bool = False) -> Callable[[str, Any], Any]:
+    def check(name: str, value: Any) -> Any:
+        if value is None and optional:
+            return None
+        for method in methods:
+            if not callable(getattr(value, method, None)):
+                raise ConfigError(f"{name}: {type(value).__name__} has no method {method}()")
+        return value
+
+    return check
+
+
+def _between(low: float, high: float, *, optional: bool = False) -> Callable[[str, Any], Any]:
+    def check(name: str, value: Any) -> Any:
+        if value is None and optional:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            raise ConfigError(f"{name}: expected a number from {low:g} to {high:g}")
+        return value
+
+    return check
+
+
+def _keylog(name: str, value: Any) -> KeyLog | None:
+    """A function that takes lines: None, the caller's own, or one that appends to a file (NSS key log format)."""
+    if value is _FromEnvironment.KEYLOG:
+        value = os.environ.get("SSLKEYLOGFILE") or None
+    if value is None or callable(value):
+        return value  # type: ignore[no-any-return]
+    try:
+        with open(value, "a", encoding="ascii"):
+            pass
+    except (OSError, TypeError) as error:
+        raise ConfigError(f"{name}: cannot append to {value!r}: {error}") from error
+
+    def append(line: str) -> None:
+        with open(value, "a", encoding="ascii") as stream:
+            stream.write(line + "\n")
+
+    return append
+
+
+def _anything(_name: str, value: Any) -> Any:
+    return value
+
+
+_CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
+    "identity": _identities,
+    "trust": _instance(TrustStore, optional=True),
+    "verify": _instance(Verify, optional=True),
+    "minimum_version": _version,
+    "maximum_version": _version,
+    "cipher_suites": _members(CipherSuite, SUITES),
+    "groups": _members(NamedGroup, GROUPS),
+    "signature_schemes": _members(SignatureScheme, SCHEMES),
+    "alpn": _alpn,
+    "async_mode": _instance(bool),
+    "async_callback": _function,
+    "async_callback_arg": _anything,
+    "engine": _with("start"),
+    "select_identity": _function,
+    "verify_peer": _function,
+    "verification_cache": _instance(VerificationCache, optional=True),
+    "sessions": _with("put", "take", optional=True),
+    "ticket_keys": _instance(TicketKeys),
+    "ticket_count": _between(0, 16),
+    "ticket_lifetime": _between(1, 604_800),
+    "ocsp_response": _instance(bytes, optional=True),
+    "record_size_limit": _between(64, 16_385, optional=True),  # RFC 8449 section 4
+    "deadline": _between(0.001, 86_400, optional=True),
+    "keylog": _keylog,
+    "trace": _function,
+    "limits": _instance(Limits),
+    "clock": _with("monotonic", "wall"),
+    "random": _function,
+}

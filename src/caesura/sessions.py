@@ -1,0 +1,163 @@
+"""What a client keeps so that a later handshake may resume (RFC 9846 sections 2.2 and 4.7.1), and where it keeps it.
+
+A session resumes only under the conditions it was made with. They are folded into `binding`, a digest over transport,
+server name, identity, trust and verify policy; a handshake whose own digest differs does not offer the session, and
+performs a full handshake instead. What a server keeps is inside the ticket: see `handshake.tickets`.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from caesura.crypto.secrets import Secret
+from caesura.engines import Answer
+from caesura.errors import UsageError
+from caesura.wire.codec import U8, U16, U32, U64, Opaque, Struct, Vector
+
+
+@dataclass(slots=True)
+class _Stored:
+    """The bytes form of a session, format 1."""
+
+    format: int
+    version: int
+    cipher_suite: int
+    psk: bytes
+    ticket: bytes
+    ticket_age_add: int
+    ticket_lifetime: int
+    received: int
+    valid_until: int
+    binding: bytes
+    server_hostname: bytes
+    alpn: bytes
+    peer_certificates: tuple[bytes, ...]
+
+
+_FORMAT = 1
+_STORED = Struct(
+    _Stored,
+    format=U8,
+    version=U16,
+    cipher_suite=U16,
+    psk=Opaque(1, 255),
+    ticket=Opaque(1, 2**16 - 1),
+    ticket_age_add=U32,
+    ticket_lifetime=U32,  # seconds
+    received=U64,  # milliseconds since 1970
+    valid_until=U64,  # seconds since 1970
+    binding=Opaque(32, 32),
+    server_hostname=Opaque(0, 255),
+    alpn=Opaque(0, 255),
+    peer_certificates=Vector(Opaque(1, 2**24 - 1), 0, 2**24 - 1),
+)
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """A ticket and what belongs to it. It is used once: offering it makes it not `resumable`.
+
+    `to_bytes` holds the pre-shared key in the clear: store it as you would store a password.
+    """
+
+    version: int
+    cipher_suite: int
+    psk: Secret = field(repr=False)
+    ticket: bytes = field(repr=False)
+    ticket_age_add: int = field(repr=False)
+    ticket_lifetime: int  # seconds
+    received: float  # seconds since 1970
+    valid_until: int  # seconds since 1970: the earliest notAfter of the chain it stands for
+    binding: bytes = field(repr=False)
+    server_hostname: str | None
+    alpn: str | None
+    peer_certificates: tuple[bytes, ...] = field(repr=False)
+    resumable: bool = True
+
+    def usable(self, wall: float) -> bool:
+        """Whether it may still be offered at `wall` (seconds since 1970)."""
+        return self.resumable and self.received <= wall < min(self.received + self.ticket_lifetime, self.valid_until)
+
+    def to_bytes(self) -> bytes:
+        """The session as bytes, secret included, for `from_bytes` in this or another process."""
+        return _STORED.encode(
+            _Stored(
+                _FORMAT,
+                self.version,
+                self.cipher_suite,
+                self.psk.reveal(),
+                self.ticket,
+                self.ticket_age_add,
+                self.ticket_lifetime,
+                int(self.received * 1000),
+                self.valid_until,
+                self.binding,
+                (self.server_hostname or "").encode(),
+                (self.alpn or "").encode("latin-1"),
+                self.peer_certificates,
+            )
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Session:
+        """The session that `to_bytes` wrote; raises `DecodeError` for anything else."""
+        stored = _STORED.decode(data)
+        if stored.format != _FORMAT:
+            raise UsageError(f"a session of format {stored.format}; this release reads format {_FORMAT}")
+        return cls(
+            stored.version,
+            stored.cipher_suite,
+            Secret(stored.psk),
+            stored.ticket,
+            stored.ticket_age_add,
+            stored.ticket_lifetime,
+            stored.received / 1000,
+            stored.valid_until,
+            stored.binding,
+            stored.server_hostname.decode() or None,
+            stored.alpn.decode("latin-1") or None,
+            stored.peer_certificates,
+        )
+
+
+class SessionStore(Protocol):
+    """Where a client's sessions live; both methods may pause, be `async def`, or answer at once."""
+
+    def put(self, session: Session) -> Answer[None]:
+        """Keep a session, under its `binding`."""
+
+    def take(self, binding: bytes) -> Answer[Session | None]:
+        """Give a session made under these conditions and forget it: a ticket is used once."""
+
+
+class SessionCache:
+    """Sessions in memory: the newest `per_binding` of each of the latest `bindings` conditions."""
+
+    def __init__(self, bindings: int = 256, per_binding: int = 4) -> None:
+        self._bindings = bindings
+        self._per_binding = per_binding
+        self._sessions: OrderedDict[bytes, list[Session]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._sessions.values()))
+
+    def put(self, session: Session) -> None:
+        """Keep a session; the oldest of its conditions, or the conditions longest unused, give way."""
+        kept = self._sessions.setdefault(session.binding, [])
+        kept.append(session)
+        del kept[: -self._per_binding]
+        self._sessions.move_to_end(session.binding)
+        while len(self._sessions) > self._bindings:
+            self._sessions.popitem(last=False)
+
+    def take(self, binding: bytes) -> Session | None:
+        """The newest session made under these conditions, removed; None when there is none."""
+        kept = self._sessions.get(binding)
+        if not kept:
+            return None
+        session = kept.pop()
+        if not kept:
+            del self._sessions[binding]
+        return session
