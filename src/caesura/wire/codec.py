@@ -1,0 +1,392 @@
+"""The presentation language of RFC 9846 section 3, said once: small codecs that compose.
+
+A format is declared in the RFC's own words and order, and the declaration is reader, writer and bounds in one:
+
+    KEY_SHARE_ENTRY = Struct(KeyShareEntry, group=Enumerated(NamedGroup, U16), key_exchange=Opaque(1, 2**16 - 1))
+
+Reading is strict: what is cut short, left over or out of bounds is a `DecodeError` that names the field. A reader never
+looks beyond the `bytes` it was given, so a vector's items are read from the slice that is the vector's body, and a
+length that points outside is found there and nowhere else. Writing out of bounds is a `ValueError`: that is our
+mistake, not the peer's.
+
+No codec here knows a protocol; the formats are in the modules that use them.
+"""
+
+from __future__ import annotations
+
+import struct
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
+from enum import IntEnum
+from typing import Any, ClassVar, Final, Generic, TypeVar
+
+from caesura.errors import DecodeError, IllegalParameter
+
+T = TypeVar("T")
+E = TypeVar("E", bound=IntEnum)
+
+
+class Codec(ABC, Generic[T]):
+    """How values of one type stand on the wire."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def read(self, data: bytes, pos: int) -> tuple[T, int]:
+        """Return the value that starts at `pos` and the place where it stops. Raises `DecodeError`."""
+
+    @abstractmethod
+    def encode(self, value: T) -> bytes:
+        """Return the value as bytes. Raises `ValueError` when it is out of bounds."""
+
+    def decode(self, data: bytes) -> T:
+        """Return the value that fills `data` exactly. Raises `DecodeError`."""
+        value, stop = self.read(data, 0)
+        if stop != len(data):
+            raise DecodeError(f"{len(data) - stop} bytes left over")
+        return value
+
+    def read_run(self, data: bytes) -> tuple[T, ...]:
+        """Return the values, one behind the other, that fill `data` exactly: the body of a vector."""
+        values: list[T] = []
+        pos, size = 0, len(data)
+        while pos < size:
+            value, pos = self.read(data, pos)
+            values.append(value)
+        return tuple(values)
+
+    def encode_run(self, values: Iterable[T]) -> bytes:
+        """Return the values one behind the other."""
+        return b"".join([self.encode(value) for value in values])
+
+
+# --- numbers (section 3.3) ---------------------------------------------------------------------------------------
+
+
+class Uint(Codec[int]):
+    """An unsigned number of `size` bytes, most significant first."""
+
+    __slots__ = ("size",)
+
+    _STRUCT_LETTERS: ClassVar[dict[int, str]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
+
+    def __init__(self, size: int) -> None:
+        self.size: Final = size
+
+    def read(self, data: bytes, pos: int) -> tuple[int, int]:
+        """Read the number."""
+        stop = pos + self.size
+        if stop > len(data):
+            raise _cut_short(data, pos, self.size)
+        return int.from_bytes(data[pos:stop], "big"), stop
+
+    def encode(self, value: int) -> bytes:
+        """Write the number."""
+        try:
+            return value.to_bytes(self.size, "big")
+        except OverflowError:
+            raise ValueError(f"{value} does not fit {self.size} bytes") from None
+
+    def read_run(self, data: bytes) -> tuple[int, ...]:
+        """Read all numbers at once: lists of codes are the longest thing in a hello."""
+        count, rest = divmod(len(data), self.size)
+        if rest:
+            raise DecodeError(f"{len(data)} bytes are no whole number of {self.size}-byte items")
+        if self.size == 1:
+            return tuple(data)
+        letter = self._STRUCT_LETTERS.get(self.size)
+        return struct.unpack(f">{count}{letter}", data) if letter else super().read_run(data)
+
+
+U8: Final = Uint(1)
+U16: Final = Uint(2)
+U24: Final = Uint(3)
+U32: Final = Uint(4)
+U64: Final = Uint(8)
+
+
+# --- opaque bytes and vectors (section 3.4) ------------------------------------------------------------------------
+
+
+class Fixed(Codec[bytes]):
+    """`opaque name[size]`: bytes whose number is known."""
+
+    __slots__ = ("size",)
+
+    def __init__(self, size: int) -> None:
+        self.size: Final = size
+
+    def read(self, data: bytes, pos: int) -> tuple[bytes, int]:
+        """Read the bytes."""
+        stop = pos + self.size
+        if stop > len(data):
+            raise _cut_short(data, pos, self.size)
+        return data[pos:stop], stop
+
+    def encode(self, value: bytes) -> bytes:
+        """Write the bytes."""
+        if len(value) != self.size:
+            raise ValueError(f"{len(value)} bytes where {self.size} must stand")
+        return value
+
+
+class Opaque(Codec[bytes]):
+    """`opaque name<minimum..maximum>`: bytes behind their length, whose width follows from `maximum`."""
+
+    __slots__ = ("maximum", "minimum", "width")
+
+    def __init__(self, minimum: int, maximum: int) -> None:
+        self.minimum: Final = minimum
+        self.maximum: Final = maximum
+        self.width: Final = (maximum.bit_length() + 7) // 8
+
+    def read(self, data: bytes, pos: int) -> tuple[bytes, int]:
+        """Read length and bytes."""
+        start = pos + self.width
+        length = int.from_bytes(data[pos:start], "big")
+        stop = start + length
+        if stop > len(data):  # a length that is itself cut short also ends here: `start` is past the end
+            raise _cut_short(data, pos, stop - pos)
+        if not self.minimum <= length <= self.maximum:
+            raise DecodeError(f"{length} bytes where {self.minimum} to {self.maximum} may stand")
+        return data[start:stop], stop
+
+    def encode(self, value: bytes) -> bytes:
+        """Write length and bytes."""
+        if not self.minimum <= len(value) <= self.maximum:
+            raise ValueError(f"{len(value)} bytes where {self.minimum} to {self.maximum} may stand")
+        return len(value).to_bytes(self.width, "big") + value
+
+
+class Vector(Codec[tuple[T, ...]]):
+    """`Item name<minimum..maximum>`: items behind their length, which like the bounds counts bytes, not items."""
+
+    __slots__ = ("body", "item")
+
+    def __init__(self, item: Codec[T], minimum: int, maximum: int) -> None:
+        self.item: Final = item
+        self.body: Final = Opaque(minimum, maximum)
+
+    def read(self, data: bytes, pos: int) -> tuple[tuple[T, ...], int]:
+        """Read length and items."""
+        body, stop = self.body.read(data, pos)
+        return self.item.read_run(body), stop
+
+    def encode(self, value: tuple[T, ...]) -> bytes:
+        """Write length and items."""
+        return self.body.encode(self.item.encode_run(value))
+
+
+class One(Codec[T]):
+    """A vector that must hold exactly one item; the value is the item."""
+
+    __slots__ = ("vector",)
+
+    def __init__(self, vector: Vector[T]) -> None:
+        self.vector: Final = vector
+
+    def read(self, data: bytes, pos: int) -> tuple[T, int]:
+        """Read the vector's one item."""
+        values, stop = self.vector.read(data, pos)
+        if len(values) != 1:
+            raise DecodeError(f"{len(values)} items where one must stand")
+        return values[0], stop
+
+    def encode(self, value: T) -> bytes:
+        """Write a vector of one item."""
+        return self.vector.encode((value,))
+
+
+class _Rest(Codec[bytes]):
+    """Bytes without a length of their own: whatever the enclosing message or extension still holds."""
+
+    __slots__ = ()
+
+    def read(self, data: bytes, pos: int) -> tuple[bytes, int]:
+        return data[pos:], len(data)
+
+    def encode(self, value: bytes) -> bytes:
+        return value
+
+
+class _Empty(Codec[bool]):
+    """`struct {}`: no bytes at all. Its value is True, so that "present" differs from "absent"."""
+
+    __slots__ = ()
+
+    def read(self, data: bytes, pos: int) -> tuple[bool, int]:  # noqa: ARG002  nothing to read
+        return True, pos
+
+    def encode(self, value: bool) -> bytes:
+        if not value:
+            raise ValueError("an empty structure is there (True) or it is not written at all")
+        return b""
+
+
+REST: Final = _Rest()
+EMPTY: Final = _Empty()
+
+
+# --- enumerateds (section 3.5) -------------------------------------------------------------------------------------
+
+
+class Enumerated(Codec[int]):
+    """A code: the member that has it, or the plain int where none does, which is no error (section 3.5).
+
+    `members` is an enum class, or some members of one where the others have no meaning in this place.
+    """
+
+    __slots__ = ("_members", "number")
+
+    def __init__(self, members: Iterable[IntEnum], number: Uint) -> None:
+        self.number: Final = number
+        self._members: Final[dict[int, int]] = {int(member): member for member in members}
+
+    def read(self, data: bytes, pos: int) -> tuple[int, int]:
+        """Read a code."""
+        code, stop = self.number.read(data, pos)
+        return self._members.get(code, code), stop
+
+    def encode(self, value: int) -> bytes:
+        """Write a code."""
+        return self.number.encode(value)
+
+    def read_run(self, data: bytes) -> tuple[int, ...]:
+        """Read a list of codes."""
+        codes = self.number.read_run(data)
+        return tuple(map(self._members.get, codes, codes))
+
+
+class ClosedEnumerated(Codec[E]):
+    """A code that must be one of the members; any other is an `IllegalParameter`."""
+
+    __slots__ = ("_members", "number")
+
+    def __init__(self, members: type[E], number: Uint) -> None:
+        self.number: Final = number
+        self._members: Final[dict[int, E]] = {int(member): member for member in members}
+
+    def read(self, data: bytes, pos: int) -> tuple[E, int]:
+        """Read a code."""
+        code, stop = self.number.read(data, pos)
+        member = self._members.get(code)
+        if member is None:
+            raise IllegalParameter(f"{code} is no {next(iter(self._members.values())).__class__.__name__}")
+        return member, stop
+
+    def encode(self, value: E) -> bytes:
+        """Write a code."""
+        return self.number.encode(value)
+
+
+# --- constructed types and variants (sections 3.6 to 3.8) ----------------------------------------------------------
+
+
+class Struct(Codec[T]):
+    """`struct`: a dataclass, field after field.
+
+    The names must be the dataclass's own, in its order; that is checked when the declaration is read, at import. Fields
+    that the constructor does not take are not on the wire.
+    """
+
+    __slots__ = ("_cls", "_codecs", "_fields", "_names")
+
+    def __init__(self, cls: type[T], /, **codecs: Codec[Any]) -> None:
+        expected = [field.name for field in fields(cls) if field.init]  # type: ignore[arg-type]  # checked: a dataclass
+        if list(codecs) != expected:
+            raise TypeError(f"{cls.__name__} has the fields {expected}, its format {list(codecs)}")
+        self._cls: Final = cls
+        self._names: Final = tuple(codecs)
+        self._codecs: Final = tuple(codecs.values())
+        self._fields: Final = tuple(codecs.items())
+
+    def read(self, data: bytes, pos: int) -> tuple[T, int]:
+        """Read all fields."""
+        values: list[Any] = []
+        try:
+            for codec in self._codecs:
+                value, pos = codec.read(data, pos)
+                values.append(value)
+        except DecodeError as error:
+            raise DecodeError(f"{self._cls.__name__}.{self._names[len(values)]}: {error.strerror}") from None
+        return self._cls(*values), pos
+
+    def encode(self, value: T) -> bytes:
+        """Write all fields."""
+        return b"".join([codec.encode(getattr(value, name)) for name, codec in self._fields])
+
+
+class Case(Codec[T]):
+    """One arm of a `select`, where no other can be understood: the tag is checked and the value is the arm's."""
+
+    __slots__ = ("arm", "number", "tag")
+
+    def __init__(self, number: Uint, tag: int, arm: Codec[T]) -> None:
+        self.number: Final = number
+        self.tag: Final = tag
+        self.arm: Final = arm
+
+    def read(self, data: bytes, pos: int) -> tuple[T, int]:
+        """Read tag and arm."""
+        tag, pos = self.number.read(data, pos)
+        if tag != self.tag:
+            raise DecodeError(f"type {tag} where {int(self.tag)} must stand")
+        return self.arm.read(data, pos)
+
+    def encode(self, value: T) -> bytes:
+        """Write tag and arm."""
+        return self.number.encode(self.tag) + self.arm.encode(value)
+
+
+class Select(Codec[T]):
+    """`select`: a dataclass of two fields, the tag and the arm that the tag chooses.
+
+    The arm of an unknown tag is the bytes up to the end, so a select stands last in what encloses it.
+    """
+
+    __slots__ = ("_arm", "_arms", "_cls", "_tag", "number")
+
+    def __init__(self, cls: type[T], number: Codec[int], arms: Mapping[int, Codec[Any]]) -> None:
+        self._tag, self._arm = (field.name for field in fields(cls) if field.init)  # type: ignore[arg-type]
+        self._cls: Final[Callable[[int, Any], T]] = cls
+        self._arms: Final = arms
+        self.number: Final = number
+
+    def read(self, data: bytes, pos: int) -> tuple[T, int]:
+        """Read the tag, then its arm."""
+        tag, pos = self.number.read(data, pos)
+        arm, pos = self._arms.get(tag, REST).read(data, pos)
+        return self._cls(tag, arm), pos
+
+    def encode(self, value: T) -> bytes:
+        """Write the tag, then its arm."""
+        tag = getattr(value, self._tag)
+        return self.number.encode(tag) + self._arms.get(tag, REST).encode(getattr(value, self._arm))
+
+
+class Checked(Codec[T]):
+    """A format with a rule that bytes alone do not say: `check` raises for a value that breaks it.
+
+    Only what was received is checked; what we send is built by code that knows the rule.
+    """
+
+    __slots__ = ("check", "codec")
+
+    def __init__(self, codec: Codec[T], check: Callable[[T], None]) -> None:
+        self.codec: Final = codec
+        self.check: Final = check
+
+    def read(self, data: bytes, pos: int) -> tuple[T, int]:
+        """Read the value and check it."""
+        value, stop = self.codec.read(data, pos)
+        self.check(value)
+        return value, stop
+
+    def encode(self, value: T) -> bytes:
+        """Write the value."""
+        return self.codec.encode(value)
+
+
+def _cut_short(data: bytes, pos: int, needed: int) -> DecodeError:
+    return DecodeError(f"cut short: {needed} bytes needed, {max(len(data) - pos, 0)} there")
