@@ -1,0 +1,397 @@
+"""Where bytes or datagrams come from and go: memory, a pair, a socket (bio(7), BIO_s_bio(3), BIO_s_dgram_pair(3)).
+
+A BIO is any object with the methods of `ssl.MemoryBIO`, so two real `ssl.MemoryBIO` objects serve as well as these.
+What it says is one convention, and it is the one `ssl.MemoryBIO` follows already:
+
+- `read(n)` gives up to `n` bytes. `b""` means *nothing now* while `eof` is false, and *the end* once `eof` is true.
+- `eof` becomes true when everything has been read and nothing more will come.
+- `write(data)` tells how many bytes it took. Fewer than all means *full now*: offer the rest again later.
+- A transport that fails raises `OSError` (not one of ours: the network broke, TLS did not).
+
+A blocking BIO therefore needs no flag: it simply never says *nothing now*, nor *full now*. A datagram BIO follows the
+same convention and moves one whole datagram a call: it takes all of it or nothing.
+
+Nothing here knows TLS, and no BIO closes a socket that was handed to it.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from typing import Any, Protocol, TypeAlias
+
+from caesura.errors import ConfigError, UsageError
+
+Data: TypeAlias = bytes | bytearray | memoryview
+
+PAIR_SIZE = 17_408  # bytes each way: 17 KiB, room for one TLS record of any size (BIO_s_bio(3))
+PAIR_DATAGRAMS = 64  # datagrams each way
+
+
+class BIO(Protocol):
+    """What an SSL needs of its transport: the methods of `ssl.MemoryBIO`."""
+
+    @property
+    def eof(self) -> bool:
+        """Whether everything has been read and nothing more will come."""
+
+    @property
+    def pending(self) -> int:
+        """How many bytes can be read at once, as far as that is known."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Up to `size` bytes, all there are if negative; b"" when there are none."""
+
+    def write(self, data: Data, /) -> int:
+        """Give bytes to the transport; how many it took."""
+
+    def write_eof(self) -> None:
+        """Nothing more will be written."""
+
+
+class MemoryBIO:
+    """Bytes that one side puts in and another takes out, without a bound, as `ssl.MemoryBIO` (BIO_s_mem(3)).
+
+    What is written in one piece and read in one piece is never copied.
+    """
+
+    __slots__ = ("_ended", "_first", "_rest")
+
+    def __init__(self) -> None:
+        self._first = b""
+        self._rest: deque[bytes] = deque()  # filled only while `_first` has bytes
+        self._ended = False
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Up to `size` bytes, all there are if negative."""
+        data = self._first
+        if self._rest:
+            return self._gather(size)
+        if size < 0 or size >= len(data):
+            self._first = b""
+            return data
+        self._first = data[size:]
+        return data[:size]
+
+    def _gather(self, size: int) -> bytes:
+        if size < 0:
+            size = self.pending
+        pieces = []
+        while size > 0 and (piece := self._first):
+            if len(piece) > size:
+                pieces.append(piece[:size])
+                self._first = piece[size:]
+                break
+            pieces.append(piece)
+            size -= len(piece)
+            self._first = self._rest.popleft() if self._rest else b""
+        return b"".join(pieces)
+
+    def write(self, data: Data, /) -> int:
+        """Put bytes in, all of them; raises `UsageError` after `write_eof`."""
+        if self._ended:
+            raise UsageError("nothing can be written after write_eof()")
+        if type(data) is not bytes:
+            data = bytes(data)
+        if self._first:
+            if data:
+                self._rest.append(data)
+        else:
+            self._first = data
+        return len(data)
+
+    def write_eof(self) -> None:
+        """Nothing more will be written: `eof` holds once the rest is read."""
+        self._ended = True
+
+    @property
+    def pending(self) -> int:
+        """Bytes that can be read."""
+        return len(self._first) + sum(map(len, self._rest))
+
+    @property
+    def eof(self) -> bool:
+        """Whether all is read and nothing more will be written."""
+        return self._ended and not self._first
+
+
+class _Direction:
+    """One direction of a byte pair: a buffer of bounded size."""
+
+    __slots__ = ("broken", "data", "ended", "requested", "size")
+
+    def __init__(self, size: int) -> None:
+        self.data = bytearray()
+        self.size = size
+        self.requested = 0  # bytes the reader last asked for and could not get
+        self.ended = False
+        self.broken = False
+
+
+class PairBIO:
+    """One half of a byte pair: what one half writes the other reads (BIO_s_bio(3)). Made by `bio_pair`."""
+
+    __slots__ = ("_in", "_out")
+
+    def __init__(self, incoming: _Direction, outgoing: _Direction) -> None:
+        self._in = incoming
+        self._out = outgoing
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Up to `size` bytes; what could not be given is remembered as the other half's `get_read_request`."""
+        incoming = self._in
+        incoming.requested = 0
+        if not incoming.data:
+            if not incoming.ended:
+                incoming.requested = incoming.size if size < 0 else min(size, incoming.size)
+            return b""
+        if size < 0 or size > len(incoming.data):
+            size = len(incoming.data)
+        data = bytes(memoryview(incoming.data)[:size])
+        del incoming.data[:size]
+        return data
+
+    def write(self, data: Data, /) -> int:
+        """Write what fits and tell how much that was; raises `BrokenPipeError` after `write_eof` or `close`."""
+        outgoing = self._out
+        if outgoing.ended:
+            raise BrokenPipeError("the pair is broken" if outgoing.broken else "this half's writing was shut down")
+        outgoing.requested = 0
+        room = outgoing.size - len(outgoing.data)
+        if len(data) > room:
+            data = data[:room]
+        outgoing.data += data
+        return len(data)
+
+    def write_eof(self) -> None:
+        """Shut writing down: the other half drains what is there, then sees the end (BIO_shutdown_wr)."""
+        self._out.ended = True
+
+    def close(self) -> None:
+        """Free this half, which breaks the pair: unread bytes are dropped, the other half sees the end."""
+        for direction in (self._in, self._out):
+            direction.data.clear()
+            direction.requested = 0
+            direction.ended = direction.broken = True
+
+    def reset(self) -> None:
+        """Drop what this half wrote and the other has not read (BIO_reset)."""
+        self._out.data.clear()
+
+    @property
+    def pending(self) -> int:
+        """Bytes that can be read."""
+        return len(self._in.data)
+
+    @property
+    def wpending(self) -> int:
+        """Bytes written here that the other half has not read."""
+        return len(self._out.data)
+
+    @property
+    def eof(self) -> bool:
+        """Whether all is read and the other half will write no more."""
+        return self._in.ended and not self._in.data
+
+    def get_write_guarantee(self) -> int:
+        """How many bytes a write will take now; 0 once writing is shut down."""
+        return 0 if self._out.ended else self._out.size - len(self._out.data)
+
+    def get_read_request(self) -> int:
+        """How many bytes the other half last asked for and could not get; 0 after a read or a write."""
+        return self._out.requested
+
+    def reset_read_request(self) -> None:
+        """Forget what the other half asked for."""
+        self._out.requested = 0
+
+
+def bio_pair(size1: int = PAIR_SIZE, size2: int = PAIR_SIZE) -> tuple[PairBIO, PairBIO]:
+    """Two halves joined by bounded buffers; `size1` bytes for what the first writes, `size2` for the second.
+
+    0 stands for the default of 17 KiB (BIO_new_bio_pair(3)). Whoever waits for input over a half must first hand on
+    what that half has written, or both ends wait for ever.
+    """
+    for size in (size1, size2):
+        if size < 0:
+            raise ConfigError("size: 0 bytes or more")
+    forth, back = _Direction(size1 or PAIR_SIZE), _Direction(size2 or PAIR_SIZE)
+    return PairBIO(back, forth), PairBIO(forth, back)
+
+
+class SocketBIO:
+    """A connected stream socket, blocking or not (BIO_s_socket(3)). The socket stays its owner's to close.
+
+    A socket with a timeout raises `TimeoutError` when it passes, as the socket itself would.
+    """
+
+    __slots__ = ("_eof", "socket")
+
+    pending = 0  # what the kernel holds is not known here
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.socket = sock
+        self._eof = False
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Up to `size` bytes (64 KiB if negative); waits for the first when the socket is blocking."""
+        size = size if size >= 0 else 65_536
+        while True:
+            try:
+                data = self.socket.recv(size)
+            except BlockingIOError:
+                return b""
+            except InterruptedError:  # EINTR says nothing about the socket
+                continue
+            if not data and size:
+                self._eof = True
+            return data
+
+    def write(self, data: Data, /) -> int:
+        """Send what the socket takes; a blocking one takes all."""
+        view = memoryview(data)
+        sent = 0
+        while sent < len(view):
+            try:
+                sent += self.socket.send(view[sent:])
+            except InterruptedError:
+                continue
+            except BlockingIOError:
+                break
+            except TimeoutError:
+                if not sent:
+                    raise
+                break  # what was sent must be counted; the next write meets the timeout again
+        return sent
+
+    def write_eof(self) -> None:
+        """Shut the socket's writing direction down."""
+        self.socket.shutdown(socket.SHUT_WR)
+
+    def fileno(self) -> int:
+        """The descriptor to wait on."""
+        return self.socket.fileno()
+
+    @property
+    def eof(self) -> bool:
+        """Whether the peer has closed its direction."""
+        return self._eof
+
+
+def borrow_socket(fd: int) -> SocketBIO:
+    """A SocketBIO over the descriptor of a socket that somebody else owns and will close (BIO_NOCLOSE)."""
+    return SocketBIO(_BorrowedSocket(fileno=fd))
+
+
+class _BorrowedSocket(socket.socket):
+    def __del__(self) -> None:
+        self.detach()
+
+
+class _DatagramDirection:
+    """One direction of a datagram pair: a queue of bounded length."""
+
+    __slots__ = ("datagrams", "ended", "limit")
+
+    def __init__(self, limit: int) -> None:
+        self.datagrams: deque[bytes] = deque()
+        self.limit = limit
+        self.ended = False
+
+
+class DatagramPairBIO:
+    """One half of a datagram pair. Made by `datagram_pair`."""
+
+    __slots__ = ("_in", "_out")
+
+    def __init__(self, incoming: _DatagramDirection, outgoing: _DatagramDirection) -> None:
+        self._in = incoming
+        self._out = outgoing
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next datagram, cut to `size` bytes if it is longer, as a socket cuts it."""
+        if not self._in.datagrams:
+            return b""
+        datagram = self._in.datagrams.popleft()
+        return datagram if size < 0 else datagram[:size]
+
+    def write(self, datagram: Data, /) -> int:
+        """Write one datagram: its length, or 0 when as many wait as may wait. An empty one is dropped."""
+        if self._out.ended:
+            raise BrokenPipeError("this half's writing was shut down")
+        if len(self._out.datagrams) >= self._out.limit:
+            return 0
+        if datagram:
+            self._out.datagrams.append(bytes(datagram))
+        return len(datagram)
+
+    def write_eof(self) -> None:
+        """Nothing more will be written: the other half drains what is there, then sees the end."""
+        self._out.ended = True
+
+    @property
+    def pending(self) -> int:
+        """Bytes of the next datagram."""
+        return len(self._in.datagrams[0]) if self._in.datagrams else 0
+
+    @property
+    def eof(self) -> bool:
+        """Whether all is read and the other half will write no more."""
+        return self._in.ended and not self._in.datagrams
+
+
+def datagram_pair(datagrams: int = PAIR_DATAGRAMS) -> tuple[DatagramPairBIO, DatagramPairBIO]:
+    """Two halves that exchange whole datagrams; up to `datagrams` wait each way (BIO_new_bio_dgram_pair(3))."""
+    if datagrams < 1:
+        raise ConfigError("datagrams: 1 or more")
+    forth, back = _DatagramDirection(datagrams), _DatagramDirection(datagrams)
+    return DatagramPairBIO(back, forth), DatagramPairBIO(forth, back)
+
+
+class DatagramBIO:
+    """A datagram socket and one peer (BIO_s_datagram(3)). The socket stays its owner's to close.
+
+    Without `address` the socket must be connected. With it (in the form `recvfrom` gives) datagrams go there
+    and those of anybody else are dropped: OpenSSL's BIO answers whoever sent last, so that one forged datagram turns
+    the conversation round.
+    """
+
+    __slots__ = ("address", "socket")
+
+    pending = 0  # what the kernel holds is not known here
+    eof = False  # datagrams have no end
+
+    def __init__(self, sock: socket.socket, address: tuple[Any, ...] | str | None = None) -> None:
+        self.socket = sock
+        self.address = address
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next datagram of the peer; waits for one when the socket is blocking."""
+        while True:
+            try:
+                datagram, sender = self.socket.recvfrom(size if size >= 0 else 65_536)
+            except BlockingIOError:
+                return b""
+            except (InterruptedError, ConnectionRefusedError):
+                continue  # refused: an ICMP message about an earlier datagram, which ends nothing and may be forged
+            if datagram and (self.address is None or sender == self.address):
+                return datagram
+
+    def write(self, datagram: Data, /) -> int:
+        """Send one datagram: its length, or 0 when the socket is full."""
+        while True:
+            try:
+                if self.address is None:
+                    return self.socket.send(datagram)
+                return self.socket.sendto(datagram, self.address)
+            except BlockingIOError:
+                return 0
+            except (InterruptedError, ConnectionRefusedError):
+                continue
+
+    def write_eof(self) -> None:
+        """Do nothing: datagrams have no end."""
+
+    def fileno(self) -> int:
+        """The descriptor to wait on."""
+        return self.socket.fileno()
