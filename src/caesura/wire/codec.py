@@ -19,7 +19,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from enum import IntEnum
-from typing import Any, ClassVar, Final, Generic, TypeVar
+from functools import lru_cache
+from typing import Any, Final, Generic, TypeVar
 
 from caesura.errors import DecodeError, IllegalParameter
 
@@ -65,21 +66,22 @@ class Codec(ABC, Generic[T]):
 
 
 class Uint(Codec[int]):
-    """An unsigned number of `size` bytes, most significant first."""
+    """An unsigned number, most significant byte first; `letter` is what the struct module calls it."""
 
-    __slots__ = ("size",)
+    __slots__ = ("_unpack_from", "letter", "size")
 
-    _STRUCT_LETTERS: ClassVar[dict[int, str]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
-
-    def __init__(self, size: int) -> None:
-        self.size: Final = size
+    def __init__(self, letter: str) -> None:
+        layout = struct.Struct(f">{letter}")
+        self.letter: Final = letter
+        self.size: Final = layout.size
+        self._unpack_from: Final = layout.unpack_from
 
     def read(self, data: bytes, pos: int) -> tuple[int, int]:
         """Read the number."""
-        stop = pos + self.size
-        if stop > len(data):
-            raise _cut_short(data, pos, self.size)
-        return int.from_bytes(data[pos:stop], "big"), stop
+        try:
+            return self._unpack_from(data, pos)[0], pos + self.size
+        except struct.error:
+            raise _cut_short(data, pos, self.size) from None
 
     def encode(self, value: int) -> bytes:
         """Write the number."""
@@ -88,22 +90,44 @@ class Uint(Codec[int]):
         except OverflowError:
             raise ValueError(f"{value} does not fit {self.size} bytes") from None
 
+    def encode_run(self, values: Iterable[int]) -> bytes:
+        """Write all numbers at once."""
+        numbers = tuple(values)
+        try:
+            return struct.pack(f">{len(numbers)}{self.letter}", *numbers)
+        except struct.error as error:
+            raise ValueError(str(error)) from None
+
     def read_run(self, data: bytes) -> tuple[int, ...]:
         """Read all numbers at once: lists of codes are the longest thing in a hello."""
         count, rest = divmod(len(data), self.size)
         if rest:
             raise DecodeError(f"{len(data)} bytes are no whole number of {self.size}-byte items")
-        if self.size == 1:
-            return tuple(data)
-        letter = self._STRUCT_LETTERS.get(self.size)
-        return struct.unpack(f">{count}{letter}", data) if letter else super().read_run(data)
+        return struct.unpack(f">{count}{self.letter}", data)
 
 
-U8: Final = Uint(1)
-U16: Final = Uint(2)
-U24: Final = Uint(3)
-U32: Final = Uint(4)
-U64: Final = Uint(8)
+class _Uint24(Codec[int]):
+    """The width that the struct module does not have."""
+
+    __slots__ = ()
+
+    def read(self, data: bytes, pos: int) -> tuple[int, int]:
+        stop = pos + 3
+        if stop > len(data):
+            raise _cut_short(data, pos, 3)
+        return int.from_bytes(data[pos:stop], "big"), stop
+
+    def encode(self, value: int) -> bytes:
+        if not 0 <= value < 2**24:
+            raise ValueError(f"{value} does not fit 3 bytes")
+        return value.to_bytes(3, "big")
+
+
+U8: Final = Uint("B")
+U16: Final = Uint("H")
+U24: Final = _Uint24()
+U32: Final = Uint("I")
+U64: Final = Uint("Q")
 
 
 # --- opaque bytes and vectors (section 3.4) ------------------------------------------------------------------------
@@ -134,20 +158,19 @@ class Fixed(Codec[bytes]):
 class Opaque(Codec[bytes]):
     """`opaque name<minimum..maximum>`: bytes behind their length, whose width follows from `maximum`."""
 
-    __slots__ = ("maximum", "minimum", "width")
+    __slots__ = ("length", "maximum", "minimum")
 
     def __init__(self, minimum: int, maximum: int) -> None:
         self.minimum: Final = minimum
         self.maximum: Final = maximum
-        self.width: Final = (maximum.bit_length() + 7) // 8
+        self.length: Final[Codec[int]] = U8 if maximum < 2**8 else U16 if maximum < 2**16 else U24
 
     def read(self, data: bytes, pos: int) -> tuple[bytes, int]:
         """Read length and bytes."""
-        start = pos + self.width
-        length = int.from_bytes(data[pos:start], "big")
+        length, start = self.length.read(data, pos)
         stop = start + length
-        if stop > len(data):  # a length that is itself cut short also ends here: `start` is past the end
-            raise _cut_short(data, pos, stop - pos)
+        if stop > len(data):
+            raise _cut_short(data, start, length)
         if not self.minimum <= length <= self.maximum:
             raise DecodeError(f"{length} bytes where {self.minimum} to {self.maximum} may stand")
         return data[start:stop], stop
@@ -156,7 +179,7 @@ class Opaque(Codec[bytes]):
         """Write length and bytes."""
         if not self.minimum <= len(value) <= self.maximum:
             raise ValueError(f"{len(value)} bytes where {self.minimum} to {self.maximum} may stand")
-        return len(value).to_bytes(self.width, "big") + value
+        return self.length.encode(len(value)) + value
 
 
 class Vector(Codec[tuple[T, ...]]):
@@ -172,6 +195,10 @@ class Vector(Codec[tuple[T, ...]]):
         """Read length and items."""
         body, stop = self.body.read(data, pos)
         return self.item.read_run(body), stop
+
+    def decode(self, data: bytes) -> tuple[T, ...]:
+        """Read what is length and items and nothing else: most extensions are one vector."""
+        return self.item.read_run(self.body.decode(data))
 
     def encode(self, value: tuple[T, ...]) -> bytes:
         """Write length and items."""
@@ -251,6 +278,10 @@ class Enumerated(Codec[int]):
     def encode(self, value: int) -> bytes:
         """Write a code."""
         return self.number.encode(value)
+
+    def encode_run(self, values: Iterable[int]) -> bytes:
+        """Write a list of codes."""
+        return self.number.encode_run(values)
 
     def read_run(self, data: bytes) -> tuple[int, ...]:
         """Read a list of codes."""
@@ -382,6 +413,34 @@ class Checked(Codec[T]):
         value, stop = self.codec.read(data, pos)
         self.check(value)
         return value, stop
+
+    def encode(self, value: T) -> bytes:
+        """Write the value."""
+        return self.codec.encode(value)
+
+
+class Remembered(Codec[T]):
+    """A format whose values come again and again and cannot change: decoded once, then handed out again.
+
+    Clients of one kind send the same lists of groups, schemes and versions in every hello, and looking a short list up
+    costs a fifth of reading it. Bounded, so that nobody fills memory with lists that never come again: `kept` values of
+    at most `longest` bytes, the least recently used go first. Only for values that are immutable.
+    """
+
+    __slots__ = ("_decode", "codec", "longest")
+
+    def __init__(self, codec: Codec[T], *, kept: int = 64, longest: int = 64) -> None:
+        self.codec: Final = codec
+        self.longest: Final = longest
+        self._decode: Final[Callable[[bytes], T]] = lru_cache(kept)(codec.decode)
+
+    def read(self, data: bytes, pos: int) -> tuple[T, int]:
+        """Read the value; only what fills its input is remembered."""
+        return self.codec.read(data, pos)
+
+    def decode(self, data: bytes) -> T:
+        """Return the value that fills `data` exactly, as it was decoded before or anew."""
+        return self._decode(data) if len(data) <= self.longest else self.codec.decode(data)
 
     def encode(self, value: T) -> bytes:
         """Write the value."""

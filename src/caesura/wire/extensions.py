@@ -29,6 +29,7 @@ from caesura.wire.codec import (
     Enumerated,
     One,
     Opaque,
+    Remembered,
     Select,
     Struct,
     Vector,
@@ -298,15 +299,22 @@ class _HostName(Codec[str]):
     __slots__ = ()
 
     _BYTES: Final = Opaque(1, _OPAQUE16)
+    _VISIBLE: Final = bytes(range(0x21, 0x7F))
 
     def read(self, data: bytes, pos: int) -> tuple[str, int]:
         name, stop = self._BYTES.read(data, pos)
-        if not (name.isascii() and name.decode().isprintable()) or b" " in name or name.endswith(b"."):
+        if not self._is_host_name(name):
             raise DecodeError("a host name is visible ASCII without a trailing dot")
         return name.decode(), stop
 
     def encode(self, value: str) -> bytes:
-        return self._BYTES.encode(value.encode("ascii"))
+        name = value.encode("ascii")
+        if not self._is_host_name(name):
+            raise ValueError(f"{value!r}: a host name is visible ASCII without a trailing dot")
+        return self._BYTES.encode(name)
+
+    def _is_host_name(self, name: bytes) -> bool:
+        return not name.translate(None, self._VISIBLE) and not name.endswith(b".")
 
 
 # --- rules that bytes alone do not say ------------------------------------------------------------------------------
@@ -331,7 +339,7 @@ def _at_least_64(limit: int) -> None:
 
 _PROTOCOL_VERSION: Final = Enumerated((Version.TLS12, Version.TLS13, Version.DTLS12, Version.DTLS13), U16)
 _GROUP: Final = Enumerated(NamedGroup, U16)
-_SCHEMES: Final = Vector(Enumerated(SignatureScheme, U16), 2, 2**16 - 2)
+_SCHEMES: Final = Remembered(Vector(Enumerated(SignatureScheme, U16), 2, 2**16 - 2))
 _PROTOCOL_NAMES: Final = Vector(Opaque(1, 255), 2, _OPAQUE16)
 _CERTIFICATE_TYPE: Final = Enumerated(CertificateType, U8)
 
@@ -394,7 +402,7 @@ def _row(code: ExtensionType, codec: Codec[T], *messages: HandshakeType) -> Exte
 _X = ExtensionType
 
 # RFC 9846 sections 4.3.1 to 4.3.11
-SUPPORTED_VERSIONS_CLIENT: Final = _row(_X.supported_versions, Vector(_PROTOCOL_VERSION, 2, 254), _CH)
+SUPPORTED_VERSIONS_CLIENT: Final = _row(_X.supported_versions, Remembered(Vector(_PROTOCOL_VERSION, 2, 254)), _CH)
 SUPPORTED_VERSIONS_SERVER: Final = _row(_X.supported_versions, _PROTOCOL_VERSION, _SH, _HRR)
 COOKIE: Final = _row(_X.cookie, Opaque(1, _OPAQUE16), _CH, _HRR)
 SIGNATURE_ALGORITHMS: Final = _row(_X.signature_algorithms, _SCHEMES, _CH, _CR)
@@ -402,13 +410,15 @@ SIGNATURE_ALGORITHMS_CERT: Final = _row(_X.signature_algorithms_cert, _SCHEMES, 
 CERTIFICATE_AUTHORITIES: Final = _row(_X.certificate_authorities, Vector(Opaque(1, _OPAQUE16), 3, _OPAQUE16), _CH, _CR)
 OID_FILTERS: Final = _row(_X.oid_filters, Checked(Vector(OID_FILTER, 0, _OPAQUE16), _one_filter_for_each_oid), _CR)
 POST_HANDSHAKE_AUTH: Final = _row(_X.post_handshake_auth, EMPTY, _CH)
-SUPPORTED_GROUPS: Final = _row(_X.supported_groups, Vector(_GROUP, 2, _OPAQUE16), _CH, _EE)
+SUPPORTED_GROUPS: Final = _row(_X.supported_groups, Remembered(Vector(_GROUP, 2, _OPAQUE16)), _CH, _EE)
 KEY_SHARE_CLIENT: Final = _row(
     _X.key_share, Checked(Vector(KEY_SHARE_ENTRY, 0, _OPAQUE16), _one_share_for_each_group), _CH
 )
 KEY_SHARE_SERVER: Final = _row(_X.key_share, KEY_SHARE_ENTRY, _SH)
 KEY_SHARE_RETRY: Final = _row(_X.key_share, _GROUP, _HRR)
-PSK_KEY_EXCHANGE_MODES: Final = _row(_X.psk_key_exchange_modes, Vector(Enumerated(PskKeyExchangeMode, U8), 1, 255), _CH)
+PSK_KEY_EXCHANGE_MODES: Final = _row(
+    _X.psk_key_exchange_modes, Remembered(Vector(Enumerated(PskKeyExchangeMode, U8), 1, 255)), _CH
+)
 EARLY_DATA: Final = _row(_X.early_data, EMPTY, _CH, _EE)
 EARLY_DATA_TICKET: Final = _row(_X.early_data, U32, _NST)
 PRE_SHARED_KEY_CLIENT: Final = _row(_X.pre_shared_key, OFFERED_PSKS, _CH)
@@ -428,7 +438,7 @@ SIGNED_CERTIFICATE_TIMESTAMP_LIST: Final = _row(
 )
 
 # RFC 7301, 7250, 8879, 8449, 7685. A server chooses one protocol and one certificate type.
-ALPN: Final = _row(_X.application_layer_protocol_negotiation, _PROTOCOL_NAMES, _CH)
+ALPN: Final = _row(_X.application_layer_protocol_negotiation, Remembered(_PROTOCOL_NAMES), _CH)
 ALPN_SERVER: Final = _row(_X.application_layer_protocol_negotiation, One(_PROTOCOL_NAMES), _EE)
 CLIENT_CERTIFICATE_TYPES: Final = _row(_X.client_certificate_type, Vector(_CERTIFICATE_TYPE, 1, 255), _CH)
 CLIENT_CERTIFICATE_TYPE: Final = _row(_X.client_certificate_type, _CERTIFICATE_TYPE, _EE)
@@ -444,7 +454,7 @@ PADDING: Final = _row(_X.padding, REST, _CH)
 EXTENDED_MASTER_SECRET: Final = _row(_X.extended_master_secret, EMPTY, _CH)
 RENEGOTIATION_INFO: Final = _row(_X.renegotiation_info, Opaque(0, 255), _CH)
 SESSION_TICKET: Final = _row(_X.session_ticket, REST, _CH)
-EC_POINT_FORMATS: Final = _row(_X.ec_point_formats, Vector(Enumerated(ECPointFormat, U8), 1, 255), _CH)
+EC_POINT_FORMATS: Final = _row(_X.ec_point_formats, Remembered(Vector(Enumerated(ECPointFormat, U8), 1, 255)), _CH)
 
 TABLE: Final = tuple(dict.fromkeys(row for rows in _ROWS.values() for row in rows.values()))
 """Every row once."""
