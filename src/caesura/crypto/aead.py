@@ -1,0 +1,65 @@
+"""Authenticated encryption: one record per algorithm with its sizes and limits (RFC 5116, RFC 9846 section 5).
+
+A key becomes an object once and is used for all its records: making one costs as much as sealing a short record.
+Nonces, record headers and counting belong to the record layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+
+from caesura.crypto.secrets import Secret
+
+__all__ = ["AES_128_GCM", "AES_256_GCM", "CHACHA20_POLY1305", "Aead", "AeadKey", "InvalidTag"]
+
+
+class AeadKey(Protocol):
+    """A key in use. Arguments are positional: nonce, data, associated data."""
+
+    def encrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None, /) -> bytes:
+        """The ciphertext with the tag behind it."""
+
+    def decrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None, /) -> bytes:
+        """The plaintext; `InvalidTag` if it was not sealed with this key, nonce and associated data."""
+
+    def encrypt_into(self, nonce: bytes, data: bytes, associated_data: bytes | None, buf: bytearray, /) -> int:
+        """As `encrypt`, written into a buffer of just that length; how many bytes that were."""
+
+    def decrypt_into(self, nonce: bytes, data: bytes, associated_data: bytes | None, buf: bytearray, /) -> int:
+        """As `decrypt`, written into a buffer of just that length; how many bytes that were."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Aead:
+    """One algorithm; sizes in bytes.
+
+    The limits hold for one key and records of full size: `confidentiality_limit` records may be sealed, and
+    `integrity_limit` records may fail to open on a transport that drops such records. QUIC counts packets and has
+    limits of its own (RFC 9001 section 6.6).
+    """
+
+    name: str
+    key_length: int
+    confidentiality_limit: int
+    integrity_limit: int
+    _new: Callable[[bytes], AeadKey] = field(repr=False)
+    iv_length: int = 12
+    tag_length: int = 16
+
+    def new(self, key: Secret) -> AeadKey:
+        """A key for use; ValueError if its length is wrong."""
+        if len(key) != self.key_length:
+            raise ValueError(f"{self.name} has keys of {self.key_length} bytes, not {len(key)}")
+        return self._new(key.reveal())
+
+
+# RFC 9846 section 5.5: 2^24.5 full-size records for AES-GCM; with ChaCha20 the sequence number ends first.
+# RFC 9147 section 4.5.3: 2^36 records that failed to open, for all three.
+AES_128_GCM: Final = Aead("AES-128-GCM", 16, 23_726_566, 2**36, AESGCM)
+AES_256_GCM: Final = Aead("AES-256-GCM", 32, 23_726_566, 2**36, AESGCM)
+CHACHA20_POLY1305: Final = Aead("ChaCha20-Poly1305", 32, 2**64 - 1, 2**36, ChaCha20Poly1305)

@@ -1,0 +1,117 @@
+"""Hashes, HMAC and HKDF as the key schedules use them (RFC 2104, RFC 5869, RFC 9846 section 7.1).
+
+What is secret goes in and comes out as a `Secret`. The schedule itself, which says what is derived from what, is not
+here.
+
+HMAC is made of two one-shot hash calls over a key that `bytes.translate` has masked. For the short inputs of a key
+schedule that takes 0.6 to 0.75 of the time of `hmac.digest`, and a handshake makes some forty of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from caesura.crypto.secrets import Secret
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+_INNER_PAD: Final = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER_PAD: Final = bytes(byte ^ 0x5C for byte in range(256))
+
+TLS13_PREFIX: Final = b"tls13 "
+"""The label prefix of TLS 1.3 and QUIC; DTLS 1.3 has `dtls13` without a space (RFC 9147 section 5.9)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hash:
+    """One hash function. `new(data=b"")` starts an incremental one, as a transcript needs it. Sizes are in bytes."""
+
+    name: str
+    digest_size: int
+    block_size: int
+    new: Callable[..., _Hash] = field(repr=False)
+    empty_digest: bytes = field(init=False, repr=False)
+    zeros: Secret = field(init=False, repr=False)
+    """As many zero bytes as a digest has: they stand in the schedule where there is no secret (section 7.1)."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "empty_digest", self.new(b"").digest())
+        object.__setattr__(self, "zeros", Secret(bytes(self.digest_size)))
+
+    def digest(self, data: bytes) -> bytes:
+        """The hash of all of `data`."""
+        return self.new(data).digest()
+
+    def hmac(self, key: bytes, data: bytes) -> bytes:
+        """HMAC of RFC 2104 with a key of any length."""
+        if len(key) > self.block_size:
+            key = self.new(key).digest()
+        key = key.ljust(self.block_size, b"\0")
+        new = self.new
+        return new(key.translate(_OUTER_PAD) + new(key.translate(_INNER_PAD) + data).digest()).digest()
+
+
+SHA256: Final = Hash("sha256", 32, 64, hashlib.sha256)
+SHA384: Final = Hash("sha384", 48, 128, hashlib.sha384)
+
+
+def extract(hash: Hash, salt: Secret, ikm: Secret) -> Secret:  # noqa: A002  # the RFC's word
+    """HKDF-Extract (RFC 5869 section 2.2). Where there is no salt or no key, the schedule has `hash.zeros`."""
+    return Secret(hash.hmac(salt.reveal(), ikm.reveal()))
+
+
+def expand(hash: Hash, secret: Secret, info: bytes, length: int) -> Secret:  # noqa: A002
+    """HKDF-Expand (RFC 5869 section 2.3) to `length` bytes, at most 255 digests."""
+    if length > 255 * hash.digest_size:
+        raise ValueError(f"HKDF-Expand gives at most {255 * hash.digest_size} bytes, not {length}")
+    block = hash.hmac(secret.reveal(), info + b"\1")
+    if length <= hash.digest_size:  # nearly always: a key, an IV or another secret
+        return Secret(block[:length])
+    output = block
+    for counter in range(2, -(-length // hash.digest_size) + 1):
+        block = hash.hmac(secret.reveal(), block + info + counter.to_bytes(1, "big"))
+        output += block
+    return Secret(output[:length])
+
+
+@lru_cache(maxsize=256)
+def _info_head(prefix: bytes, label: bytes, length: int, context_length: int) -> bytes:
+    """HkdfLabel up to the context's bytes. Labels are few; an exporter's own come and go."""
+    full = prefix + label
+    if not 7 <= len(full) <= 255 or context_length > 255 or not 0 <= length <= 0xFFFF:
+        raise ValueError("HkdfLabel: a label of 1 to 249 bytes, a context of at most 255, a length of at most 65535")
+    return length.to_bytes(2, "big") + len(full).to_bytes(1, "big") + full + context_length.to_bytes(1, "big")
+
+
+def expand_label(
+    hash: Hash,  # noqa: A002
+    secret: Secret,
+    label: bytes,
+    context: bytes,
+    length: int,
+    prefix: bytes = TLS13_PREFIX,
+) -> Secret:
+    """HKDF-Expand-Label to `length` bytes (RFC 9846 section 7.1). `context` is mostly a transcript hash, or empty."""
+    return expand(hash, secret, _info_head(prefix, label, length, len(context)) + context, length)
+
+
+def derive_secret(
+    hash: Hash,  # noqa: A002
+    secret: Secret,
+    label: bytes,
+    transcript_hash: bytes,
+    prefix: bytes = TLS13_PREFIX,
+) -> Secret:
+    """Derive-Secret (RFC 9846 section 7.1), given the transcript's hash and not its messages."""
+    return expand_label(hash, secret, label, transcript_hash, hash.digest_size, prefix)
+
+
+def verify_data(hash: Hash, base_key: Secret, transcript_hash: bytes, prefix: bytes = TLS13_PREFIX) -> bytes:  # noqa: A002
+    """What a Finished or a PSK binder carries (RFC 9846 section 4.4.4). Compare it with `hmac.compare_digest`."""
+    finished_key = expand_label(hash, base_key, b"finished", b"", hash.digest_size, prefix)
+    return hash.hmac(finished_key.reveal(), transcript_hash)
