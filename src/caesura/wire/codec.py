@@ -264,16 +264,16 @@ class Enumerated(Codec[int]):
     `members` is an enum class, or some members of one where the others have no meaning in this place.
     """
 
-    __slots__ = ("_members", "number")
+    __slots__ = ("members", "number")
 
     def __init__(self, members: Iterable[IntEnum], number: Uint) -> None:
         self.number: Final = number
-        self._members: Final[dict[int, int]] = {int(member): member for member in members}
+        self.members: Final[dict[int, int]] = {int(member): member for member in members}
 
     def read(self, data: bytes, pos: int) -> tuple[int, int]:
         """Read a code."""
         code, stop = self.number.read(data, pos)
-        return self._members.get(code, code), stop
+        return self.members.get(code, code), stop
 
     def encode(self, value: int) -> bytes:
         """Write a code."""
@@ -286,24 +286,25 @@ class Enumerated(Codec[int]):
     def read_run(self, data: bytes) -> tuple[int, ...]:
         """Read a list of codes."""
         codes = self.number.read_run(data)
-        return tuple(map(self._members.get, codes, codes))
+        return tuple(map(self.members.get, codes, codes))
 
 
 class ClosedEnumerated(Codec[E]):
     """A code that must be one of the members; any other is an `IllegalParameter`."""
 
-    __slots__ = ("_members", "number")
+    __slots__ = ("members", "name", "number")
 
     def __init__(self, members: type[E], number: Uint) -> None:
         self.number: Final = number
-        self._members: Final[dict[int, E]] = {int(member): member for member in members}
+        self.name: Final = members.__name__
+        self.members: Final[dict[int, E]] = {int(member): member for member in members}
 
     def read(self, data: bytes, pos: int) -> tuple[E, int]:
         """Read a code."""
         code, stop = self.number.read(data, pos)
-        member = self._members.get(code)
+        member = self.members.get(code)
         if member is None:
-            raise IllegalParameter(f"{code} is no {next(iter(self._members.values())).__class__.__name__}")
+            raise IllegalParameter(f"{code} is no {self.name}")
         return member, stop
 
     def encode(self, value: E) -> bytes:
@@ -321,31 +322,29 @@ class Struct(Codec[T]):
     that the constructor does not take are not on the wire.
     """
 
-    __slots__ = ("_cls", "_codecs", "_fields", "_names")
+    __slots__ = ("cls", "fields")
 
     def __init__(self, cls: type[T], /, **codecs: Codec[Any]) -> None:
         expected = [field.name for field in fields(cls) if field.init]  # type: ignore[arg-type]  # checked: a dataclass
         if list(codecs) != expected:
             raise TypeError(f"{cls.__name__} has the fields {expected}, its format {list(codecs)}")
-        self._cls: Final = cls
-        self._names: Final = tuple(codecs)
-        self._codecs: Final = tuple(codecs.values())
-        self._fields: Final = tuple(codecs.items())
+        self.cls: Final = cls
+        self.fields: Final = tuple(codecs.items())
 
     def read(self, data: bytes, pos: int) -> tuple[T, int]:
         """Read all fields."""
         values: list[Any] = []
         try:
-            for codec in self._codecs:
+            for _name, codec in self.fields:
                 value, pos = codec.read(data, pos)
                 values.append(value)
         except DecodeError as error:
-            raise DecodeError(f"{self._cls.__name__}.{self._names[len(values)]}: {error.strerror}") from None
-        return self._cls(*values), pos
+            raise DecodeError(f"{self.cls.__name__}.{self.fields[len(values)][0]}: {error.strerror}") from None
+        return self.cls(*values), pos
 
     def encode(self, value: T) -> bytes:
         """Write all fields."""
-        return b"".join([codec.encode(getattr(value, name)) for name, codec in self._fields])
+        return b"".join([codec.encode(getattr(value, name)) for name, codec in self.fields])
 
 
 class Case(Codec[T]):
@@ -376,24 +375,24 @@ class Select(Codec[T]):
     The arm of an unknown tag is the bytes up to the end, so a select stands last in what encloses it.
     """
 
-    __slots__ = ("_arm", "_arms", "_cls", "_tag", "number")
+    __slots__ = ("_arm", "_tag", "arms", "cls", "number")
 
     def __init__(self, cls: type[T], number: Codec[int], arms: Mapping[int, Codec[Any]]) -> None:
         self._tag, self._arm = (field.name for field in fields(cls) if field.init)  # type: ignore[arg-type]
-        self._cls: Final[Callable[[int, Any], T]] = cls
-        self._arms: Final = arms
+        self.cls: Final[Callable[[int, Any], T]] = cls
+        self.arms: Final = arms
         self.number: Final = number
 
     def read(self, data: bytes, pos: int) -> tuple[T, int]:
         """Read the tag, then its arm."""
         tag, pos = self.number.read(data, pos)
-        arm, pos = self._arms.get(tag, REST).read(data, pos)
-        return self._cls(tag, arm), pos
+        arm, pos = self.arms.get(tag, REST).read(data, pos)
+        return self.cls(tag, arm), pos
 
     def encode(self, value: T) -> bytes:
         """Write the tag, then its arm."""
         tag = getattr(value, self._tag)
-        return self.number.encode(tag) + self._arms.get(tag, REST).encode(getattr(value, self._arm))
+        return self.number.encode(tag) + self.arms.get(tag, REST).encode(getattr(value, self._arm))
 
 
 class Checked(Codec[T]):
