@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import binascii
 import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property, lru_cache
-from pathlib import Path
 from typing import Final, TypeAlias, TypeVar, cast
 
 from cryptography import x509
@@ -143,10 +141,7 @@ _parse_cached = lru_cache(maxsize=512)(_parse)
 
 # --- configuration ---------------------------------------------------------------------------------------------------
 
-_PEM: Final = re.compile(
-    rb"-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----[ \t\r]*\n(.*?)-----END (?:X509 |TRUSTED )?CERTIFICATE-----",
-    re.DOTALL,
-)
+_LABELS: Final = (b"CERTIFICATE", b"X509 CERTIFICATE")  # the latter is an old one of OpenSSL's
 
 
 def read_source(source: Source, setting: str) -> bytes:
@@ -156,7 +151,8 @@ def read_source(source: Source, setting: str) -> bytes:
     if isinstance(source, str) and source.lstrip().startswith("-----BEGIN "):
         return source.encode()
     try:
-        return Path(source).read_bytes()
+        with open(source, "rb") as file:
+            return file.read()
     except (OSError, TypeError, ValueError) as error:
         raise ConfigError(f"{setting}: cannot read {source!r}: {error}") from error
 
@@ -165,10 +161,18 @@ def split_certificates(data: bytes, setting: str) -> list[bytes]:
     """The DER of each certificate in PEM text, or the one DER certificate there is; nothing is parsed yet."""
     if b"-----BEGIN " not in data:
         return [data] if data else []
-    try:
-        return [binascii.a2b_base64(body) for body in _PEM.findall(data)]
-    except binascii.Error as error:
-        raise ConfigError(f"{setting}: a certificate is not valid PEM: {error}") from error
+    found = []
+    for block in data.split(b"-----BEGIN ")[1:]:
+        label, _, rest = block.partition(b"-----")
+        if label in _LABELS:
+            body, end, _ = rest.partition(b"-----END ")
+            if not end:
+                raise ConfigError(f"{setting}: a PEM certificate has no end")
+            try:
+                found.append(binascii.a2b_base64(body))
+            except binascii.Error as error:
+                raise ConfigError(f"{setting}: a certificate is not valid PEM: {error}") from error
+    return found
 
 
 def load_certificates(source: Source, setting: str = "identity") -> tuple[bytes, ...]:

@@ -25,9 +25,10 @@ import hashlib
 import os
 import re
 import ssl
-from collections.abc import Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
-from pathlib import Path
 from typing import Final, Literal, NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -168,11 +169,12 @@ _system_stores: dict[tuple[tuple[str, int], ...], TrustStore] = {}
 _HASHED_NAME: Final = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 
 
-def _certificate_files(directory: str | os.PathLike[str]) -> list[Path]:
+def _certificate_files(directory: str | os.PathLike[str]) -> list[str]:
     """The trust anchors of a directory: the files c_rehash has named by hash, else those named like certificates."""
-    files = sorted(Path(directory).iterdir())
-    hashed = [path for path in files if _HASHED_NAME.fullmatch(path.name)]
-    return hashed or [path for path in files if path.suffix in (".pem", ".crt", ".cer")]
+    found = sorted(os.listdir(directory))
+    chosen = [name for name in found if _HASHED_NAME.fullmatch(name)]
+    chosen = chosen or [name for name in found if name.endswith((".pem", ".crt", ".cer"))]
+    return [os.path.join(directory, name) for name in chosen]
 
 
 def _read(source: Source) -> list[Certificate]:
@@ -185,18 +187,17 @@ def _read(source: Source) -> list[Certificate]:
     return anchors
 
 
-def _read_system(cafile: str | None, capath: str | None) -> Iterator[Certificate]:
+def _read_system(cafile: str | None, capath: str | None) -> list[Certificate]:
     """What can be read there. One bad file among hundreds that somebody else installed must not stop everything."""
-    for path in ([cafile] if cafile else []) + (_certificate_files(capath) if capath else []):
-        try:
-            ders = split_certificates(read_source(path, _SETTING), _SETTING)
-        except ConfigError:
-            continue
-        for der in ders:
-            try:
-                yield Certificate(der, x509.load_der_x509_certificate(der))
-            except MALFORMED:
-                continue
+    anchors = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the library dislikes the serial numbers of some old roots
+        for path in ([cafile] if cafile else []) + (_certificate_files(capath) if capath else []):
+            with suppress(ConfigError):
+                for der in split_certificates(read_source(path, _SETTING), _SETTING):
+                    with suppress(*MALFORMED):
+                        anchors.append(Certificate(der, x509.load_der_x509_certificate(der)))
+    return anchors
 
 
 # --- verdicts that are kept ------------------------------------------------------------------------------------------
