@@ -41,6 +41,7 @@ MALFORMED: Final = (
     x509.UnsupportedGeneralNameType,
 )
 
+_T = TypeVar("_T")
 _E = TypeVar("_E", bound=x509.ExtensionType)
 
 
@@ -64,13 +65,8 @@ class Certificate:
     @cached_property
     def public_key(self) -> PublicKey:
         """The subject's key; UnsupportedCertificate if it is of a kind the library does not know."""
-        try:
-            pss = self.native.public_key_algorithm_oid == PublicKeyAlgorithmOID.RSASSA_PSS
-            return PublicKey(self.native.public_key(), pss=pss)
-        except UnsupportedAlgorithm:
-            raise UnsupportedCertificate("a certificate has a key of an unknown kind") from None
-        except MALFORMED:
-            raise BadCertificate("a certificate has a malformed key") from None
+        pss = self._read(lambda native: native.public_key_algorithm_oid == PublicKeyAlgorithmOID.RSASSA_PSS)
+        return self._read(lambda native: PublicKey(native.public_key(), pss=pss))
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -87,22 +83,45 @@ class Certificate:
         constraints = self.extension(x509.BasicConstraints)
         return constraints is not None and constraints.ca
 
-    @cached_property
+    @property
     def self_issued(self) -> bool:
         """Whether subject and issuer are one name."""
-        return self.native.subject == self.native.issuer
+        return self.subject_name == self.issuer_name
 
-    def extension(self, kind: type[_E]) -> _E | None:
-        """The value of one extension, or None."""
-        return next((each.value for each in self.extensions if isinstance(each.value, kind)), None)
+    @cached_property
+    def subject_name(self) -> x509.Name:
+        """Whose certificate it is."""
+        return self._read(lambda native: native.subject)
+
+    @cached_property
+    def issuer_name(self) -> x509.Name:
+        """Who issued it, by its own account."""
+        return self._read(lambda native: native.issuer)
+
+    @property
+    def subject(self) -> str:
+        """The subject's name as text, for messages."""
+        return printable(self._read(lambda native: native.subject.rfc4514_string()))
+
+    @property
+    def issuer(self) -> str:
+        """The issuer's name as text, for messages."""
+        return printable(self._read(lambda native: native.issuer.rfc4514_string()))
+
+    @property
+    def signature_digest(self) -> str | None:
+        """The name of the hash its issuer signed; None for schemes that have none of their own."""
+        digest = self._read(lambda native: native.signature_hash_algorithm)
+        return digest.name if digest else None
 
     @cached_property
     def extensions(self) -> x509.Extensions:
         """All of its extensions."""
-        try:
-            return self.native.extensions
-        except MALFORMED:
-            raise BadCertificate("a certificate has malformed extensions") from None
+        return self._read(lambda native: native.extensions)
+
+    def extension(self, kind: type[_E]) -> _E | None:
+        """The value of one extension, or None."""
+        return next((each.value for each in self.extensions if isinstance(each.value, kind)), None)
 
     def issued(self, child: Certificate) -> bool:
         """Whether this one's name and key are those that issued `child`; nothing else is looked at."""
@@ -112,13 +131,18 @@ class Certificate:
             return False
         return True
 
-    @property
-    def subject(self) -> str:
-        """The subject's name as text, for messages."""
+    def _read(self, field_of: Callable[[x509.Certificate], _T]) -> _T:
         try:
-            return self.native.subject.rfc4514_string()
+            return field_of(self.native)
+        except UnsupportedAlgorithm:
+            raise UnsupportedCertificate("a certificate has a key or signature of an unknown kind") from None
         except MALFORMED:
-            return "(unreadable)"
+            raise BadCertificate("a certificate is malformed") from None
+
+
+def printable(text: str) -> str:
+    """Text of the peer's making, fit for a message or a log: short, and without control characters."""
+    return "".join(char if char.isprintable() else "?" for char in text[:200]) + ("…" if len(text) > 200 else "")
 
 
 _CACHED_SIZE: Final = 8192  # bytes; larger ones are rare, and 512 of them must not fill the memory
@@ -148,7 +172,7 @@ def read_source(source: Source, setting: str) -> bytes:
     """The bytes of a file, or those given; ConfigError naming the setting if there are none to be had."""
     if isinstance(source, bytes | bytearray | memoryview):
         return bytes(source)
-    if isinstance(source, str) and source.lstrip().startswith("-----BEGIN "):
+    if isinstance(source, str) and "-----BEGIN " in source:
         return source.encode()
     try:
         with open(source, "rb") as file:
@@ -213,4 +237,5 @@ def _password(password: Password, setting: str) -> bytes:
 
 def _in(source: Source) -> str:
     """Where a thing was looked for, if that can be said without showing what may be a key."""
-    return "" if isinstance(source, bytes) or "-----BEGIN " in str(source) else f" in {os.fspath(source)!r}"
+    is_path = isinstance(source, os.PathLike) or (isinstance(source, str) and "-----BEGIN " not in source)
+    return f" in {os.fspath(source)!r}" if is_path else ""

@@ -112,6 +112,6 @@ def derive_secret(
 
 
 def verify_data(hash: Hash, base_key: Secret, transcript_hash: bytes, prefix: bytes = TLS13_PREFIX) -> bytes:  # noqa: A002
-    """What a Finished or a PSK binder carries (RFC 9846 section 4.4.4). Compare it with `hmac.compare_digest`."""
+    """What a Finished or a PSK binder carries (RFC 9846 sections 4.5.3, 4.3.11.2). Compare it with `hmac.compare_digest`."""
     finished_key = expand_label(hash, base_key, b"finished", b"", hash.digest_size, prefix)
     return hash.hmac(finished_key.reveal(), transcript_hash)

@@ -56,15 +56,19 @@ def _kind(key: object, pss: bool) -> KeyKind:
 
 
 class PublicKey:
-    """A peer's or our own public key. `native` is the object of `cryptography`, `spki` the key's DER form."""
+    """A peer's or our own public key. `native` is `cryptography`'s object; `bits` is 0 where size is no question."""
 
-    __slots__ = ("bits", "kind", "native", "spki")
+    __slots__ = ("bits", "kind", "native")
 
     def __init__(self, native: Any, *, pss: bool = False) -> None:
         self.native = native
         self.kind = _kind(native, pss)
         self.bits: int = getattr(native, "key_size", 0)
-        self.spki: bytes = native.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+    @property
+    def spki(self) -> bytes:
+        """SubjectPublicKeyInfo in DER, without the mark for RSASSA-PSS."""
+        return bytes(self.native.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
     def same_key(self, other: PublicKey) -> bool:
         """Whether both are one key, whatever it is marked for."""
@@ -158,7 +162,7 @@ def verify(
     """Check the peer's signature of a handshake of `version` over `message` (the message, not its digest).
 
     DecryptError if it is not the key's signature; IllegalParameter if the scheme is unknown, or is not one for this key
-    and version (RFC 9846 section 4.5.3).
+    and version (RFC 9846 section 4.5.2).
     """
     row = SCHEMES.get(scheme)
     if row is None or not row.fits(public_key, version):

@@ -29,6 +29,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
+from itertools import product
 from typing import Final, Literal, NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -51,12 +52,13 @@ from caesura.crypto.certificates import (
     Certificate,
     Source,
     parse_certificate,
+    printable,
     read_source,
     split_certificates,
 )
 from caesura.crypto.names import ServerName, matches
 from caesura.crypto.signatures import MINIMUM_RSA_BITS, KeyKind
-from caesura.errors import AlertDescription, BadCertificate, CertificateVerifyError, ConfigError
+from caesura.errors import AlertDescription, BadCertificate, CertificateVerifyError, ConfigError, LocalAlert
 
 Purpose: TypeAlias = Literal["server", "client"]
 """Whose chain it is: the extended key usage to be looked for is that of TLS servers or of TLS clients."""
@@ -147,7 +149,7 @@ class TrustStore:
         if self._by_subject is None:
             index: dict[x509.Name, list[Certificate]] = {}
             for each in self._anchors.values():
-                index.setdefault(each.native.subject, []).append(each)
+                index.setdefault(each.subject_name, []).append(each)
             self._by_subject = index
         return list(self._by_subject.get(subject, ()))
 
@@ -312,14 +314,15 @@ class _Question(NamedTuple):
 
 def _verify(asked: _Question) -> tuple[Certificate, ...]:
     leaf, *others = asked.chain
-    if asked.trust.store is None or _leaf_flaw(asked) is not None:
+    if asked.trust.store is None or _key_flaw(leaf) is not None:
         raise _refusal(asked, "there are no trust anchors")
     # A host name with an underscore is none to the validator, but private networks are full of them.
     by_validator = asked.name is not None and "_" not in asked.name.text
     try:
         builder = PolicyBuilder().time(asked.now).max_chain_depth(asked.max_depth).store(asked.trust.store)
         builder = builder.extension_policies(
-            ca_policy=_CA_POLICIES[asked.purpose], ee_policy=_NAMED_LEAF_POLICY if by_validator else _LEAF_POLICY
+            ca_policy=_CA_POLICIES[asked.purpose],
+            ee_policy=_LEAF_POLICIES[asked.purpose, by_validator, leaf in asked.trust],
         )
         intermediates = [each.native for each in others]
         if by_validator:
@@ -342,12 +345,25 @@ def _subject(name: ServerName | None) -> Subject:
 # --- the policy ------------------------------------------------------------------------------------------------------
 
 
+# These two are asked by the policy, and again when a reason is looked for.
+
+
 def _may_issue(usage: x509.KeyUsage | None) -> bool:
     return usage is None or usage.key_cert_sign
 
 
 def _serves(usage: x509.ExtendedKeyUsage | None, purpose: Purpose) -> bool:
     return usage is None or _EKU[purpose] in usage or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in usage
+
+
+def _base_policy(purpose: Purpose) -> ExtensionPolicy:
+    """What CAs and leaves have in common: the purpose."""
+
+    def extended_key_usage(_policy: Policy, _cert: x509.Certificate, usage: x509.ExtendedKeyUsage | None) -> None:
+        if not _serves(usage, purpose):
+            raise ValueError("not for this purpose")
+
+    return ExtensionPolicy.permit_all().may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, extended_key_usage)
 
 
 def _ca_policy(purpose: Purpose) -> ExtensionPolicy:
@@ -357,23 +373,38 @@ def _ca_policy(purpose: Purpose) -> ExtensionPolicy:
         if not _may_issue(usage):
             raise ValueError("keyCertSign is missing")
 
-    def extended_key_usage(_policy: Policy, _ca: x509.Certificate, usage: x509.ExtendedKeyUsage | None) -> None:
-        if not _serves(usage, purpose):
-            raise ValueError("not for this purpose")
-
     return (
-        ExtensionPolicy.permit_all()
+        _base_policy(purpose)
         .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, None)
         .may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, key_usage)
-        .may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, extended_key_usage)
     )
 
 
-_CA_POLICIES: Final[dict[Purpose, ExtensionPolicy]] = {"server": _ca_policy("server"), "client": _ca_policy("client")}
+def _leaf_policy(purpose: Purpose, *, named: bool, trusted: bool) -> ExtensionPolicy:
+    """What a leaf must be; `trusted` if it is an anchor itself. The validator itself compares the name."""
 
-# What a leaf must be is said by `_leaf_flaw`; here it is only that the name to be compared is a subjectAltName.
-_LEAF_POLICY: Final = ExtensionPolicy.permit_all()
-_NAMED_LEAF_POLICY: Final = _LEAF_POLICY.require_present(x509.SubjectAlternativeName, Criticality.AGNOSTIC, None)
+    def basic_constraints(_policy: Policy, _leaf: x509.Certificate, value: x509.BasicConstraints | None) -> None:
+        if value is not None and value.ca and not trusted:
+            raise ValueError("a CA's certificate")
+
+    def key_usage(_policy: Policy, _leaf: x509.Certificate, usage: x509.KeyUsage | None) -> None:
+        if usage is not None and not usage.digital_signature:  # RFC 9846 section 4.5.1.2
+            raise ValueError("digitalSignature is missing")
+
+    policy = (
+        _base_policy(purpose)
+        .may_be_present(x509.BasicConstraints, Criticality.AGNOSTIC, basic_constraints)
+        .may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, key_usage)
+    )
+    return policy.require_present(x509.SubjectAlternativeName, Criticality.AGNOSTIC, None) if named else policy
+
+
+_PURPOSES: Final[tuple[Purpose, ...]] = ("server", "client")
+_CA_POLICIES: Final = {purpose: _ca_policy(purpose) for purpose in _PURPOSES}
+_LEAF_POLICIES: Final = {
+    (purpose, named, trusted): _leaf_policy(purpose, named=named, trusted=trusted)
+    for purpose, named, trusted in product(_PURPOSES, (True, False), (True, False))
+}
 
 
 class _Flaw(NamedTuple):
@@ -383,23 +414,26 @@ class _Flaw(NamedTuple):
     text: str
 
 
-def _leaf_flaw(asked: _Question) -> _Flaw | None:
-    """What is wrong with the leaf by itself, its name and dates aside."""
-    leaf = asked.chain[0]
-    key, usage = leaf.public_key, leaf.extension(x509.KeyUsage)
-    if key.kind is KeyKind.OTHER:
+def _key_flaw(leaf: Certificate) -> _Flaw | None:
+    """What is wrong with the leaf's key; the validator looks at issuers' keys only."""
+    if leaf.public_key.kind is KeyKind.OTHER:
         return _Flaw(_UNSUPPORTED_SIGNATURE_ALGORITHM, f"the key of {leaf.subject} is of a kind that is not supported")
     if _is_weak(leaf):
-        return _Flaw(
-            _EE_KEY_TOO_SMALL, f"the RSA key of {leaf.subject} has {key.bits} bits, fewer than {MINIMUM_RSA_BITS}"
-        )
+        bits = leaf.public_key.bits
+        return _Flaw(_EE_KEY_TOO_SMALL, f"the RSA key of {leaf.subject} has {bits} bits, fewer than {MINIMUM_RSA_BITS}")
+    return None
+
+
+def _leaf_flaw(asked: _Question) -> _Flaw | None:
+    leaf = asked.chain[0]
+    usage = leaf.extension(x509.KeyUsage)
     if leaf.is_ca and leaf not in asked.trust:
         return _Flaw(_INVALID_NON_CA, f"{leaf.subject} is a CA's certificate")
-    if usage is not None and not usage.digital_signature:  # RFC 9846 section 4.5.1.2
+    if usage is not None and not usage.digital_signature:
         return _Flaw(_INVALID_PURPOSE, f"the key of {leaf.subject} is not for digital signatures")
     if not _serves(leaf.extension(x509.ExtendedKeyUsage), asked.purpose):
         return _Flaw(_INVALID_PURPOSE, f"{leaf.subject} is not for TLS {asked.purpose}s")
-    return None
+    return _key_flaw(leaf)
 
 
 def _is_weak(certificate: Certificate) -> bool:
@@ -463,19 +497,30 @@ _UNDERSTOOD: Final = frozenset(  # the extensions the validator knows, which the
 
 def _refusal(asked: _Question, verdict: str) -> CertificateVerifyError:
     """The error for a chain that has been refused, with the first reason found in OpenSSL's order."""
+    try:
+        flaw = _find_flaw(asked, verdict)
+    except LocalAlert:  # some certificate is too malformed to be asked; the refusal stands
+        flaw = _Flaw(_UNSPECIFIED, verdict)
+    alert = _ALERTS.get(flaw.code, AlertDescription.bad_certificate)
+    return CertificateVerifyError(flaw.text, description=alert, verify_code=flaw.code)
+
+
+def _find_flaw(asked: _Question, verdict: str) -> _Flaw:
     path, flaw = _likely_path(asked)
-    flaw = (
+    return (
         flaw
         or _leaf_flaw(asked)
-        or next(filter(None, (_ca_flaw(path, position, asked.purpose) for position in range(1, len(path)))), None)
-        or next(filter(None, map(_extension_flaw, path)), None)
+        or _first(_ca_flaw(path, position, asked.purpose) for position in range(1, len(path)))
+        or _first(_extension_flaw(each) for each in path)
         or _name_flaw(asked)
-        or next(filter(None, (_date_flaw(each, asked.now) for each in reversed(path))), None)
+        or _first(_date_flaw(each, asked.now) for each in reversed(path))
         or _constraint_flaw(verdict)
         or _Flaw(_UNSPECIFIED, verdict)
     )
-    alert = _ALERTS.get(flaw.code, AlertDescription.bad_certificate)
-    return CertificateVerifyError(flaw.text, description=alert, verify_code=flaw.code)
+
+
+def _first(flaws: Iterable[_Flaw | None]) -> _Flaw | None:
+    return next(filter(None, flaws), None)
 
 
 def _likely_path(asked: _Question) -> tuple[list[Certificate], _Flaw | None]:
@@ -484,8 +529,8 @@ def _likely_path(asked: _Question) -> tuple[list[Certificate], _Flaw | None]:
     while (child := path[-1]) not in asked.trust:
         if len(path) - 1 > asked.max_depth:
             return path, _Flaw(_CERT_CHAIN_TOO_LONG, f"the chain has more than {asked.max_depth} intermediate CAs")
-        named = asked.trust.named(child.native.issuer)
-        named += [each for each in asked.chain if each.native.subject == child.native.issuer and each not in path]
+        named = asked.trust.named(child.issuer_name)
+        named += [each for each in asked.chain if each.subject_name == child.issuer_name and each not in path]
         issuer = next((each for each in named if each.issued(child)), None)
         if issuer is None:
             return path, _no_issuer(child, named, at_leaf=len(path) == 1)
@@ -499,8 +544,8 @@ def _no_issuer(child: Certificate, named: list[Certificate], *, at_leaf: bool) -
         return _Flaw(code, f"the self-signed certificate {child.subject} is not among the trust anchors")
     if any(_may_be_key_of(each, child) for each in named):
         return _Flaw(_CERT_SIGNATURE_FAILURE, f"the signature of the certificate {child.subject} does not verify")
-    issuer = child.native.issuer.rfc4514_string()
-    return _Flaw(_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, f"{child.subject} was issued by {issuer}, which is not known here")
+    text = f"{child.subject} was issued by {child.issuer}, which is not known here"
+    return _Flaw(_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, text)
 
 
 def _may_be_key_of(issuer: Certificate, child: Certificate) -> bool:
@@ -525,9 +570,8 @@ def _ca_flaw(path: list[Certificate], position: int, purpose: Purpose) -> _Flaw 
         )
     if _is_weak(ca):
         return _Flaw(_CA_KEY_TOO_SMALL, f"the RSA key of {ca.subject} has fewer than {MINIMUM_RSA_BITS} bits")
-    digest = below.native.signature_hash_algorithm
-    if digest is not None and digest.name in ("sha1", "md5"):
-        return _Flaw(_CA_MD_TOO_WEAK, f"{below.subject} is signed with {digest.name.upper()}")
+    if below.signature_digest in ("md5", "sha1"):
+        return _Flaw(_CA_MD_TOO_WEAK, f"{below.subject} is signed with {below.signature_digest}")
     return None
 
 
@@ -548,7 +592,9 @@ def _name_flaw(asked: _Question) -> _Flaw | None:
     leaf = asked.chain[0]
     if asked.name is None or matches(asked.name, leaf.names):
         return None
-    own = ", ".join(leaf.names) or "no name at all"
+    own = printable(", ".join(leaf.names[:5])) or "no name at all"
+    if len(leaf.names) > 5:
+        own += f" and {len(leaf.names) - 5} more"
     if asked.name.address:
         return _Flaw(_IP_ADDRESS_MISMATCH, f"the certificate is not for the address {asked.name.text}, but for {own}")
     return _Flaw(_HOSTNAME_MISMATCH, f"the certificate is not for the host {asked.name.text!r}, but for {own}")
