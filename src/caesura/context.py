@@ -250,7 +250,7 @@ class Context:
         return f"<Context {self.settings.method.name}>"
 
 
-# --- checking ----------------------------------------------------------------------------------------------------------
+# --- checking -----------------------------------------------------------------------------------------------------
 
 _Member = TypeVar("_Member", CipherSuite, NamedGroup, SignatureScheme)
 

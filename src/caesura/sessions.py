@@ -14,7 +14,25 @@ from typing import Protocol
 from caesura.crypto.secrets import Secret
 from caesura.engines import Answer
 from caesura.errors import UsageError
-from caesura.wire.codec import U8, U16, U32, U64, Opaque, Struct, Vector
+from caesura.wire.codec import U8, U16, U32, U64, Codec, Opaque, Struct, Vector
+
+
+class SecretOpaque(Codec[Secret]):
+    """`opaque` bytes that are secret, so that they are never bare in a record's field."""
+
+    __slots__ = ("_bytes",)
+
+    def __init__(self, minimum: int, maximum: int) -> None:
+        self._bytes = Opaque(minimum, maximum)
+
+    def read(self, data: bytes, pos: int) -> tuple[Secret, int]:
+        """Read the secret."""
+        value, stop = self._bytes.read(data, pos)
+        return Secret(value), stop
+
+    def encode(self, value: Secret) -> bytes:
+        """Write the secret."""
+        return self._bytes.encode(value.reveal())
 
 
 @dataclass(slots=True)
@@ -24,7 +42,7 @@ class _Stored:
     format: int
     version: int
     cipher_suite: int
-    psk: bytes
+    psk: Secret
     ticket: bytes
     ticket_age_add: int
     ticket_lifetime: int
@@ -42,7 +60,7 @@ _STORED = Struct(
     format=U8,
     version=U16,
     cipher_suite=U16,
-    psk=Opaque(1, 255),
+    psk=SecretOpaque(1, 255),
     ticket=Opaque(1, 2**16 - 1),
     ticket_age_add=U32,
     ticket_lifetime=U32,  # seconds
@@ -87,7 +105,7 @@ class Session:
                 _FORMAT,
                 self.version,
                 self.cipher_suite,
-                self.psk.reveal(),
+                self.psk,
                 self.ticket,
                 self.ticket_age_add,
                 self.ticket_lifetime,
@@ -109,7 +127,7 @@ class Session:
         return cls(
             stored.version,
             stored.cipher_suite,
-            Secret(stored.psk),
+            stored.psk,
             stored.ticket,
             stored.ticket_age_add,
             stored.ticket_lifetime,

@@ -1,0 +1,144 @@
+"""Certificate, CertificateVerify and Finished of TLS 1.3, the same for both sides (RFC 9846 section 4.5)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import partial
+from hmac import compare_digest
+from typing import Final
+
+from caesura.context import PeerChain, Settings, Verify
+from caesura.crypto.certificates import parse_certificate
+from caesura.crypto.hkdf import verify_data
+from caesura.crypto.identity import Identity
+from caesura.crypto.secrets import TrafficSecret
+from caesura.crypto.signatures import verify
+from caesura.crypto.trust import verify_chain
+from caesura.engines import Operation
+from caesura.errors import (
+    AlertDescription,
+    BadCertificate,
+    CertificateVerifyError,
+    DecryptError,
+    IllegalParameter,
+)
+from caesura.handshake.requests import Perform, Steps, perform, perform_both
+from caesura.handshake.state import Handshake, PeerIdentity
+from caesura.handshake.tickets import MAX_LIFETIME
+from caesura.wire.extensions import STATUS_RESPONSE, Extensions
+from caesura.wire.messages import Certificate, CertificateEntry, CertificateVerify, Finished
+from caesura.wire.registries import HandshakeType, SignatureScheme
+
+_CONTEXT: Final = {True: b"TLS 1.3, server CertificateVerify", False: b"TLS 1.3, client CertificateVerify"}
+
+
+def to_sign(transcript_hash: bytes, *, by_server: bool) -> bytes:
+    """What a CertificateVerify signs (RFC 9846 section 4.5.2)."""
+    return b" " * 64 + _CONTEXT[by_server] + b"\x00" + transcript_hash
+
+
+# --- our own side -------------------------------------------------------------------------------------------------
+
+
+def prove_identity(
+    hs: Handshake,
+    identity: Identity,
+    scheme: SignatureScheme,
+    *,
+    context: bytes = b"",
+    ocsp_response: bytes | None = None,
+) -> Steps[None]:
+    """Send the chain, and a signature over everything so far."""
+    hs.send(certificate_message(identity, context, ocsp_response))
+    message = to_sign(hs.transcript.digest(), by_server=hs.server_side)
+    signature = yield from perform(Operation.SIGN, identity.key.sign, scheme, message)
+    hs.send(CertificateVerify(scheme, signature))
+
+
+def certificate_message(identity: Identity | None, context: bytes, ocsp_response: bytes | None) -> Certificate:
+    """A Certificate with the identity's chain; without an identity, an empty one."""
+    entries = [CertificateEntry(der, Extensions()) for der in identity.chain] if identity is not None else []
+    if entries and ocsp_response is not None:
+        entries[0].extensions.put(STATUS_RESPONSE, ocsp_response)
+    return Certificate(context, tuple(entries))
+
+
+def send_finished(hs: Handshake, secret: TrafficSecret) -> None:
+    """Confirm everything so far with our own handshake traffic secret."""
+    hs.send(Finished(verify_data(secret.suite.hash, secret, hs.transcript.digest(), hs.profile.label_prefix)))
+
+
+# --- the peer's side ----------------------------------------------------------------------------------------------
+
+
+def authenticate_peer(hs: Handshake, message: Certificate, offered: Extensions) -> Steps[PeerIdentity]:
+    """Take the peer's chain (not an empty one) and its CertificateVerify; whom they prove.
+
+    The chain and the signature are verified at the same time: neither needs the other.
+    """
+    chain, ocsp_response = _read_chain(hs.settings, message, offered)
+    leaf = parse_certificate(chain[0])
+    proof = yield from hs.receive_raw(CertificateVerify)
+    if proof.algorithm not in hs.settings.signature_schemes:
+        raise IllegalParameter(
+            "a CertificateVerify with a scheme that was not offered", section="RFC 9846 section 4.5.2"
+        )
+    signed = to_sign(hs.transcript.digest(), by_server=not hs.server_side)
+    check_signature = partial(verify, SignatureScheme(proof.algorithm), leaf.public_key, proof.signature, signed)
+    if hs.settings.verify_mode(hs.server_side) is Verify.NONE:
+        yield from perform(Operation.VERIFY_SIGNATURE, check_signature)
+    else:
+        yield from perform_both(
+            Perform(Operation.VERIFY_SIGNATURE, check_signature),
+            Perform(Operation.VERIFY_CHAIN, check_chain, (hs.settings, chain, hs.server_hostname, hs.server_side)),
+        )
+    hs.transcript.add(proof.raw)
+    if hs.settings.verify_peer is not None:
+        facts = PeerChain(chain, hs.server_hostname, hs.server_side, ocsp_response)
+        if (yield from perform(Operation.VERIFY_PEER, hs.settings.verify_peer, facts)) is False:
+            raise CertificateVerifyError(
+                "verify_peer refused it", description=AlertDescription.certificate_unknown, verify_code=50
+            )
+    return PeerIdentity(chain, ocsp_response, _valid_until(hs.settings, chain))
+
+
+def check_chain(settings: Settings, chain: tuple[bytes, ...], server_hostname: str | None, server_side: bool) -> None:
+    """Verify the peer's chain against the trust store, the name and the time; raises CertificateVerifyError."""
+    trust = settings.trust
+    assert trust is not None, "resolved when the connection was made"
+    verify_chain(
+        chain,
+        trust=trust,
+        server_name=None if server_side else server_hostname,
+        purpose="client" if server_side else "server",
+        now=datetime.fromtimestamp(settings.clock.wall(), UTC),
+        max_depth=settings.limits.certificate_chain,
+        cache=settings.verification_cache,
+    )
+
+
+def receive_finished(hs: Handshake, secret: TrafficSecret) -> Steps[None]:
+    """Take the peer's Finished, made with its handshake traffic secret; it joins the transcript once it is proven."""
+    finished = yield from hs.receive_raw(Finished)
+    expected = verify_data(secret.suite.hash, secret, hs.transcript.digest(), hs.profile.label_prefix)
+    if not compare_digest(finished.verify_data, expected):
+        raise DecryptError("the peer's Finished does not verify", section="RFC 9846 section 4.5.3")
+    hs.transcript.add(finished.raw)
+
+
+def _read_chain(
+    settings: Settings, message: Certificate, offered: Extensions
+) -> tuple[tuple[bytes, ...], bytes | None]:
+    if message.certificate_request_context:
+        raise IllegalParameter("a certificate_request_context in the handshake", section="RFC 9846 section 4.5.1")
+    if len(message.certificate_list) > settings.limits.certificate_chain:
+        raise BadCertificate(f"more than {settings.limits.certificate_chain} certificates")
+    for entry in message.certificate_list:
+        entry.extensions.check(HandshakeType.certificate, offered)
+    chain = tuple(entry.cert_data for entry in message.certificate_list)
+    return chain, message.certificate_list[0].extensions.get(STATUS_RESPONSE)
+
+
+def _valid_until(settings: Settings, chain: tuple[bytes, ...]) -> int:
+    earliest = min(int(parse_certificate(der).not_after.timestamp()) for der in chain)
+    return min(earliest, int(settings.clock.wall()) + MAX_LIFETIME)

@@ -1,0 +1,211 @@
+"""The client's side of TLS 1.3 from the ServerHello on (RFC 9846 section 2, figures 1 and 3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from caesura.crypto.groups import KeyPair
+from caesura.crypto.identity import Identity
+from caesura.crypto.secrets import SharedSecret
+from caesura.crypto.suites import SUITES, Suite
+from caesura.engines import Operation
+from caesura.errors import DecodeError, IllegalParameter, MissingExtension, ProtocolVersionAlert
+from caesura.handshake.authenticate13 import (
+    authenticate_peer,
+    certificate_message,
+    prove_identity,
+    receive_finished,
+    send_finished,
+)
+from caesura.handshake.negotiate import choose_identity
+from caesura.handshake.requests import Steps, perform
+from caesura.handshake.schedule13 import EarlySecret, HandshakeSecret
+from caesura.handshake.state import Established, Handshake, PeerIdentity
+from caesura.handshake.transport import Epoch
+from caesura.sessions import Session
+from caesura.wire.extensions import (
+    ALPN_SERVER,
+    KEY_SHARE_SERVER,
+    PRE_SHARED_KEY_SERVER,
+    SIGNATURE_ALGORITHMS,
+    SUPPORTED_VERSIONS_SERVER,
+)
+from caesura.wire.messages import Certificate, CertificateRequest, ClientHello, EncryptedExtensions, ServerHello
+from caesura.wire.registries import HandshakeType
+
+
+@dataclass(slots=True)
+class Offer:
+    """What the client has offered, and the secrets that go with it."""
+
+    hello: ClientHello
+    key_pairs: dict[int, KeyPair] = field(repr=False)
+    session: Session | None
+    early: EarlySecret | None
+    binding: bytes
+    retried: ServerHello | None = None
+
+
+@dataclass(slots=True)
+class Accepted:
+    """What the server has chosen of it."""
+
+    suite: Suite
+    key_pair: KeyPair = field(repr=False)
+    share: bytes
+    session: Session | None  # the one that resumes
+
+
+def client13(hs: Handshake, offer: Offer, hello: ServerHello) -> Steps[Established]:
+    """The handshake from the ServerHello on."""
+    accepted = accept(hs, offer, hello)
+    secret = yield from exchange_keys(hs, offer, accepted, hello)
+    keys = secret.traffic(hs.transcript.digest())
+    hs.log_secret("CLIENT_HANDSHAKE_TRAFFIC_SECRET", keys.client)
+    hs.log_secret("SERVER_HANDSHAKE_TRAFFIC_SECRET", keys.server)
+    hs.install_read(Epoch.HANDSHAKE, keys.server)
+    hs.install_write(Epoch.HANDSHAKE, keys.client)
+    alpn = yield from receive_encrypted_extensions(hs, offer)
+    if accepted.session is None:
+        request, peer = yield from authenticate_server(hs, offer)
+    else:
+        request, peer = None, remembered(accepted.session)
+    yield from receive_finished(hs, keys.server)
+
+    main = secret.main()
+    traffic = main.traffic(hs.transcript.digest())
+    exporter = main.exporter(hs.transcript.digest())
+    hs.log_secret("CLIENT_TRAFFIC_SECRET_0", traffic.client)
+    hs.log_secret("SERVER_TRAFFIC_SECRET_0", traffic.server)
+    hs.log_secret("EXPORTER_SECRET", exporter)
+    hs.install_read(Epoch.APPLICATION, traffic.server)
+    identity = None
+    if request is not None:
+        identity = yield from answer_request(hs, request)
+    send_finished(hs, keys.client)
+    hs.install_write(Epoch.APPLICATION, traffic.client)
+    return Established(
+        version=hs.profile.version13,
+        suite=accepted.suite,
+        group=accepted.key_pair.group.code,
+        alpn=alpn,
+        server_hostname=hs.server_hostname,
+        peer=peer,
+        identity=identity,
+        session_reused=accepted.session is not None,
+        settings=hs.settings,
+        exporter=exporter,
+        resumption=main.resumption(hs.transcript.digest()) if hs.settings.sessions is not None else None,
+        binding=offer.binding,
+    )
+
+
+def accept(hs: Handshake, offer: Offer, hello: ServerHello) -> Accepted:
+    """Check the ServerHello against what was offered (RFC 9846 section 4.2.3)."""
+    suite = check_server_hello(hs, offer, hello)
+    hello.extensions.check(HandshakeType.server_hello, offer.hello.extensions)
+    if offer.retried is not None and hello.cipher_suite != offer.retried.cipher_suite:
+        raise IllegalParameter("a suite other than the HelloRetryRequest's", section="RFC 9846 section 4.2.4")
+    share = hello.extensions.get(KEY_SHARE_SERVER)
+    if share is None:  # we offer psk_dhe_ke only
+        raise MissingExtension("key_share", section="RFC 9846 section 4.2.3")
+    key_pair = offer.key_pairs.get(share.group)
+    if key_pair is None:
+        raise IllegalParameter("a key share of a group for which none was sent", section="RFC 9846 section 4.3.8")
+    return Accepted(suite, key_pair, share.key_exchange, accepted_session(offer, hello, suite))
+
+
+def check_server_hello(hs: Handshake, offer: Offer, hello: ServerHello) -> Suite:
+    """What holds for a ServerHello and a HelloRetryRequest alike."""
+    section = "RFC 9846 section 4.2.3"
+    version = hello.extensions.get(SUPPORTED_VERSIONS_SERVER)
+    if version is None:
+        raise ProtocolVersionAlert("the server chose a version before TLS 1.3", section=section)
+    if version != hs.profile.version13:
+        raise IllegalParameter("the server chose a version that was not offered", section=section)
+    if hello.legacy_version != hs.profile.legacy_version:
+        raise ProtocolVersionAlert(f"legacy_version {hello.legacy_version:#06x}", section=section)
+    if hello.legacy_session_id_echo != offer.hello.legacy_session_id:
+        raise IllegalParameter("the session id was not echoed", section=section)
+    if hello.legacy_compression_method != 0:
+        raise IllegalParameter("a compression method", section=section)
+    if hello.cipher_suite not in offer.hello.cipher_suites or hello.cipher_suite not in SUITES:
+        raise IllegalParameter("a cipher suite that was not offered", section=section)
+    return SUITES[hello.cipher_suite]
+
+
+def accepted_session(offer: Offer, hello: ServerHello, suite: Suite) -> Session | None:
+    """The session the server resumes, or None (RFC 9846 section 4.3.11)."""
+    selected = hello.extensions.get(PRE_SHARED_KEY_SERVER)
+    if selected is None:
+        return None
+    section = "RFC 9846 section 4.3.11"
+    if selected != 0 or offer.session is None:
+        raise IllegalParameter("a pre-shared key that was not offered", section=section)
+    if SUITES[offer.session.cipher_suite].hash is not suite.hash:
+        raise IllegalParameter("a suite whose hash is not that of the pre-shared key", section=section)
+    return offer.session
+
+
+def exchange_keys(hs: Handshake, offer: Offer, accepted: Accepted, hello: ServerHello) -> Steps[HandshakeSecret]:
+    """The handshake secret, from the server's share and the pre-shared key if there is one."""
+    shared: SharedSecret = yield from perform(Operation.KEY_EXCHANGE, accepted.key_pair.exchange, accepted.share)
+    hs.transcript.start(accepted.suite.hash)
+    hs.transcript.add(hello.raw)
+    if accepted.session is not None and offer.early is not None:
+        return offer.early.handshake(accepted.suite, shared)
+    return EarlySecret(accepted.suite.hash, hs.profile.label_prefix, None).handshake(accepted.suite, shared)
+
+
+def receive_encrypted_extensions(hs: Handshake, offer: Offer) -> Steps[str | None]:
+    """Take the EncryptedExtensions; the application protocol the server chose."""
+    message = yield from hs.receive(EncryptedExtensions)
+    message.extensions.check(HandshakeType.encrypted_extensions, offer.hello.extensions)
+    hs.transport.peer_extensions(message.extensions)
+    protocol = message.extensions.get(ALPN_SERVER)
+    if protocol is None:
+        return None
+    text = protocol.decode("latin-1")
+    if text not in hs.settings.alpn:
+        raise IllegalParameter("an application protocol that was not offered", section="RFC 7301 section 3.1")
+    return text
+
+
+def authenticate_server(hs: Handshake, offer: Offer) -> Steps[tuple[CertificateRequest | None, PeerIdentity]]:
+    """Take the server's certificate, and its request for ours if there is one."""
+    request: CertificateRequest | None = None
+    message = yield from hs.receive(CertificateRequest, Certificate)
+    if isinstance(message, CertificateRequest):
+        request = check_request(message)
+        message = yield from hs.receive(Certificate)
+    assert isinstance(message, Certificate)
+    if not message.certificate_list:
+        raise DecodeError("the server sent no certificate", section="RFC 9846 section 4.5.1.3")
+    return request, (yield from authenticate_peer(hs, message, offer.hello.extensions))
+
+
+def check_request(request: CertificateRequest) -> CertificateRequest:
+    """Hold what RFC 9846 section 4.4.2 demands of a CertificateRequest in the handshake."""
+    request.extensions.check(HandshakeType.certificate_request)
+    if request.certificate_request_context:
+        raise IllegalParameter("a certificate_request_context in the handshake", section="RFC 9846 section 4.4.2")
+    if request.extensions.get(SIGNATURE_ALGORITHMS) is None:
+        raise MissingExtension("signature_algorithms", section="RFC 9846 section 4.4.2")
+    return request
+
+
+def answer_request(hs: Handshake, request: CertificateRequest) -> Steps[Identity | None]:
+    """Send our certificate and prove it, or say that we have none that the server could take."""
+    offered = request.extensions.get(SIGNATURE_ALGORITHMS) or ()
+    chosen = choose_identity(hs.settings, hs.settings.identity, None, offered)
+    if chosen is None:
+        hs.send(certificate_message(None, b"", None))
+        return None
+    identity, scheme = chosen
+    yield from prove_identity(hs, identity, scheme)
+    return identity
+
+
+def remembered(session: Session) -> PeerIdentity:
+    """Whom the server proved to be when the session was made."""
+    return PeerIdentity(session.peer_certificates, None, session.valid_until)

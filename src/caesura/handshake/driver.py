@@ -1,0 +1,107 @@
+"""The driver owns a handshake's generator and answers what it asks.
+
+`receive` is answered from the inbox, `perform` through the performer. When neither has an answer the handshake is
+*parked*: it stands still while the protocol around it goes on. An answer that is there at once is sent straight back,
+so a handshake whose work never pauses runs through in one call.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+from caesura.handshake.inbox import Inbox
+from caesura.handshake.performer import Ongoing, Performer
+from caesura.handshake.requests import Perform, Receive, Request, Steps
+from caesura.jobs import NoJobs
+
+T = TypeVar("T")
+
+
+class Driver(Generic[T]):
+    """Runs one generator: a handshake, or one exchange after it."""
+
+    __slots__ = ("_inbox", "_ongoing", "_performer", "_request", "_steps", "done")
+
+    def __init__(self, steps: Steps[T], performer: Performer, inbox: Inbox) -> None:
+        self._steps = steps
+        self._performer = performer
+        self._inbox = inbox
+        self._request: Request | None = None
+        self._ongoing: Ongoing | None = None
+        self.done = False
+
+    @property
+    def parked(self) -> bool:
+        """Whether work is under way (as opposed to waiting for the peer)."""
+        return self._ongoing is not None
+
+    @property
+    def deadline(self) -> float | None:
+        """When the work under way must be done, on the monotonic clock; None when there is none."""
+        return self._ongoing.deadline if self._ongoing is not None else None
+
+    def advance(self, now: float) -> None:
+        """Go on as far as answers are there.
+
+        Raises what the handshake raises, after which it is done; and NoJobs, after which it stands where it stood.
+        """
+        if self._ongoing is not None:
+            self._ongoing.resume()
+        while not self.done:
+            try:
+                answer = self._answer(self._request, now)
+            except NoJobs:
+                raise
+            except BaseException as error:  # noqa: BLE001 - thrown into the generator, and so out of it
+                self._throw(error)
+            else:
+                if answer is _NOT_YET:
+                    return
+                self._send(answer)
+
+    def expire(self, now: float) -> None:
+        """Fail the work under way if its deadline has passed; raises OperationTimeout."""
+        if self._ongoing is not None and self._ongoing.expired(now):
+            ongoing, self._ongoing = self._ongoing, None
+            self._throw(ongoing.timed_out())
+
+    def close(self) -> None:
+        """Cancel the work, unwind the generator, forget what has come."""
+        self.done = True
+        ongoing, self._ongoing = self._ongoing, None
+        if ongoing is not None:
+            ongoing.cancel()
+        self._steps.close()
+        self._inbox.clear()
+
+    def _answer(self, request: Request | None, now: float) -> Any:
+        if request is None:  # the generator has not begun
+            return None
+        if isinstance(request, Receive):
+            message = self._inbox.take(request.types)
+            return _NOT_YET if message is None else message
+        if self._ongoing is None:
+            both = (request,) if isinstance(request, Perform) else (request.first, request.second)
+            self._ongoing = self._performer.start(both, now)
+        results = self._ongoing.results()
+        if results is None:
+            return _NOT_YET
+        self._ongoing = None
+        return results[0] if isinstance(request, Perform) else tuple(results)
+
+    def _send(self, answer: Any) -> None:
+        try:
+            self._request = self._steps.send(answer)
+        except StopIteration:
+            self.done = True
+        except BaseException:
+            self.done = True
+            raise
+
+    def _throw(self, error: BaseException) -> None:
+        self._ongoing = None
+        self.done = True
+        self._steps.throw(error)
+
+
+_NOT_YET: Any = object()

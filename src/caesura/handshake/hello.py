@@ -1,0 +1,285 @@
+"""The first hellos: they come before any version is known, and end in the handshake of the one that was agreed.
+
+`connect` sends a client's hello, `accept` reads it on a server; both deal with HelloRetryRequest and pre-shared keys
+(RFC 9846 sections 4.2 and 4.3.11). This is where a ticket is opened and where an identity, which may bring another
+Context, is chosen.
+"""
+
+from __future__ import annotations
+
+from hmac import compare_digest
+
+from caesura.context import Context, Identity
+from caesura.crypto.groups import GROUPS, KeyPair
+from caesura.crypto.names import server_name
+from caesura.crypto.suites import SUITES, Suite
+from caesura.engines import Operation
+from caesura.errors import DecryptError, HandshakeFailure, IllegalParameter, UnexpectedMessage
+from caesura.handshake import tickets
+from caesura.handshake.client13 import Offer, check_server_hello, client13
+from caesura.handshake.negotiate import (
+    CERTIFICATE_ONLY_SCHEMES,
+    NULL_COMPRESSION,
+    check_client_hello,
+    check_second_hello,
+    choose_alpn,
+    choose_group,
+    choose_identity,
+    choose_suite,
+    describe,
+)
+from caesura.handshake.requests import Steps, perform
+from caesura.handshake.schedule13 import EarlySecret
+from caesura.handshake.server13 import Choice, Resumed, server13, server_hello
+from caesura.handshake.state import Handshake
+from caesura.sessions import Session
+from caesura.wire.extensions import (
+    ALPN,
+    COOKIE,
+    KEY_SHARE_CLIENT,
+    KEY_SHARE_RETRY,
+    PRE_SHARED_KEY_CLIENT,
+    PSK_KEY_EXCHANGE_MODES,
+    SERVER_NAME,
+    SIGNATURE_ALGORITHMS,
+    STATUS_REQUEST,
+    SUPPORTED_GROUPS,
+    SUPPORTED_VERSIONS_CLIENT,
+    SUPPORTED_VERSIONS_SERVER,
+    CertificateStatusRequest,
+    Extensions,
+    KeyShareEntry,
+    OCSPStatusRequest,
+    OfferedPsks,
+    PskIdentity,
+)
+from caesura.wire.messages import HELLO_RETRY_REQUEST_RANDOM, ClientHello, ServerHello
+from caesura.wire.registries import (
+    CertificateStatusType,
+    ExtensionType,
+    HandshakeType,
+    NamedGroup,
+    PskKeyExchangeMode,
+)
+
+# --- the client ---------------------------------------------------------------------------------------------------
+
+
+def connect(hs: Handshake) -> Steps[None]:
+    """A client's whole handshake."""
+    binding = tickets.binding(
+        hs.settings, hs.profile, server_side=False, server_name=hs.server_hostname, identity=own_identity(hs)
+    )
+    session = yield from find_session(hs, binding)
+    key_pairs = yield from generate_keys(first_groups(hs.settings.groups))
+    hello = client_hello(hs, key_pairs)
+    offer = Offer(hello, key_pairs, session, None, binding)
+    hs.client_random = hello.random
+    send_hello(hs, offer)
+    answer = yield from hs.receive_raw(ServerHello)
+    if answer.is_retry:
+        offer = yield from retry(hs, offer, answer)
+        answer = yield from hs.receive_raw(ServerHello)
+        if answer.is_retry:
+            raise UnexpectedMessage("a second HelloRetryRequest", section="RFC 9846 section 4.2.4")
+    established = yield from client13(hs, offer, answer)
+    hs.transport.completed(established)
+
+
+def own_identity(hs: Handshake) -> Identity | None:
+    """The identity a client would be known by: part of the conditions of its sessions."""
+    return hs.settings.identity[0] if hs.settings.identity else None
+
+
+def find_session(hs: Handshake, binding: bytes) -> Steps[Session | None]:
+    """The caller's session or one from the store, if it may still be offered; it is used up by that."""
+    session = hs.session
+    if session is None and hs.settings.sessions is not None:
+        session = yield from perform(Operation.LOOKUP_SESSION, hs.settings.sessions.take, binding)
+    if session is None or session.binding != binding or session.version != hs.profile.version13:
+        return None
+    suite = SUITES.get(session.cipher_suite)
+    hashes = {SUITES[code].hash.name for code in hs.settings.cipher_suites}
+    if suite is None or suite.hash.name not in hashes or not session.usable(hs.settings.clock.wall()):
+        return None
+    session.resumable = False
+    return session
+
+
+def first_groups(groups: tuple[NamedGroup, ...]) -> tuple[NamedGroup, ...]:
+    """The groups for which shares go into the first hello: the preferred one and, beside a hybrid, a classical one."""
+    if groups[0] is not NamedGroup.X25519MLKEM768:
+        return groups[:1]
+    return groups[:2]
+
+
+def generate_keys(groups: tuple[NamedGroup, ...]) -> Steps[dict[int, KeyPair]]:
+    """A key pair for each group."""
+    key_pairs: dict[int, KeyPair] = {}
+    for code in groups:
+        key_pairs[code] = yield from perform(Operation.GENERATE_KEY, GROUPS[code].generate)
+    return key_pairs
+
+
+def client_hello(hs: Handshake, key_pairs: dict[int, KeyPair]) -> ClientHello:
+    """The hello, pre-shared key aside (RFC 9846 section 4.2.2)."""
+    settings = hs.settings
+    extensions = Extensions()
+    name = server_name(hs.server_hostname).sni if hs.server_hostname is not None else None
+    if name is not None:
+        extensions.put(SERVER_NAME, name)
+    extensions.put(SUPPORTED_GROUPS, settings.groups)
+    extensions.put(SIGNATURE_ALGORITHMS, (*settings.signature_schemes, *CERTIFICATE_ONLY_SCHEMES))
+    if settings.alpn:
+        extensions.put(ALPN, tuple(protocol.encode("latin-1") for protocol in settings.alpn))
+    extensions.put(STATUS_REQUEST, CertificateStatusRequest(CertificateStatusType.ocsp, OCSPStatusRequest()))
+    extensions.put(SUPPORTED_VERSIONS_CLIENT, (hs.profile.version13,))
+    extensions.put(PSK_KEY_EXCHANGE_MODES, (PskKeyExchangeMode.psk_dhe_ke,))
+    extensions.put(KEY_SHARE_CLIENT, key_shares(key_pairs))
+    own = hs.transport.own_extensions(HandshakeType.client_hello, None)
+    for code in own.codes:
+        extensions.put_data(code, own.get_data(code) or b"")
+    session_id = settings.random(32) if hs.profile.compatibility_session_id else b""
+    return ClientHello(
+        hs.profile.legacy_version,
+        settings.random(32),
+        session_id,
+        settings.cipher_suites,
+        NULL_COMPRESSION,
+        extensions,
+    )
+
+
+def key_shares(key_pairs: dict[int, KeyPair]) -> tuple[KeyShareEntry, ...]:
+    """The public halves."""
+    return tuple(KeyShareEntry(code, pair.share) for code, pair in key_pairs.items())
+
+
+def send_hello(hs: Handshake, offer: Offer) -> None:
+    """Send the hello; a session is offered with its binder (RFC 9846 section 4.3.11)."""
+    session = offer.session
+    if session is not None:
+        algorithm = SUITES[session.cipher_suite].hash
+        age = int((hs.settings.clock.wall() - session.received) * 1000)
+        identity = PskIdentity(session.ticket, (age + session.ticket_age_add) % 2**32)
+        extensions = offer.hello.extensions
+        extensions.remove(ExtensionType.pre_shared_key)
+        extensions.put(PRE_SHARED_KEY_CLIENT, OfferedPsks((identity,), (bytes(algorithm.digest_size),)))
+        offer.early = EarlySecret(algorithm, hs.profile.label_prefix, session.psk)
+        truncated = offer.hello.without_binders(offer.hello.encode())
+        binder = offer.early.binder(hs.transcript.digest_with(algorithm, truncated))
+        extensions.put(PRE_SHARED_KEY_CLIENT, OfferedPsks((identity,), (binder,)))
+    hs.send(offer.hello)
+
+
+def retry(hs: Handshake, offer: Offer, request: ServerHello) -> Steps[Offer]:
+    """Send the hello again with what the server asked for (RFC 9846 section 4.2.4)."""
+    section = "RFC 9846 section 4.2.4"
+    suite = check_server_hello(hs, offer, request)
+    request.extensions.check(HandshakeType.hello_retry_request, offer.hello.extensions)
+    group = request.extensions.get(KEY_SHARE_RETRY)
+    cookie = request.extensions.get(COOKIE)
+    if group is None and cookie is None:
+        raise IllegalParameter("a HelloRetryRequest that changes nothing", section=section)
+    if group is not None and (group in offer.key_pairs or group not in hs.settings.groups):
+        raise IllegalParameter("a HelloRetryRequest for a group that was sent or not offered", section=section)
+    hs.transcript.retry(suite.hash)
+    hs.transcript.add(request.raw)
+    extensions = offer.hello.extensions
+    if group is not None:
+        offer.key_pairs = yield from generate_keys((NamedGroup(group),))
+        extensions.put(KEY_SHARE_CLIENT, key_shares(offer.key_pairs))
+    if cookie is not None:
+        extensions.put(COOKIE, cookie)
+    session = offer.session
+    if session is not None and SUITES[session.cipher_suite].hash is not suite.hash:
+        offer.session = None
+        extensions.remove(ExtensionType.pre_shared_key)
+    send_hello(hs, offer)
+    offer.retried = request
+    return offer
+
+
+# --- the server ---------------------------------------------------------------------------------------------------
+
+
+def accept(hs: Handshake) -> Steps[None]:
+    """A server's whole handshake."""
+    hello = yield from hs.receive_raw(ClientHello)
+    check_client_hello(hello, hs.profile)
+    hs.client_random = hello.random
+    identities = yield from select_identities(hs, hello)
+    hello, choice = yield from choose(hs, hello, identities)
+    established = yield from server13(hs, hello, choice)
+    hs.transport.completed(established)
+
+
+def select_identities(hs: Handshake, hello: ClientHello) -> Steps[tuple[Identity, ...]]:
+    """The identities to choose among; `select_identity` may name one, or bring another Context's settings."""
+    if hs.settings.select_identity is not None:
+        selected = yield from perform(Operation.SELECT_IDENTITY, hs.settings.select_identity, describe(hello))
+        if isinstance(selected, Context):
+            selected.settings.require(server_side=True)
+            hs.settings = selected.settings
+        elif selected is not None:
+            return (selected,)
+    return hs.settings.identity
+
+
+def choose(hs: Handshake, hello: ClientHello, identities: tuple[Identity, ...]) -> Steps[tuple[ClientHello, Choice]]:
+    """Choose every parameter, asking for another key share if need be; the hello that counts, and the choice."""
+    settings, extensions = hs.settings, hello.extensions
+    suite = choose_suite(settings, hello.cipher_suites)
+    group, share = choose_group(
+        settings, extensions.get(SUPPORTED_GROUPS) or (), extensions.get(KEY_SHARE_CLIENT) or ()
+    )
+    alpn = choose_alpn(settings, extensions.get(ALPN))
+    name = extensions.get(SERVER_NAME)
+    chosen = choose_identity(settings, identities, name, extensions.get(SIGNATURE_ALGORITHMS) or ())
+    if chosen is None:
+        raise HandshakeFailure("no identity that can sign with a scheme of the client's")
+    identity, scheme = chosen
+    hs.transport.peer_extensions(extensions)
+    if ExtensionType.early_data in extensions:
+        hs.transport.early_data(False, settings.limits.early_data_skipped)
+    if share is None:
+        hello, share = yield from ask_for_share(hs, hello, suite, group.code)
+    binding = tickets.binding(settings, hs.profile, server_side=True, server_name=name, identity=identity)
+    resumed = yield from open_tickets(hs, hello, suite, binding)
+    modes = hello.extensions.get(PSK_KEY_EXCHANGE_MODES) or ()
+    with_tickets = settings.ticket_count > 0 and PskKeyExchangeMode.psk_dhe_ke in modes
+    return hello, Choice(suite, group, share, alpn, name, identity, scheme, resumed, with_tickets, binding)
+
+
+def ask_for_share(
+    hs: Handshake, first: ClientHello, suite: Suite, group: NamedGroup
+) -> Steps[tuple[ClientHello, KeyShareEntry]]:
+    """Send a HelloRetryRequest; the second hello and the share it brings (RFC 9846 section 4.2.4)."""
+    hs.transcript.add(first.raw)
+    hs.transcript.retry(suite.hash)
+    extensions = Extensions()
+    extensions.put(SUPPORTED_VERSIONS_SERVER, hs.profile.version13)
+    extensions.put(KEY_SHARE_RETRY, group)
+    hs.send(server_hello(hs, first, suite, HELLO_RETRY_REQUEST_RANDOM, extensions))
+    second = yield from hs.receive_raw(ClientHello)
+    check_client_hello(second, hs.profile)
+    return second, check_second_hello(first, second, group)
+
+
+def open_tickets(hs: Handshake, hello: ClientHello, suite: Suite, binding: bytes) -> Steps[Resumed | None]:
+    """The first ticket of the client's that is still good, its binder verified; None leads to a full handshake."""
+    offered = hello.extensions.get(PRE_SHARED_KEY_CLIENT)
+    if offered is None or PskKeyExchangeMode.psk_dhe_ke not in (hello.extensions.get(PSK_KEY_EXCHANGE_MODES) or ()):
+        return None
+    if len(offered.identities) != len(offered.binders):
+        raise IllegalParameter("binders and identities differ in number", section="RFC 9846 section 4.3.11")
+    for index, each in enumerate(offered.identities[: hs.settings.limits.psk_identities]):
+        state = yield from perform(Operation.OPEN_TICKET, tickets.open_ticket, hs.settings, each.identity)
+        if state is None or not tickets.still_good(state, hs.settings, hs.profile, suite, binding, hs.transport):
+            continue
+        early = EarlySecret(suite.hash, hs.profile.label_prefix, state.psk)
+        truncated = hello.without_binders(hello.raw)
+        if not compare_digest(offered.binders[index], early.binder(hs.transcript.digest_with(suite.hash, truncated))):
+            raise DecryptError("a binder does not verify", section="RFC 9846 section 4.3.11.2")
+        return Resumed(index, state, early)
+    return None

@@ -1,0 +1,165 @@
+"""What is chosen from what was offered: pure functions, no I/O, no work that could pause.
+
+Each takes the settings and the peer's offer and returns the choice, or raises the alert that says there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from caesura.context import ClientHelloInfo, Settings
+from caesura.crypto.groups import GROUPS, Group
+from caesura.crypto.identity import Identity
+from caesura.crypto.suites import SUITES, Suite
+from caesura.errors import (
+    HandshakeFailure,
+    IllegalParameter,
+    MissingExtension,
+    NoApplicationProtocol,
+    ProtocolVersionAlert,
+)
+from caesura.handshake.transport import Profile
+from caesura.wire.extensions import (
+    ALPN,
+    KEY_SHARE_CLIENT,
+    SERVER_NAME,
+    SIGNATURE_ALGORITHMS,
+    SUPPORTED_GROUPS,
+    SUPPORTED_VERSIONS_CLIENT,
+    KeyShareEntry,
+)
+from caesura.wire.messages import ClientHello
+from caesura.wire.registries import ExtensionType, HandshakeType, NamedGroup, SignatureScheme
+
+NULL_COMPRESSION: Final = b"\x00"
+
+CERTIFICATE_ONLY_SCHEMES: Final = (
+    SignatureScheme.rsa_pkcs1_sha256,
+    SignatureScheme.rsa_pkcs1_sha384,
+    SignatureScheme.rsa_pkcs1_sha512,
+)
+"""Offered for signatures inside certificates; none may stand in a CertificateVerify of TLS 1.3 (section 4.3.3)."""
+
+
+def check_client_hello(hello: ClientHello, profile: Profile) -> None:
+    """Hold what RFC 9846 sections 4.2.2 and 9.2 demand of every ClientHello of TLS 1.3."""
+    extensions = hello.extensions
+    extensions.check(HandshakeType.client_hello)
+    versions = extensions.get(SUPPORTED_VERSIONS_CLIENT)
+    if versions is None or profile.version13 not in versions:
+        raise ProtocolVersionAlert("the client offers no version that is spoken here", section="RFC 9846 section 4.3.1")
+    if hello.legacy_version != profile.legacy_version:
+        raise ProtocolVersionAlert(
+            f"legacy_version {hello.legacy_version:#06x} in a hello of TLS 1.3", section="RFC 9846 section 4.2.2"
+        )
+    if hello.legacy_compression_methods != NULL_COMPRESSION:
+        raise IllegalParameter("compression methods in a hello of TLS 1.3", section="RFC 9846 section 4.2.2")
+    for code in (ExtensionType.supported_groups, ExtensionType.key_share):
+        if code not in extensions:
+            raise MissingExtension(code.name, section="RFC 9846 section 9.2")
+    if ExtensionType.signature_algorithms not in extensions and ExtensionType.pre_shared_key not in extensions:
+        raise MissingExtension("signature_algorithms", section="RFC 9846 section 9.2")
+    if ExtensionType.pre_shared_key in extensions and ExtensionType.psk_key_exchange_modes not in extensions:
+        raise MissingExtension("psk_key_exchange_modes", section="RFC 9846 section 4.3.9")
+    offered = iter(extensions.get(SUPPORTED_GROUPS) or ())
+    if not all(share.group in offered for share in extensions.get(KEY_SHARE_CLIENT) or ()):
+        raise IllegalParameter("key shares that do not follow supported_groups", section="RFC 9846 section 4.3.8")
+
+
+def check_second_hello(first: ClientHello, second: ClientHello, group: NamedGroup) -> KeyShareEntry:
+    """Hold what may change after a HelloRetryRequest (RFC 9846 section 4.2.2); the share that was asked for."""
+    may_change = {
+        ExtensionType.key_share,
+        ExtensionType.early_data,
+        ExtensionType.cookie,
+        ExtensionType.pre_shared_key,
+        ExtensionType.padding,
+    }
+
+    def unchanging(hello: ClientHello) -> list[tuple[int, bytes | None]]:
+        extensions = hello.extensions
+        return [(code, extensions.get_data(code)) for code in extensions.codes if code not in may_change]
+
+    same = (
+        first.legacy_version == second.legacy_version
+        and first.random == second.random
+        and first.legacy_session_id == second.legacy_session_id
+        and first.cipher_suites == second.cipher_suites
+        and first.legacy_compression_methods == second.legacy_compression_methods
+        and unchanging(first) == unchanging(second)
+    )
+    if not same:
+        raise IllegalParameter("the second ClientHello changed what must stay", section="RFC 9846 section 4.2.2")
+    if ExtensionType.early_data in second.extensions:
+        raise IllegalParameter("early_data in the second ClientHello", section="RFC 9846 section 4.2.2")
+    shares = second.extensions.get(KEY_SHARE_CLIENT) or ()
+    if len(shares) != 1 or shares[0].group != group:
+        raise IllegalParameter(
+            "the second ClientHello has not the key share it was asked for", section="RFC 9846 section 4.2.2"
+        )
+    return shares[0]
+
+
+def describe(hello: ClientHello) -> ClientHelloInfo:
+    """What `select_identity` is told."""
+    extensions = hello.extensions
+    return ClientHelloInfo(
+        server_name=extensions.get(SERVER_NAME),
+        alpn=tuple(name.decode("latin-1") for name in extensions.get(ALPN) or ()),
+        cipher_suites=hello.cipher_suites,
+        groups=extensions.get(SUPPORTED_GROUPS) or (),
+        signature_schemes=extensions.get(SIGNATURE_ALGORITHMS) or (),
+        versions=extensions.get(SUPPORTED_VERSIONS_CLIENT) or (),
+    )
+
+
+def choose_suite(settings: Settings, offered: Iterable[int]) -> Suite:
+    """The first of ours that the client has too."""
+    theirs = frozenset(offered)
+    for code in settings.cipher_suites:
+        if code in theirs:
+            return SUITES[code]
+    raise HandshakeFailure("no cipher suite in common")
+
+
+def choose_group(
+    settings: Settings, offered: Iterable[int], shares: Sequence[KeyShareEntry]
+) -> tuple[Group, KeyShareEntry | None]:
+    """The first group of ours for which a share came; else the first in common, and no share: it must be asked for."""
+    theirs = frozenset(offered)
+    common = [code for code in settings.groups if code in theirs]
+    if not common:
+        raise HandshakeFailure("no group in common")
+    by_group = {share.group: share for share in shares}
+    for code in common:
+        if code in by_group:
+            return GROUPS[code], by_group[code]
+    return GROUPS[common[0]], None
+
+
+def choose_alpn(settings: Settings, offered: Sequence[bytes] | None) -> str | None:
+    """The first protocol of ours that the client has too; None where one side does not use ALPN (RFC 7301)."""
+    if not settings.alpn or offered is None:
+        return None
+    theirs = {name.decode("latin-1") for name in offered}
+    for protocol in settings.alpn:
+        if protocol in theirs:
+            return protocol
+    raise NoApplicationProtocol("no application protocol in common", section="RFC 7301 section 3.2")
+
+
+def choose_identity(
+    settings: Settings, identities: Iterable[Identity], server_name: str | None, offered: Iterable[int]
+) -> tuple[Identity, SignatureScheme] | None:
+    """The first identity for the name that can sign with a scheme of both sides; else the first that can sign."""
+    theirs = tuple(offered)
+    usable = [
+        (identity, scheme)
+        for identity in identities
+        if (scheme := identity.scheme_for(theirs, settings.signature_schemes)) is not None
+    ]
+    for identity, scheme in usable:
+        if server_name is not None and identity.matches(server_name):
+            return identity, scheme
+    return usable[0] if usable else None

@@ -1,0 +1,135 @@
+"""The key schedule of TLS 1.3 (RFC 9846 section 7), one type per stage.
+
+`EarlySecret` gives a `HandshakeSecret`, which gives a `MainSecret`; asking the wrong stage does not type-check. The
+secrets down the left side of the RFC's figure stay inside these objects, those on its right side leave as
+`TrafficSecret`. The labels still say "master" where the RFC now says "main".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from caesura.crypto.hkdf import Hash, derive_secret, expand_label, extract, verify_data
+from caesura.crypto.secrets import Secret, SharedSecret, TrafficSecret
+from caesura.crypto.suites import Suite
+
+
+@dataclass(slots=True)
+class TrafficSecrets:
+    """The two directions' secrets of one epoch."""
+
+    client: TrafficSecret
+    server: TrafficSecret
+
+
+class EarlySecret:
+    """The first stage: what a pre-shared key gives before anything is exchanged."""
+
+    __slots__ = ("_algorithm", "_prefix", "_secret")
+
+    def __init__(self, algorithm: Hash, prefix: bytes, psk: Secret | None) -> None:
+        self._algorithm = algorithm
+        self._prefix = prefix
+        self._secret = None if psk is None else extract(algorithm, algorithm.zeros, psk)
+
+    def binder(self, transcript_hash: bytes, *, external: bool = False) -> bytes:
+        """A PskBinderEntry over a truncated ClientHello (RFC 9846 section 4.3.11.2)."""
+        assert self._secret is not None, "a binder needs a pre-shared key"
+        label = b"ext binder" if external else b"res binder"
+        key = derive_secret(self._algorithm, self._secret, label, self._algorithm.empty_digest, self._prefix)
+        return verify_data(self._algorithm, key, transcript_hash, self._prefix)
+
+    def handshake(self, suite: Suite, shared: SharedSecret) -> HandshakeSecret:
+        """The next stage, from what the key exchange gave."""
+        salt = (
+            _without_psk(self._algorithm, self._prefix)
+            if self._secret is None
+            else derive_secret(self._algorithm, self._secret, b"derived", self._algorithm.empty_digest, self._prefix)
+        )
+        return HandshakeSecret(suite, self._prefix, extract(self._algorithm, salt, shared))
+
+
+@lru_cache(maxsize=16)
+def _without_psk(algorithm: Hash, prefix: bytes) -> Secret:
+    """What every handshake without a pre-shared key salts its handshake secret with."""
+    early = extract(algorithm, algorithm.zeros, algorithm.zeros)
+    return derive_secret(algorithm, early, b"derived", algorithm.empty_digest, prefix)
+
+
+class _Stage:
+    __slots__ = ("_prefix", "_secret", "_suite")
+
+    def __init__(self, suite: Suite, prefix: bytes, secret: Secret) -> None:
+        self._suite = suite
+        self._prefix = prefix
+        self._secret = secret
+
+    def _derive(self, label: bytes, transcript_hash: bytes) -> Secret:
+        return derive_secret(self._suite.hash, self._secret, label, transcript_hash, self._prefix)
+
+    def _traffic(self, label: bytes, transcript_hash: bytes) -> TrafficSecret:
+        return TrafficSecret(self._derive(label, transcript_hash).reveal(), self._suite)
+
+
+class HandshakeSecret(_Stage):
+    """The second stage: protects the rest of the handshake."""
+
+    __slots__ = ()
+
+    def traffic(self, transcript_hash: bytes) -> TrafficSecrets:
+        """The handshake traffic secrets, over ClientHello to ServerHello."""
+        return TrafficSecrets(
+            self._traffic(b"c hs traffic", transcript_hash), self._traffic(b"s hs traffic", transcript_hash)
+        )
+
+    def main(self) -> MainSecret:
+        """The last stage."""
+        algorithm = self._suite.hash
+        salt = self._derive(b"derived", algorithm.empty_digest)
+        return MainSecret(self._suite, self._prefix, extract(algorithm, salt, algorithm.zeros))
+
+
+class MainSecret(_Stage):
+    """The last stage: protects application data."""
+
+    __slots__ = ()
+
+    def traffic(self, transcript_hash: bytes) -> TrafficSecrets:
+        """The first application traffic secrets, over ClientHello to the server's Finished."""
+        return TrafficSecrets(
+            self._traffic(b"c ap traffic", transcript_hash), self._traffic(b"s ap traffic", transcript_hash)
+        )
+
+    def exporter(self, transcript_hash: bytes) -> Secret:
+        """exporter_secret, over ClientHello to the server's Finished."""
+        return self._derive(b"exp master", transcript_hash)
+
+    def resumption(self, transcript_hash: bytes) -> Secret:
+        """resumption_secret, over ClientHello to the client's Finished."""
+        return self._derive(b"res master", transcript_hash)
+
+
+def next_generation(secret: TrafficSecret, prefix: bytes) -> TrafficSecret:
+    """application_traffic_secret_N+1 (RFC 9846 section 7.2)."""
+    algorithm = secret.suite.hash
+    updated = expand_label(algorithm, secret, b"traffic upd", b"", algorithm.digest_size, prefix)
+    return TrafficSecret(updated.reveal(), secret.suite)
+
+
+def write_key(secret: TrafficSecret, prefix: bytes) -> tuple[Secret, Secret]:
+    """The key and the IV of one direction (RFC 9846 section 7.3)."""
+    suite = secret.suite
+    key = expand_label(suite.hash, secret, b"key", b"", suite.aead.key_length, prefix)
+    return key, expand_label(suite.hash, secret, b"iv", b"", suite.aead.iv_length, prefix)
+
+
+def ticket_psk(algorithm: Hash, resumption: Secret, nonce: bytes, prefix: bytes) -> Secret:
+    """The pre-shared key that belongs to one ticket (RFC 9846 section 4.7.1)."""
+    return expand_label(algorithm, resumption, b"resumption", nonce, algorithm.digest_size, prefix)
+
+
+def export(algorithm: Hash, exporter: Secret, label: bytes, context: bytes, length: int, prefix: bytes) -> bytes:
+    """TLS-Exporter (RFC 9846 section 7.5); `length` in bytes."""
+    secret = derive_secret(algorithm, exporter, label, algorithm.empty_digest, prefix)
+    return expand_label(algorithm, secret, b"exporter", algorithm.digest(context), length, prefix).reveal()

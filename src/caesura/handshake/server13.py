@@ -1,0 +1,163 @@
+"""The server's side of TLS 1.3 once everything is chosen (RFC 9846 section 2, figures 1 and 3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from caesura.context import Settings, Verify
+from caesura.crypto.groups import Group
+from caesura.crypto.identity import Identity
+from caesura.crypto.suites import Suite
+from caesura.engines import Operation
+from caesura.errors import CertificateRequired
+from caesura.handshake.authenticate13 import authenticate_peer, prove_identity, receive_finished, send_finished
+from caesura.handshake.negotiate import CERTIFICATE_ONLY_SCHEMES
+from caesura.handshake.requests import Steps, perform
+from caesura.handshake.schedule13 import EarlySecret, HandshakeSecret, TrafficSecrets
+from caesura.handshake.state import Established, Handshake, PeerIdentity
+from caesura.handshake.tickets import TicketState
+from caesura.handshake.transport import Epoch
+from caesura.wire.extensions import (
+    ALPN_SERVER,
+    KEY_SHARE_SERVER,
+    PRE_SHARED_KEY_SERVER,
+    SERVER_NAME,
+    SERVER_NAME_ACCEPTED,
+    SIGNATURE_ALGORITHMS,
+    SUPPORTED_VERSIONS_SERVER,
+    Extensions,
+    KeyShareEntry,
+)
+from caesura.wire.messages import Certificate, CertificateRequest, ClientHello, EncryptedExtensions, ServerHello
+from caesura.wire.registries import ExtensionType, HandshakeType, SignatureScheme
+
+
+@dataclass(slots=True)
+class Resumed:
+    """The ticket that was accepted."""
+
+    index: int  # of its identity in the client's list
+    state: TicketState
+    early: EarlySecret = field(repr=False)
+
+
+@dataclass(slots=True)
+class Choice:
+    """What the server chose of what the client offered."""
+
+    suite: Suite
+    group: Group
+    share: KeyShareEntry  # the client's
+    alpn: str | None
+    server_name: str | None
+    identity: Identity
+    scheme: SignatureScheme
+    resumed: Resumed | None
+    tickets: bool  # whether the client can use a ticket
+    binding: bytes
+
+
+def server13(hs: Handshake, hello: ClientHello, choice: Choice) -> Steps[Established]:
+    """The handshake from the ServerHello on."""
+    secret = yield from send_server_hello(hs, hello, choice)
+    keys = secret.traffic(hs.transcript.digest())
+    hs.log_secret("CLIENT_HANDSHAKE_TRAFFIC_SECRET", keys.client)
+    hs.log_secret("SERVER_HANDSHAKE_TRAFFIC_SECRET", keys.server)
+    hs.install_write(Epoch.HANDSHAKE, keys.server)
+    hs.install_read(Epoch.HANDSHAKE, keys.client)
+    hs.send(encrypted_extensions(hs, hello, choice))
+    request = certificate_request(hs.settings, choice)
+    if request is not None:
+        hs.send(request)
+    if choice.resumed is None:
+        yield from prove_identity(hs, choice.identity, choice.scheme, ocsp_response=staple(hs.settings, hello, choice))
+    send_finished(hs, keys.server)
+
+    main = secret.main()
+    traffic = main.traffic(hs.transcript.digest())
+    exporter = main.exporter(hs.transcript.digest())
+    hs.log_secret("CLIENT_TRAFFIC_SECRET_0", traffic.client)
+    hs.log_secret("SERVER_TRAFFIC_SECRET_0", traffic.server)
+    hs.log_secret("EXPORTER_SECRET", exporter)
+    hs.install_write(Epoch.APPLICATION, traffic.server)
+    peer = yield from receive_client(hs, keys, request, choice.resumed)
+    hs.install_read(Epoch.APPLICATION, traffic.client)
+    return Established(
+        version=hs.profile.version13,
+        suite=choice.suite,
+        group=choice.group.code,
+        alpn=choice.alpn,
+        server_hostname=choice.server_name,
+        peer=peer,
+        identity=choice.identity,
+        session_reused=choice.resumed is not None,
+        settings=hs.settings,
+        exporter=exporter,
+        resumption=main.resumption(hs.transcript.digest()) if choice.tickets else None,
+        binding=choice.binding,
+    )
+
+
+def send_server_hello(hs: Handshake, hello: ClientHello, choice: Choice) -> Steps[HandshakeSecret]:
+    """Answer the client's share; the handshake secret."""
+    share, shared = yield from perform(Operation.KEY_EXCHANGE, choice.group.respond, choice.share.key_exchange)
+    hs.transcript.start(choice.suite.hash)
+    hs.transcript.add(hello.raw)
+    extensions = Extensions()
+    extensions.put(SUPPORTED_VERSIONS_SERVER, hs.profile.version13)
+    extensions.put(KEY_SHARE_SERVER, KeyShareEntry(choice.group.code, share))
+    if choice.resumed is not None:
+        extensions.put(PRE_SHARED_KEY_SERVER, choice.resumed.index)
+    hs.send(server_hello(hs, hello, choice.suite, hs.settings.random(32), extensions))
+    early = choice.resumed.early if choice.resumed is not None else None
+    if early is None:
+        early = EarlySecret(choice.suite.hash, hs.profile.label_prefix, None)
+    return early.handshake(choice.suite, shared)
+
+
+def server_hello(hs: Handshake, hello: ClientHello, suite: Suite, random: bytes, extensions: Extensions) -> ServerHello:
+    """A ServerHello or, with the special random, a HelloRetryRequest."""
+    return ServerHello(hs.profile.legacy_version, random, hello.legacy_session_id, suite.code, 0, extensions)
+
+
+def encrypted_extensions(hs: Handshake, hello: ClientHello, choice: Choice) -> EncryptedExtensions:
+    """Answers that need not be seen by others (RFC 9846 section 4.4.1)."""
+    extensions = hs.transport.own_extensions(HandshakeType.encrypted_extensions, hello.extensions)
+    if hello.extensions.get(SERVER_NAME) is not None and choice.resumed is None:
+        extensions.put(SERVER_NAME_ACCEPTED, True)
+    if choice.alpn is not None:
+        extensions.put(ALPN_SERVER, choice.alpn.encode("latin-1"))
+    return EncryptedExtensions(extensions)
+
+
+def certificate_request(settings: Settings, choice: Choice) -> CertificateRequest | None:
+    """The wish for a client certificate; never together with a pre-shared key (RFC 9846 section 4.4.2)."""
+    if choice.resumed is not None or settings.verify_mode(server_side=True) is Verify.NONE:
+        return None
+    extensions = Extensions()
+    extensions.put(SIGNATURE_ALGORITHMS, (*settings.signature_schemes, *CERTIFICATE_ONLY_SCHEMES))
+    return CertificateRequest(b"", extensions)
+
+
+def staple(settings: Settings, hello: ClientHello, choice: Choice) -> bytes | None:
+    """The OCSP response to send along: the identity's own before the context's, if the client asked for one."""
+    if ExtensionType.status_request not in hello.extensions:
+        return None
+    return choice.identity.ocsp_response or settings.ocsp_response
+
+
+def receive_client(
+    hs: Handshake, keys: TrafficSecrets, request: CertificateRequest | None, resumed: Resumed | None
+) -> Steps[PeerIdentity]:
+    """Take the client's flight: whom it proved to be."""
+    peer = PeerIdentity()
+    if resumed is not None:
+        peer = PeerIdentity(resumed.state.peer_certificates, None, resumed.state.valid_until)
+    if request is not None:
+        message = yield from hs.receive(Certificate)
+        if message.certificate_list:
+            peer = yield from authenticate_peer(hs, message, request.extensions)
+        elif hs.settings.verify_mode(server_side=True) is Verify.REQUIRED:
+            raise CertificateRequired(section="RFC 9846 section 4.5.1.3")
+    yield from receive_finished(hs, keys.client)
+    return peer

@@ -1,0 +1,100 @@
+"""What a handshake knows besides its own local variables, and what it leaves behind.
+
+`Handshake` bundles the settings, the transport below, the transcript, and the few verbs a step is written with.
+`Established` is the result; with it, the handshake and its secrets are dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from caesura.context import Settings
+from caesura.crypto.identity import Identity
+from caesura.crypto.secrets import Secret, TrafficSecret
+from caesura.crypto.suites import Suite
+from caesura.handshake.requests import Steps, receive
+from caesura.handshake.transcript import Transcript
+from caesura.handshake.transport import Epoch, MessageTransport, Profile
+from caesura.sessions import Session
+from caesura.wire.messages import HandshakeMessage
+from caesura.wire.registries import NamedGroup, Version
+
+M = TypeVar("M", bound=HandshakeMessage)
+
+
+@dataclass(slots=True)
+class PeerIdentity:
+    """Whom the peer proved to be. An empty chain means that it proved nothing."""
+
+    certificates: tuple[bytes, ...] = ()  # DER, leaf first
+    ocsp_response: bytes | None = None
+    valid_until: int = 2**63 - 1  # seconds since 1970: the earliest notAfter
+
+
+@dataclass(slots=True)
+class Established:
+    """What a finished handshake leaves to its connection."""
+
+    version: Version
+    suite: Suite
+    group: NamedGroup | None
+    alpn: str | None
+    server_hostname: str | None
+    peer: PeerIdentity
+    identity: Identity | None
+    session_reused: bool
+    settings: Settings  # those of the context that was chosen
+    exporter: Secret
+    resumption: Secret | None  # None when no ticket can come of it
+    binding: bytes
+
+
+@dataclass(slots=True, eq=False)
+class Handshake:
+    """One handshake in progress."""
+
+    settings: Settings
+    transport: MessageTransport
+    profile: Profile
+    server_side: bool
+    server_hostname: str | None
+    session: Session | None = None  # the one the caller wants to resume
+    trace: Callable[[str, str, int], None] = lambda _kind, _name, _size: None
+    transcript: Transcript = field(default_factory=Transcript)
+    client_random: bytes = b""
+    epoch: Epoch = Epoch.INITIAL  # of what is written
+
+    def send(self, message: HandshakeMessage) -> None:
+        """Send a message; it joins the transcript."""
+        raw = message.encode()
+        self.transcript.add(raw)
+        self.transport.send(self.epoch, raw)
+        self.trace("sent", message.msg_type.name, len(raw))
+
+    def receive_raw(self, *types: type[M]) -> Steps[M]:
+        """The peer's next message, not yet part of the transcript: for hellos and for what signs the transcript."""
+        message = yield from receive(*types)
+        self.trace("received", message.msg_type.name, len(message.raw))
+        return message
+
+    def receive(self, *types: type[M]) -> Steps[M]:
+        """The peer's next message; it joins the transcript."""
+        message = yield from self.receive_raw(*types)
+        self.transcript.add(message.raw)
+        return message
+
+    def install_read(self, epoch: Epoch, secret: TrafficSecret) -> None:
+        """Read with these keys from now on."""
+        self.transport.install_read(epoch, secret)
+
+    def install_write(self, epoch: Epoch, secret: TrafficSecret) -> None:
+        """Write with these keys from now on."""
+        self.transport.install_write(epoch, secret)
+        self.epoch = epoch
+
+    def log_secret(self, label: str, secret: Secret) -> None:
+        """One line of the key log (the SSLKEYLOGFILE format): the only way by which a secret leaves."""
+        if self.settings.keylog is not None:
+            self.settings.keylog(f"{label} {self.client_random.hex()} {secret.reveal().hex()}")

@@ -1,0 +1,119 @@
+"""Stateless tickets: what a server must remember, sealed (RFC 9846 section 4.7.1), and the conditions of resumption.
+
+A ticket that does not open, is too old, or was made under other conditions is no error: a full handshake follows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from caesura.context import Settings
+from caesura.crypto.hkdf import SHA256
+from caesura.crypto.identity import Identity
+from caesura.crypto.secrets import Secret
+from caesura.crypto.suites import SUITES, Suite
+from caesura.errors import DecodeError, IllegalParameter
+from caesura.handshake.transport import MessageTransport, Profile
+from caesura.sessions import SecretOpaque
+from caesura.wire.codec import U8, U16, U64, Opaque, Struct, Vector
+
+MAX_LIFETIME: Final = 604_800
+"""Seconds: no ticket lives longer, and no chain of resumptions outlives its first handshake by more (section 4.7.1)."""
+
+_FORMAT: Final = 1
+
+
+@dataclass(slots=True)
+class TicketState:
+    """What the server remembers of the handshake a ticket stands for."""
+
+    format: int
+    version: int
+    cipher_suite: int
+    psk: Secret
+    created: int  # seconds since 1970
+    valid_until: int  # seconds since 1970
+    binding: bytes
+    transport_state: bytes
+    peer_certificates: tuple[bytes, ...]
+
+
+_STATE: Final = Struct(
+    TicketState,
+    format=U8,
+    version=U16,
+    cipher_suite=U16,
+    psk=SecretOpaque(1, 255),
+    created=U64,
+    valid_until=U64,
+    binding=Opaque(32, 32),
+    transport_state=Opaque(0, 2**16 - 1),
+    peer_certificates=Vector(Opaque(1, 2**24 - 1), 0, 2**24 - 1),
+)
+
+
+def seal_ticket(settings: Settings, state: TicketState) -> bytes:
+    """The ticket that holds `state`."""
+    return settings.ticket_keys.seal(_STATE.encode(state), settings.clock.wall())
+
+
+def open_ticket(settings: Settings, ticket: bytes) -> TicketState | None:
+    """What a ticket of ours holds; None for any other."""
+    opened = settings.ticket_keys.open_untrusted(ticket)
+    if opened is None:
+        return None
+    try:
+        state = _STATE.decode(opened)
+    except (DecodeError, IllegalParameter):  # sealed by an older or newer release
+        return None
+    return state if state.format == _FORMAT else None
+
+
+def new_state(
+    version: int,
+    suite: Suite,
+    psk: Secret,
+    created: int,
+    valid_until: int,
+    binding: bytes,
+    transport_state: bytes,
+    peer_certificates: tuple[bytes, ...],
+) -> TicketState:
+    """A state of the present format."""
+    return TicketState(
+        _FORMAT, version, suite.code, psk, created, valid_until, binding, transport_state, peer_certificates
+    )
+
+
+def still_good(
+    state: TicketState, settings: Settings, profile: Profile, suite: Suite, binding: bytes, transport: MessageTransport
+) -> bool:
+    """Whether the ticket may be resumed under the present conditions."""
+    now = settings.clock.wall()
+    remembered = SUITES.get(state.cipher_suite)
+    return (
+        state.version == profile.version13
+        and remembered is not None
+        and remembered.hash is suite.hash
+        and state.binding == binding
+        and state.created <= now < min(state.created + settings.ticket_lifetime, state.valid_until)
+        and transport.accepts(state.transport_state)
+    )
+
+
+def binding(
+    settings: Settings, profile: Profile, *, server_side: bool, server_name: str | None, identity: Identity | None
+) -> bytes:
+    """The conditions a session is made under, as a digest: it resumes where this is the same, and nowhere else."""
+    trust = settings.trust
+    parts = (
+        profile.name,
+        b"server" if server_side else b"client",
+        (server_name or "").encode(),
+        settings.verify_mode(server_side).name.encode(),
+        b"" if trust is None else trust.identity,
+        b"verify_peer" if settings.verify_peer is not None else b"",
+        b"" if identity is None else identity.chain[0],
+    )
+    return SHA256.digest(b"".join(len(part).to_bytes(4, "big") + part for part in parts))

@@ -1,0 +1,49 @@
+"""The transcript hash (RFC 9846 section 4.1).
+
+Until the hash is known, the messages themselves are kept; from `start` on, one running hash.
+"""
+
+from __future__ import annotations
+
+from caesura.crypto.hkdf import Hash
+from caesura.wire.messages import message_hash
+
+
+class Transcript:
+    """Every handshake message so far, hashed."""
+
+    __slots__ = ("_messages", "_running")
+
+    def __init__(self) -> None:
+        self._messages: list[bytes] = []
+        self._running = None
+
+    def add(self, message: bytes) -> None:
+        """Append one whole message, header included."""
+        if self._running is None:
+            self._messages.append(message)
+        else:
+            self._running.update(message)
+
+    def start(self, algorithm: Hash) -> None:
+        """The hash is known; what was kept goes into it. A second call changes nothing."""
+        if self._running is None:
+            self._running = algorithm.new(b"".join(self._messages))
+            self._messages.clear()
+
+    def retry(self, algorithm: Hash) -> None:
+        """A HelloRetryRequest follows: the first ClientHello is replaced by its hash (section 4.1)."""
+        hello = b"".join(self._messages)
+        self._messages = [message_hash(algorithm.digest(hello))]
+        self.start(algorithm)
+
+    def digest(self) -> bytes:
+        """Transcript-Hash of all messages so far."""
+        assert self._running is not None
+        return self._running.copy().digest()
+
+    def digest_with(self, algorithm: Hash, partial: bytes) -> bytes:
+        """Transcript-Hash of all messages so far and a truncated one, which is not added (section 4.3.11.2)."""
+        running = algorithm.new(b"".join(self._messages)) if self._running is None else self._running.copy()
+        running.update(partial)
+        return running.digest()

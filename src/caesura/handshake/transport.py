@@ -1,0 +1,70 @@
+"""The seam under a handshake: what it needs of TLS records, DTLS flights or QUIC CRYPTO frames.
+
+The same for all transports, so that no handshake asks which one it runs on. What differs between them only as data is a
+`Profile`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Protocol
+
+from caesura.crypto.secrets import TrafficSecret
+from caesura.wire.extensions import Extensions
+from caesura.wire.registries import HandshakeType, Version
+
+if TYPE_CHECKING:
+    from caesura.handshake.state import Established
+
+
+class Epoch(IntEnum):
+    """Which keys protect a message (QUIC: the encryption level)."""
+
+    INITIAL = 0
+    EARLY_DATA = 1
+    HANDSHAKE = 2
+    APPLICATION = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How one transport's handshake differs from another's as data."""
+
+    name: bytes  # part of every session's binding: a ticket never changes its transport
+    version13: Version = Version.TLS13
+    legacy_version: int = 0x0303
+    label_prefix: bytes = b"tls13 "
+    compatibility_session_id: bool = True  # RFC 9846 appendix E.4
+    end_of_early_data: bool = True
+
+
+class MessageTransport(Protocol):
+    """Carries handshake messages and changes keys when it is told to."""
+
+    def send(self, epoch: Epoch, message: bytes) -> None:
+        """Send one whole handshake message under the keys of `epoch`."""
+
+    def install_read(self, epoch: Epoch, secret: TrafficSecret) -> None:
+        """Read with these keys from now on; UnexpectedMessage when bytes of the old epoch remain."""
+
+    def install_write(self, epoch: Epoch, secret: TrafficSecret) -> None:
+        """Write with these keys from now on."""
+
+    def own_extensions(self, message: HandshakeType, peer: Extensions | None) -> Extensions:
+        """What this transport adds to a message (`peer`: the extensions it answers, None in a ClientHello)."""
+
+    def peer_extensions(self, extensions: Extensions) -> None:
+        """What the peer's ClientHello or EncryptedExtensions says to this transport."""
+
+    def early_data(self, accepted: bool, limit: int) -> None:
+        """Early data was offered: `limit` bytes of it are taken, or passed over."""
+
+    def ticket_state(self) -> bytes:
+        """What a ticket must remember of this transport."""
+
+    def accepts(self, ticket_state: bytes) -> bool:
+        """Whether a ticket that remembers this may be resumed here."""
+
+    def completed(self, established: Established) -> None:
+        """The handshake is done."""

@@ -1,0 +1,685 @@
+"""The TLS connection: bytes in, bytes out, events. No sockets, no clock of its own.
+
+It is a switchboard. The reader opens records, one at a time; this module hands each to its owner: handshake messages to
+the driver's inbox, application data to the application, alerts to `_alert`. What the handshake wants sent goes to the
+writer. An exception that ends the connection is turned into an alert in one place, `_fail`.
+
+Three kinds of waiting are kept apart: for the peer, for work that is paused (a handshake, a record being opened, a
+record being sealed), and for the transport, which is the adapter's affair.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+from typing import Final
+
+from caesura.context import Context, Settings, Verify
+from caesura.crypto.identity import Identity
+from caesura.crypto.names import server_name
+from caesura.crypto.secrets import TrafficSecret
+from caesura.crypto.trust import TrustStore
+from caesura.errors import (
+    ALERTS,
+    AlertDescription,
+    DecodeError,
+    Error,
+    IllegalParameter,
+    InternalError,
+    LocalAlert,
+    PeerAlert,
+    UnexpectedEOF,
+    UnexpectedMessage,
+    UsageError,
+)
+from caesura.events import (
+    CloseNotifyReceived,
+    ConnectionTerminated,
+    DataReceived,
+    Event,
+    HandshakeCompleted,
+    SessionReceived,
+)
+from caesura.handshake import hello, post13
+from caesura.handshake.driver import Driver
+from caesura.handshake.inbox import Inbox
+from caesura.handshake.performer import Awaiter, Performer
+from caesura.handshake.schedule13 import export
+from caesura.handshake.state import Established, Handshake
+from caesura.handshake.transport import Epoch, Profile
+from caesura.jobs import NoJobs, WaitContext
+from caesura.sessions import Session
+from caesura.tls.reader import RecordReader
+from caesura.tls.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, RecordKey
+from caesura.tls.writer import RecordWriter
+from caesura.wire.extensions import RECORD_SIZE_LIMIT, Extensions
+from caesura.wire.messages import KeyUpdate, NewSessionTicket
+from caesura.wire.records import MAX_INNER_PLAINTEXT, MAX_PLAINTEXT
+from caesura.wire.registries import CipherSuite, ExtensionType, HandshakeType, KeyUpdateRequest, NamedGroup, Version
+
+PROFILE: Final = Profile(name=b"tls")
+
+Data = bytes | bytearray | memoryview
+
+
+class TLSConnection:
+    """One TLS connection without I/O.
+
+    Give it what the transport received (`receive_data`, `receive_eof`) and send what `data_to_send` returns. After
+    every call that takes `now` (seconds, monotonic), read `next_event()` until it gives None. What the peer does is
+    never raised: it is in `error`, and the last event says so.
+
+    Work that pauses leaves the connection `waiting_for_async`. Its wait context says when to call `advance(now)`: by
+    its callback, or by a descriptor that becomes readable. `timeout()` is when such work is overdue. `needs_job` tells
+    that this thread's job pool was exhausted: nothing is damaged, call `advance` again later.
+
+    Raises ConfigError for settings that cannot make a connection of this role. A connection belongs to one thread at a
+    time; calling it from within its own callback is a UsageError, except for `close()`, which then takes effect when
+    the callback has returned.
+    """
+
+    __slots__ = (
+        "_awaiter",
+        "_busy",
+        "_close_requested",
+        "_closed",
+        "_driver",
+        "_ended",
+        "_epoch",
+        "_established",
+        "_events",
+        "_idle_records",
+        "_inbox",
+        "_key_updates",
+        "_performer",
+        "_plaintext",
+        "_plaintext_size",
+        "_post",
+        "_reader",
+        "_settings",
+        "_tickets",
+        "_warnings",
+        "_writer",
+        "close_notify_received",
+        "close_notify_sent",
+        "eof_received",
+        "error",
+        "handshake_complete",
+        "needs_job",
+        "server_hostname",
+        "server_side",
+        "session",
+        "wait_context",
+    )
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        server_side: bool,
+        server_hostname: str | None = None,
+        session: Session | None = None,
+        wait_context: WaitContext | None = None,
+        awaiter: Awaiter | None = None,
+        async_mode: bool | None = None,
+    ) -> None:
+        settings = _for_role(context.settings, server_side, server_hostname)
+        self._settings = settings
+        self.server_side = server_side
+        self.server_hostname = server_name(server_hostname).text if server_hostname is not None else None
+        self.wait_context = WaitContext(owned=True) if wait_context is None else wait_context
+        self._performer = Performer(
+            settings,
+            self.wait_context,
+            awaiter,
+            settings.async_mode if async_mode is None else async_mode,
+            server_side,
+        )
+        self._reader = RecordReader(self._performer)
+        self._writer = RecordWriter(self._performer, server_side=server_side)
+        self._inbox = Inbox(settings.limits.handshake_message)
+        hs = Handshake(settings, self, PROFILE, server_side, self.server_hostname, session, trace=self._performer.trace)
+        steps = hello.accept(hs) if server_side else hello.connect(hs)
+        self._driver: Driver[None] | None = Driver(steps, self._performer, self._inbox)
+        self._established: Established | None = None
+        self._post: deque[Driver[None]] = deque()
+        self._epoch = Epoch.INITIAL  # of what is read
+        self._events: deque[Event] = deque()
+        self._plaintext: list[bytes] = []
+        self._plaintext_size = 0
+        self._ended = False  # whether the last event was given
+        self._idle_records = 0
+        self._key_updates = 0
+        self._tickets = 0
+        self._warnings = 0
+        self._busy = False
+        self._close_requested = False
+        self._closed = False
+        self.session: Session | None = None
+        self.handshake_complete = False
+        self.needs_job = False
+        self.close_notify_sent = False
+        self.close_notify_received = False
+        self.eof_received = False
+        self.error: Error | None = None
+
+    # --- driving --------------------------------------------------------------------------------------------------
+
+    def advance(self, now: float) -> None:
+        """Start the handshake, or go on with whatever paused. Harmless when there is nothing to do."""
+        if self._closed or self.error is not None:
+            return
+        self._enter()
+        try:
+            self._writer.resume()
+            self._reader.resume()
+            self._go_on(now)
+        finally:
+            self._leave()
+
+    def receive_data(self, data: Data, now: float) -> None:
+        """Bytes from the transport. Beyond `wants_data` they are kept as well, but an adapter should have stopped."""
+        if self.close_notify_received or self.error is not None or self._closed:
+            return
+        if type(data) is not bytes:
+            data = bytes(data)
+        if self.handshake_complete and not self._post and not self._busy:
+            content = self._reader.open_whole(data)
+            if content is not None:
+                self._application_data(content)
+                return
+        self._enter()
+        try:
+            self._reader.feed(data)
+            self._go_on(now)
+        finally:
+            self._leave()
+
+    def receive_eof(self, now: float) -> None:
+        """The transport has ended. Without the peer's close_notify that is an error, as data may have been cut off."""
+        if self.eof_received or self.close_notify_received or self.error is not None or self._closed:
+            return
+        self.eof_received = True
+        self._enter()
+        try:
+            self._go_on(now)
+        finally:
+            self._leave()
+
+    def data_to_send(self, now: float) -> bytes:
+        """Every byte that is ready for the transport, handed over once."""
+        if self._writer.paused and self.error is None and not self._closed:
+            self._enter()
+            try:
+                self._pump(now)
+            finally:
+                self._leave()
+        return self._writer.take()
+
+    def next_event(self) -> Event | None:
+        """What happened, in order; None when there is no more for now."""
+        if self._events:
+            return self._events.popleft()
+        if self._plaintext:
+            return DataReceived(self.read())
+        if not self._ended:
+            if self.error is not None:
+                self._ended = True
+                return ConnectionTerminated(self.error)
+            if self.close_notify_received:
+                self._ended = True
+                return CloseNotifyReceived()
+        return None
+
+    def timeout(self) -> float | None:
+        """When paused work is overdue, on the clock of `now`; None while nothing is paused."""
+        deadlines = [
+            deadline
+            for part in (self._driver, self._reader, self._writer, *self._post)
+            if part is not None and (deadline := part.deadline) is not None
+        ]
+        return min(deadlines, default=None)
+
+    def handle_timeout(self, now: float) -> None:
+        """Fail the connection when paused work is overdue."""
+        if self._closed or self.error is not None:
+            return
+        self._enter()
+        try:
+            for part in (self._driver, self._reader, self._writer, *self._post):
+                if part is not None:
+                    part.expire(now)
+        except Error as error:
+            self._fail(error)
+        finally:
+            self._leave()
+
+    # --- the application ------------------------------------------------------------------------------------------
+
+    def read(self, size: int = -1) -> bytes:
+        """Up to `size` bytes of application data that are there (all by default); b"" when there are none now."""
+        plaintext = self._plaintext
+        if not plaintext or size == 0:
+            return b""
+        if size < 0 or size >= self._plaintext_size:
+            data = plaintext[0] if len(plaintext) == 1 else b"".join(plaintext)
+            plaintext.clear()
+            self._plaintext_size = 0
+            return data
+        data = plaintext[0]
+        if len(data) <= size:
+            del plaintext[0]
+        else:
+            plaintext[0] = data[size:]
+            data = data[:size]
+        self._plaintext_size -= len(data)
+        return data
+
+    def pending(self) -> int:
+        """How many bytes `read` could give at once."""
+        return self._plaintext_size
+
+    def write(self, data: Data) -> None:
+        """Send application data: all of it is taken, and sealed at once or queued behind a seal that is paused.
+
+        Raises UsageError before the handshake is complete and after `shutdown`, and the connection's error.
+        """
+        if not self.handshake_complete or self.close_notify_sent or self.error is not None or self._closed:
+            raise self._cannot_write()
+        if data:
+            self._writer.write(data if type(data) is bytes else bytes(data))
+
+    def shutdown(self) -> None:
+        """Send close_notify: our direction ends, the peer's stays open (RFC 9846 section 6.1)."""
+        if self.close_notify_sent or self.error is not None or self._closed:
+            return
+        self.close_notify_sent = True
+        self._writer.alert(AlertDescription.close_notify)
+
+    def close(self) -> None:
+        """Give up, at any moment: paused work is cancelled, secrets are dropped, nothing is sent. Legal twice."""
+        if self._busy:
+            self._close_requested = True
+        elif not self._closed:
+            self._closed = True
+            self._drop()
+            self._writer.take()
+
+    def key_update(self, *, request_peer: bool = False) -> None:
+        """Change our sending keys, and ask the peer to change its own (RFC 9846 section 4.7.3)."""
+        if not self.handshake_complete or self.close_notify_sent or self.error is not None or self._closed:
+            raise self._cannot_write()
+        self._writer.update_key(request_peer=request_peer)
+
+    def export_keying_material(self, label: str | bytes, context: bytes | None, length: int) -> bytes:
+        """`length` bytes that both sides and nobody else can derive (RFC 9846 section 7.5)."""
+        done = self._established
+        if done is None or self._closed:
+            raise UsageError("export_keying_material: the handshake is not complete")
+        try:
+            as_bytes = label.encode("ascii") if isinstance(label, str) else label
+            return export(done.suite.hash, done.exporter, as_bytes, context or b"", length, PROFILE.label_prefix)
+        except ValueError as error:
+            raise UsageError(f"export_keying_material: {error}") from None
+
+    def _cannot_write(self) -> Error:
+        if self.error is not None:
+            return self.error
+        if self._closed:
+            return UsageError("the connection is closed")
+        if self.close_notify_sent:
+            return UsageError("protocol is shutdown: close_notify was sent")
+        return UsageError("the handshake is not complete")
+
+    # --- facts ----------------------------------------------------------------------------------------------------
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    @property
+    def handshake_paused(self) -> bool:
+        """Whether work of the handshake, or of an exchange after it, is paused."""
+        return (self._driver is not None and self._driver.parked) or bool(self._post)
+
+    @property
+    def read_paused(self) -> bool:
+        """Whether the opening of a record is paused."""
+        return self._reader.paused
+
+    @property
+    def write_paused(self) -> bool:
+        """Whether the sealing of a record is paused."""
+        return self._writer.paused
+
+    @property
+    def waiting_for_async(self) -> bool:
+        """Whether anything is paused (SSL_waiting_for_async(3))."""
+        return self.handshake_paused or self.read_paused or self.write_paused
+
+    @property
+    def wants_data(self) -> bool:
+        """Whether the adapter should read on from the transport."""
+        if self.close_notify_received or self.error is not None or self.eof_received or self._closed:
+            return False
+        return self._reader.buffered < self._settings.limits.parked_bytes
+
+    @property
+    def write_backlog(self) -> int:
+        """Bytes of plaintext that wait to be sealed."""
+        return self._writer.backlog
+
+    @property
+    def version(self) -> Version | None:
+        """The protocol version, once it is agreed."""
+        return self._established.version if self._established is not None else None
+
+    @property
+    def cipher_suite(self) -> CipherSuite | None:
+        """The cipher suite, once it is agreed."""
+        return self._established.suite.code if self._established is not None else None
+
+    @property
+    def group(self) -> NamedGroup | None:
+        """The group of the key exchange, once it is agreed."""
+        return self._established.group if self._established is not None else None
+
+    @property
+    def alpn(self) -> str | None:
+        """The application protocol, if one was agreed (RFC 7301)."""
+        return self._established.alpn if self._established is not None else None
+
+    @property
+    def identity(self) -> Identity | None:
+        """The identity we showed."""
+        return self._established.identity if self._established is not None else None
+
+    @property
+    def peer_certificates(self) -> tuple[bytes, ...]:
+        """The peer's chain as it was sent, DER, leaf first; empty when it showed none."""
+        return self._established.peer.certificates if self._established is not None else ()
+
+    @property
+    def ocsp_response(self) -> bytes | None:
+        """The OCSP response stapled to the peer's leaf, DER, not judged."""
+        return self._established.peer.ocsp_response if self._established is not None else None
+
+    @property
+    def session_reused(self) -> bool:
+        """Whether this connection resumed a session."""
+        return self._established is not None and self._established.session_reused
+
+    # --- going on -------------------------------------------------------------------------------------------------
+
+    def _enter(self) -> None:
+        if self._busy:
+            raise UsageError("the connection is in use: by another thread, or by the callback that calls it")
+        self._busy = True
+        self.needs_job = False
+
+    def _leave(self) -> None:
+        self._busy = False
+        if self._close_requested:
+            self.close()
+
+    def _go_on(self, now: float) -> None:
+        """Handshake, records, and what follows a handshake, as far as there are answers."""
+        try:
+            self._run_handshake(now)
+            while self._may_open():
+                record = self._reader.next_record(now)
+                if record is None:
+                    break
+                self._record(*record)
+                self._run_handshake(now)
+            if self.eof_received and not self.close_notify_received:
+                self._judge_eof()
+            self._run_post(now)
+            self._writer.flush()
+            self._writer.pump(now)
+        except NoJobs:
+            self._writer.flush()
+            self.needs_job = True
+        except Error as error:
+            self._fail(error)
+        except Exception as bug:  # noqa: BLE001 - fail closed: whatever the network provoked, the connection ends
+            failure = InternalError(f"{type(bug).__name__}: {bug}")
+            failure.__cause__ = bug
+            self._fail(failure)
+
+    def _run_handshake(self, now: float) -> None:
+        driver = self._driver
+        if driver is not None:
+            driver.advance(now)
+            if driver.done:
+                self._driver = None
+        if self._driver is None and not self._inbox.empty:
+            self._post_handshake()
+
+    def _run_post(self, now: float) -> None:
+        while self._post:
+            self._post[0].advance(now)
+            if not self._post[0].done:
+                return
+            self._post.popleft()
+
+    def _pump(self, now: float) -> None:
+        try:
+            self._writer.pump(now)
+        except NoJobs:
+            self.needs_job = True
+        except Error as error:
+            self._fail(error)
+
+    def _may_open(self) -> bool:
+        """Whether a record may be opened: never behind a message that the handshake has not consumed."""
+        return not self.close_notify_received and (self._driver is None or not self._driver.parked)
+
+    def _judge_eof(self) -> None:
+        """The transport has ended: nothing more can come than what is buffered."""
+        parked = self._driver is not None and self._driver.parked
+        if not self._reader.paused and not (parked and self._reader.buffered):
+            raise UnexpectedEOF
+
+    # --- records --------------------------------------------------------------------------------------------------
+
+    def _record(self, content_type: int, content: bytes) -> None:
+        if self._inbox.partial and content_type != HANDSHAKE:
+            raise UnexpectedMessage("a record within a handshake message", section="RFC 9846 section 5.1")
+        if content_type == APPLICATION_DATA:
+            if self._epoch is not Epoch.APPLICATION:
+                raise UnexpectedMessage("application data before the handshake is complete")
+            self._application_data(content)
+        elif content_type == HANDSHAKE:
+            if not content:
+                raise UnexpectedMessage("an empty handshake record", section="RFC 9846 section 5.1")
+            self._idle_records = 0
+            self._inbox.receive_untrusted(self._epoch, content)
+        elif content_type == ALERT:
+            self._alert(content)
+        elif content_type == CHANGE_CIPHER_SPEC:
+            self._change_cipher_spec(content)
+
+    def _application_data(self, content: bytes) -> None:
+        if content:
+            self._plaintext.append(content)
+            self._plaintext_size += len(content)
+            self._idle_records = self._key_updates = 0
+        else:
+            self._idle_record()
+
+    def _idle_record(self) -> None:
+        self._idle_records += 1
+        if self._idle_records > self._settings.limits.empty_records:
+            raise UnexpectedMessage(f"more than {self._settings.limits.empty_records} empty records in a row")
+
+    def _change_cipher_spec(self, content: bytes) -> None:
+        """Passed over for the middleboxes' sake, between the first hello and the end (RFC 9846 section 5)."""
+        begun = not self.server_side or self._epoch is not Epoch.INITIAL or self._driver_has_begun()
+        if content != b"\x01" or self.handshake_complete or not begun:
+            raise UnexpectedMessage("change_cipher_spec", section="RFC 9846 section 5")
+        self._idle_record()
+
+    def _driver_has_begun(self) -> bool:
+        """Whether a ClientHello was read: between the two of a retry nothing else tells."""
+        return self._inbox.taken > 0
+
+    def _alert(self, content: bytes) -> None:
+        if len(content) != 2:
+            raise DecodeError("a record of type alert holds one alert", section="RFC 9846 section 5.1")
+        description = ALERTS.get(content[1], content[1])
+        self._performer.trace("alert received", getattr(description, "name", str(description)))
+        if description is AlertDescription.close_notify:
+            self.close_notify_received = True
+            if not self.handshake_complete:
+                raise PeerAlert(description)
+        elif description is AlertDescription.user_canceled:
+            self._warnings += 1
+            if self._warnings > self._settings.limits.warning_alerts:
+                raise UnexpectedMessage(f"more than {self._settings.limits.warning_alerts} warnings")
+        else:
+            raise PeerAlert(description)
+
+    # --- after the handshake --------------------------------------------------------------------------------------
+
+    def _post_handshake(self) -> None:
+        while (kind := self._inbox.next_type()) is not None:
+            if kind == HandshakeType.key_update:
+                self._key_update_received()
+            elif kind == HandshakeType.new_session_ticket and not self.server_side:
+                self._ticket_received()
+            else:
+                self._inbox.take((KeyUpdate,) if self.server_side else (KeyUpdate, NewSessionTicket))
+
+    def _key_update_received(self) -> None:
+        message = self._inbox.take((KeyUpdate,))
+        assert isinstance(message, KeyUpdate)
+        self._performer.trace("received", message.msg_type.name, len(message.raw))
+        if not self._inbox.empty:
+            raise UnexpectedMessage("a message behind a KeyUpdate in its record", section="RFC 9846 section 5.1")
+        self._key_updates += 1
+        if self._key_updates > self._settings.limits.key_updates:
+            raise UnexpectedMessage(f"more than {self._settings.limits.key_updates} KeyUpdates without data")
+        self._reader.update_key()
+        if message.request_update == KeyUpdateRequest.update_requested and not self.close_notify_sent:
+            # Answered before our next application data: many requests to a silent side get one answer.
+            self._writer.key_update_owed = True
+
+    def _ticket_received(self) -> None:
+        message = self._inbox.take((NewSessionTicket,))
+        assert isinstance(message, NewSessionTicket)
+        done = self._established
+        assert done is not None
+        message.extensions.check(HandshakeType.new_session_ticket)
+        self._performer.trace("received", message.msg_type.name, len(message.raw))
+        self._tickets += 1
+        if (
+            done.resumption is None
+            or not message.ticket_lifetime
+            or self._tickets > done.settings.limits.session_tickets
+        ):
+            return
+        steps = post13.keep_session(PROFILE, done, message, self._session_kept)
+        self._post.append(Driver(steps, self._performer, Inbox(0)))
+
+    def _session_kept(self, session: Session) -> None:
+        self.session = session
+        self._events.append(SessionReceived(session))
+
+    # --- the seam under the handshake (MessageTransport) ----------------------------------------------------------
+
+    def send(self, epoch: Epoch, message: bytes) -> None:  # noqa: ARG002 - a stream has one epoch to write in
+        """Send one whole handshake message."""
+        self._writer.handshake(message)
+
+    def install_read(self, epoch: Epoch, secret: TrafficSecret) -> None:
+        """Read with these keys from now on; messages of the old epoch may not remain (RFC 9846 section 5.1)."""
+        if not self._inbox.empty:
+            raise UnexpectedMessage("messages of the old keys remain", section="RFC 9846 section 5.1")
+        self._reader.install(RecordKey(secret, PROFILE.label_prefix))
+        self._epoch = self._inbox.epoch = epoch
+
+    def install_write(self, epoch: Epoch, secret: TrafficSecret) -> None:  # noqa: ARG002
+        """Write with these keys from now on."""
+        self._writer.install(RecordKey(secret, PROFILE.label_prefix))
+
+    def own_extensions(self, message: HandshakeType, peer: Extensions | None) -> Extensions:
+        """record_size_limit (RFC 8449): offered when it is set, answered always."""
+        extensions = Extensions()
+        limit = self._settings.record_size_limit
+        offered = message is HandshakeType.client_hello and limit is not None
+        asked = message is HandshakeType.encrypted_extensions and peer is not None
+        if offered or (asked and peer is not None and ExtensionType.record_size_limit in peer):
+            extensions.put(RECORD_SIZE_LIMIT, limit or MAX_INNER_PLAINTEXT)
+        return extensions
+
+    def peer_extensions(self, extensions: Extensions) -> None:
+        """The peer's record_size_limit, which counts the content type too; it puts our own into force."""
+        limit = extensions.get(RECORD_SIZE_LIMIT)
+        if limit is not None:
+            if not self.server_side and limit > MAX_INNER_PLAINTEXT:
+                raise IllegalParameter("a record_size_limit beyond that of the protocol", section="RFC 8449 section 4")
+            self._writer.max_fragment = min(limit - 1, MAX_PLAINTEXT)
+            self._reader.max_inner = self._settings.record_size_limit or MAX_INNER_PLAINTEXT
+
+    def early_data(self, accepted: bool, limit: int) -> None:
+        """Early data was offered and is refused: it is passed over."""
+        assert not accepted
+        self._reader.skip(limit)
+
+    def ticket_state(self) -> bytes:
+        """A stream has nothing to remember."""
+        return b""
+
+    def accepts(self, ticket_state: bytes) -> bool:
+        """Whether a ticket's state is one of ours."""
+        return ticket_state == b""
+
+    def completed(self, established: Established) -> None:
+        """The handshake is done; a server's tickets follow."""
+        self._established = established
+        self.handshake_complete = True
+        self.server_hostname = established.server_hostname
+        self._events.append(HandshakeCompleted())
+        if self.server_side and established.resumption is not None:
+            steps = post13.send_tickets(self, PROFILE, established)
+            self._post.append(Driver(steps, self._performer, Inbox(0)))
+
+    # --- the end --------------------------------------------------------------------------------------------------
+
+    def _fail(self, error: Error) -> None:
+        """End the connection: the alert goes out under the keys in use, everything else is dropped."""
+        self.error = error
+        description: AlertDescription | None = None
+        if isinstance(error, LocalAlert):
+            description = error.description
+        elif not isinstance(error, PeerAlert | UnexpectedEOF):
+            description = AlertDescription.internal_error
+        # A seal that an engine may be at work on holds the next nonce: rather no alert than a nonce twice.
+        if description is not None and not self._writer.sealing and not self.close_notify_sent:
+            self._writer.fatal_alert(description)
+            self._performer.trace("alert sent", description.name)
+        self._drop()
+
+    def _drop(self) -> None:
+        """Cancel all work and forget the secrets; facts stay."""
+        driver, self._driver = self._driver, None
+        if driver is not None:
+            driver.close()
+        while self._post:
+            self._post.popleft().close()
+        self._reader.close()
+        self._writer.close()
+        self._inbox.clear()
+
+
+def _for_role(settings: Settings, server_side: bool, server_hostname: str | None) -> Settings:
+    """The settings a connection of this role goes by; ConfigError for what is missing, UsageError for the name."""
+    settings.require(server_side)
+    if not server_side and settings.verify_mode(server_side=False) is not Verify.NONE:
+        if server_hostname is None:
+            raise UsageError("server_hostname: needed to verify the server (or set verify to Verify.NONE)")
+        if settings.trust is None:
+            return replace(settings, trust=TrustStore.system())
+    return settings

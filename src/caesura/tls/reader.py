@@ -1,0 +1,228 @@
+"""The reading half of a TLS connection's record layer: bytes become records, opened and bounded (RFC 9846 section 5).
+
+Nothing is opened ahead: the connection asks for one record at a time, so that what follows a message which may change
+the keys stays ciphertext until the handshake has consumed it.
+"""
+
+from __future__ import annotations
+
+from caesura.engines import Operation
+from caesura.errors import BadRecordMAC, RecordOverflow, UnexpectedMessage
+from caesura.handshake.performer import Ongoing, Performer
+from caesura.handshake.requests import Perform
+from caesura.tls.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, RecordKey, split_inner
+from caesura.wire.records import HEADER, HEADER_LENGTH, MAX_CIPHERTEXT, MAX_INNER_PLAINTEXT, MAX_PLAINTEXT
+
+_unpack_header = HEADER.unpack_from
+_VIEW_FROM = 4096  # bytes: from here on a memoryview of the fragment is cheaper than a copy
+
+_TAG = 16  # bytes: that of every algorithm of TLS 1.3
+
+Record = tuple[int, bytes]
+
+
+class RecordReader:
+    """Takes the transport's bytes; gives one record after the other."""
+
+    __slots__ = (
+        "_buffer",
+        "_key",
+        "_more",
+        "_ongoing",
+        "_performer",
+        "_pos",
+        "_skip",
+        "_through_engine",
+        "max_inner",
+    )
+
+    def __init__(self, performer: Performer) -> None:
+        self._performer = performer
+        self._through_engine = performer.takes(Operation.OPEN_RECORD)
+        self._key: RecordKey | None = None
+        self._buffer = b""
+        self._pos = 0
+        self._more = bytearray()  # what came behind `_buffer` and completes no record yet
+        self._skip = 0
+        self._ongoing: Ongoing | None = None
+        self.max_inner = MAX_INNER_PLAINTEXT
+
+    # --- bytes in ---
+
+    def open_whole(self, data: bytes) -> bytes | None:
+        """The fast path: application data, when `data` is just one record of it and nothing stands in the way.
+
+        None means that nothing was done, and the bytes go through `feed`.
+        """
+        key = self._key
+        size = len(data) - HEADER_LENGTH
+        if key is None or self._buffer or self._through_engine or self._skip or not _TAG < size <= MAX_CIPHERTEXT:
+            return None
+        if data[0] != APPLICATION_DATA or data[3] << 8 | data[4] != size:
+            return None
+        header = data[:HEADER_LENGTH]
+        inner = key.open_untrusted(header, data[HEADER_LENGTH:])
+        if inner is None or inner[-1] != APPLICATION_DATA or len(inner) > self.max_inner:
+            if inner is not None:
+                key.sequence -= 1  # opened again, and judged, by the path that knows all rules
+            return None
+        return inner[:-1]
+
+    def feed(self, data: bytes) -> None:
+        """More bytes of the transport. The tail of a record is gathered without copying it for every piece."""
+        rest = len(self._buffer) - self._pos
+        if not rest:
+            self._buffer, self._pos = data, 0
+        elif not self._more and rest + len(data) >= self._needed():
+            self._buffer, self._pos = self._buffer[self._pos :] + data, 0
+        else:
+            self._more += data
+            if rest + len(self._more) >= self._needed():
+                self._buffer, self._pos = self._buffer[self._pos :] + self._more, 0
+                self._more = bytearray()
+
+    def _needed(self) -> int:
+        """How many bytes the next record, or its header, must have before anything can be done."""
+        if len(self._buffer) - self._pos < HEADER_LENGTH:
+            return HEADER_LENGTH
+        return HEADER_LENGTH + int(_unpack_header(self._buffer, self._pos)[2])
+
+    @property
+    def buffered(self) -> int:
+        """Ciphertext bytes that wait."""
+        return len(self._buffer) - self._pos + len(self._more)
+
+    # --- records out ---
+
+    def next_record(self, now: float) -> Record | None:
+        """The next record, opened; None while it is not all there, or paused.
+
+        Raises the alert for one that may not be: too long, of no type, or not authentic.
+        """
+        while True:
+            if self._ongoing is not None:
+                return self._opened()
+            found = self._next_fragment()
+            if found is None:
+                return None
+            content_type, header, fragment = found
+            key = self._key
+            if content_type == CHANGE_CIPHER_SPEC or key is None:
+                if content_type == APPLICATION_DATA and self._skipped(len(fragment)):
+                    continue
+                return content_type, bytes(fragment)
+            if content_type != APPLICATION_DATA:
+                return self._unprotected(key, content_type, bytes(fragment))
+            if self._through_engine:
+                request = Perform(Operation.OPEN_RECORD, key.open_untrusted, (header, bytes(fragment)))
+                self._ongoing = self._performer.start((request,), now)
+                return self._opened()
+            inner = key.open_untrusted(header, fragment)
+            if inner is None:
+                if self._skipped(len(fragment)):
+                    continue
+                raise BadRecordMAC(section="RFC 9846 section 5.2")
+            return self._judged(inner)
+
+    def _next_fragment(self) -> tuple[int, bytes, bytes | memoryview] | None:
+        buffer, pos = self._buffer, self._pos
+        size = len(buffer) - pos
+        if size < HEADER_LENGTH:
+            return None
+        content_type, _version, length = _unpack_header(buffer, pos)
+        if not CHANGE_CIPHER_SPEC <= content_type <= APPLICATION_DATA:
+            raise UnexpectedMessage(f"record type {content_type}", section="RFC 9846 section 5")
+        if length > (MAX_PLAINTEXT if self._key is None and not self._skip else MAX_CIPHERTEXT):
+            raise RecordOverflow(f"a record of {length} bytes", section="RFC 9846 section 5.1")
+        start = pos + HEADER_LENGTH
+        stop = start + length
+        if stop > len(buffer):
+            return None
+        fragment = memoryview(buffer)[start:stop] if length >= _VIEW_FROM else buffer[start:stop]
+        if stop == len(buffer):
+            self._buffer, self._pos = b"", 0
+        else:
+            self._pos = stop
+        return content_type, buffer[pos:start], fragment
+
+    def _judged(self, inner: bytes) -> Record:
+        if len(inner) > self.max_inner:
+            raise RecordOverflow(f"{len(inner)} bytes in a record", section="RFC 9846 section 5.4")
+        content_type, content = split_inner(inner)
+        if content_type not in (ALERT, HANDSHAKE, APPLICATION_DATA):
+            raise UnexpectedMessage(f"a protected record of type {content_type}", section="RFC 9846 section 5")
+        self._skip = 0
+        return content_type, content
+
+    def _unprotected(self, key: RecordKey, content_type: int, fragment: bytes) -> Record:
+        """A record in the clear although a key is in use."""
+        if content_type == ALERT and key.sequence == 0:
+            # The peer may have failed before it had keys. Whoever could forge this could as well cut the connection.
+            return content_type, fragment
+        raise UnexpectedMessage("an unprotected record after keys were agreed", section="RFC 9846 section 5")
+
+    # --- keys ---
+
+    def install(self, key: RecordKey) -> None:
+        """Open with this key from now on."""
+        self._key = key
+
+    def update_key(self) -> None:
+        """The peer has sent a KeyUpdate."""
+        assert self._key is not None
+        self._key = self._key.next_generation()
+
+    def skip(self, limit: int) -> None:
+        """Pass over early data that was refused: records that do not open, up to `limit` bytes of them."""
+        self._skip = limit
+
+    def _skipped(self, size: int) -> bool:
+        """Whether a record may be refused early data (RFC 9846 section 4.3.10)."""
+        if not self._skip:
+            return False
+        if size > self._skip:
+            raise UnexpectedMessage("more early data than may be passed over", section="RFC 9846 section 4.3.10")
+        self._skip -= size
+        return True
+
+    # --- opening through the engine ---
+
+    @property
+    def paused(self) -> bool:
+        """Whether a record is under way in the engine."""
+        return self._ongoing is not None
+
+    @property
+    def deadline(self) -> float | None:
+        """When the record under way must be opened."""
+        return self._ongoing.deadline if self._ongoing is not None else None
+
+    def resume(self) -> None:
+        """Let the record under way go on."""
+        if self._ongoing is not None:
+            self._ongoing.resume()
+
+    def _opened(self) -> Record | None:
+        assert self._ongoing is not None
+        results = self._ongoing.results()
+        if results is None:
+            return None
+        self._ongoing = None
+        if results[0] is None:
+            raise BadRecordMAC(section="RFC 9846 section 5.2")
+        return self._judged(results[0])
+
+    def expire(self, now: float) -> None:
+        """Raise OperationTimeout when the record under way is overdue."""
+        if self._ongoing is not None and self._ongoing.expired(now):
+            ongoing, self._ongoing = self._ongoing, None
+            raise ongoing.timed_out()
+
+    def close(self) -> None:
+        """Cancel what is under way, forget the bytes and the key."""
+        ongoing, self._ongoing = self._ongoing, None
+        self._key = None
+        self._buffer, self._pos = b"", 0
+        self._more.clear()
+        if ongoing is not None:
+            ongoing.cancel()

@@ -1,0 +1,238 @@
+"""The writing half of a TLS connection's record layer: what is sent becomes records, in order (RFC 9846 section 5).
+
+Records are sealed at once, unless the engine lists SEAL_RECORD: then they queue behind the one that is under way, and
+so does a change of keys.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from caesura.engines import Operation
+from caesura.errors import AlertDescription
+from caesura.handshake.performer import Ongoing, Performer
+from caesura.handshake.requests import Perform
+from caesura.tls.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, RecordKey
+from caesura.wire.messages import KeyUpdate
+from caesura.wire.records import HEADER, INITIAL_RECORD_VERSION, LEGACY_RECORD_VERSION, MAX_PLAINTEXT
+from caesura.wire.registries import KeyUpdateRequest
+
+_CHANGE_CIPHER_SPEC: Final = HEADER.pack(CHANGE_CIPHER_SPEC, LEGACY_RECORD_VERSION, 1) + b"\x01"
+_WARNING: Final = 1
+_FATAL: Final = 2
+_SESSION_ID_LENGTH: Final = 38  # where the length of the session id stands in either hello, header included
+
+
+class RecordWriter:
+    """Takes messages, data and keys in order; gives the bytes to send."""
+
+    __slots__ = (
+        "_change_cipher_spec",
+        "_client",
+        "_flight",
+        "_flushed",
+        "_key",
+        "_ongoing",
+        "_out",
+        "_performer",
+        "_queue",
+        "_queued_bytes",
+        "_through_engine",
+        "key_update_owed",
+        "max_fragment",
+    )
+
+    def __init__(self, performer: Performer, *, server_side: bool) -> None:
+        self._performer = performer
+        self._client = not server_side
+        self._through_engine = performer.takes(Operation.SEAL_RECORD)
+        self._out: list[bytes] = []
+        self._flight: list[bytes] = []
+        self._flushed = False
+        self._change_cipher_spec: bool | None = None  # None: not known before the first hello
+        self._key: RecordKey | None = None
+        self._queue: deque[tuple[int, bytes] | RecordKey | None] = deque()  # None: the key's next generation
+        self._queued_bytes = 0
+        self._ongoing: Ongoing | None = None
+        self.max_fragment = MAX_PLAINTEXT
+        self.key_update_owed = False
+
+    # --- what is sent ---
+
+    def write(self, data: bytes) -> None:
+        """Application data of any length."""
+        key = self._key
+        assert key is not None
+        if self.key_update_owed or key.sequence >= key.limit:
+            self.update_key(request_peer=False)
+            key = self._key
+        if len(data) <= self.max_fragment and not self._through_engine:
+            self._out.append(key.seal(APPLICATION_DATA, data))
+        else:
+            self._fragment(APPLICATION_DATA, data)
+
+    def handshake(self, message: bytes) -> None:
+        """One handshake message; messages under the same keys share records."""
+        if self._change_cipher_spec is None:  # middlebox compatibility, RFC 9846 appendix E.4
+            self._change_cipher_spec = message[_SESSION_ID_LENGTH] != 0
+        self._flight.append(message)
+
+    def flush(self) -> None:
+        """Make records of the messages so far."""
+        if not self._flight:
+            return
+        flight = b"".join(self._flight)
+        self._flight.clear()
+        if self._client and self._flushed:  # immediately before its second flight
+            self._send_change_cipher_spec()
+        self._fragment(HANDSHAKE, flight)
+        if not self._client:  # immediately after its first message
+            self._send_change_cipher_spec()
+        self._flushed = True
+
+    def alert(self, description: AlertDescription) -> None:
+        """A closing alert, behind whatever was to be sent before it."""
+        self.flush()
+        self._fragment(ALERT, bytes((_WARNING, description)))
+
+    def fatal_alert(self, description: AlertDescription) -> None:
+        """The last record: sealed at once, before anything that is still queued."""
+        self.flush()
+        self._queue.clear()
+        self._seal(ALERT, bytes((_FATAL, description)))
+
+    def install(self, key: RecordKey) -> None:
+        """Seal with this key whatever comes from now on."""
+        self.flush()
+        if self._queue or self._ongoing is not None:
+            self._queue.append(key)
+        else:
+            self._key = key
+
+    def update_key(self, *, request_peer: bool) -> None:
+        """Send a KeyUpdate and change to the next generation of keys (RFC 9846 section 4.7.3)."""
+        self.key_update_owed = False
+        wanted = KeyUpdateRequest.update_requested if request_peer else KeyUpdateRequest.update_not_requested
+        self._fragment(HANDSHAKE, KeyUpdate(wanted).encode())
+        if self.paused:
+            self._queue.append(None)
+        else:
+            self._next_generation()
+
+    def take(self) -> bytes:
+        """Everything that is sealed, handed over once."""
+        out = self._out
+        if not out:
+            return b""
+        data = out[0] if len(out) == 1 else b"".join(out)
+        out.clear()
+        return data
+
+    # --- records ---
+
+    def _fragment(self, content_type: int, content: bytes) -> None:
+        size = self.max_fragment if self._key is not None else MAX_PLAINTEXT
+        for start in range(0, len(content), size) or (0,):
+            piece = content if len(content) <= size else content[start : start + size]
+            if self._through_engine and self._key is not None:
+                self._queue.append((content_type, piece))
+                self._queued_bytes += len(piece)
+            else:
+                self._seal(content_type, piece)
+
+    def _seal(self, content_type: int, piece: bytes) -> None:
+        key = self._key
+        if key is None:
+            version = LEGACY_RECORD_VERSION if self._flushed or not self._client else INITIAL_RECORD_VERSION
+            self._out.append(HEADER.pack(content_type, version, len(piece)) + piece)
+            return
+        if key.sequence >= key.limit and content_type == APPLICATION_DATA:
+            self.update_key(request_peer=False)
+            self._seal(content_type, piece)
+            return
+        self._out.append(key.seal(content_type, piece))
+
+    def _send_change_cipher_spec(self) -> None:
+        if self._change_cipher_spec:
+            self._change_cipher_spec = False
+            self._out.append(_CHANGE_CIPHER_SPEC)
+
+    def _next_generation(self) -> None:
+        assert self._key is not None
+        self._key = self._key.next_generation()
+
+    # --- sealing through the engine ---
+
+    @property
+    def paused(self) -> bool:
+        """Whether a record is under way in the engine, or waits behind one."""
+        return bool(self._queue) or self._ongoing is not None
+
+    @property
+    def backlog(self) -> int:
+        """Plaintext bytes that are not sealed yet."""
+        return self._queued_bytes
+
+    @property
+    def deadline(self) -> float | None:
+        """When the record under way must be sealed."""
+        return self._ongoing.deadline if self._ongoing is not None else None
+
+    @property
+    def sealing(self) -> bool:
+        """Whether the engine may be using the key at this moment: then nobody else may."""
+        return self._ongoing is not None
+
+    def resume(self) -> None:
+        """Let the record under way go on."""
+        if self._ongoing is not None:
+            self._ongoing.resume()
+
+    def pump(self, now: float) -> None:
+        """Seal what is queued, one record after the other, as far as the engine answers at once."""
+        while self._queue or self._ongoing is not None:
+            if self._ongoing is None:
+                item = self._queue[0]
+                if isinstance(item, tuple):
+                    self._start(item, now)
+                    continue
+                self._queue.popleft()
+                if item is None:
+                    self._next_generation()
+                else:
+                    self._key = item
+                continue
+            results = self._ongoing.results()
+            if results is None:
+                return
+            self._ongoing = None
+            self._out.append(results[0])
+
+    def _start(self, item: tuple[int, bytes], now: float) -> None:
+        key = self._key
+        assert key is not None
+        if key.sequence >= key.limit and item[0] == APPLICATION_DATA:
+            update = KeyUpdate(KeyUpdateRequest.update_not_requested).encode()
+            self._queue.extendleft((None, (HANDSHAKE, update)))
+            self._queued_bytes += len(update)
+            return
+        self._ongoing = self._performer.start((Perform(Operation.SEAL_RECORD, key.seal, item),), now)
+        self._queue.popleft()
+        self._queued_bytes -= len(item[1])
+
+    def expire(self, now: float) -> None:
+        """Raise OperationTimeout when the record under way is overdue."""
+        if self._ongoing is not None and self._ongoing.expired(now):
+            ongoing, self._ongoing = self._ongoing, None
+            raise ongoing.timed_out()
+
+    def close(self) -> None:
+        """Cancel what is under way, forget what is queued and the key; what is sealed may still be taken."""
+        ongoing, self._ongoing = self._ongoing, None
+        self._queue.clear()
+        self._queued_bytes = 0
+        self._flight.clear()
+        self._key = None
+        if ongoing is not None:
+            ongoing.cancel()
