@@ -1,0 +1,122 @@
+"""Work that is not done yet: what everybody waits for, and a settable kind of it.
+
+A job, a thread's answer and a remote request are all a `Pending`. Nothing here waits: see `wait`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar, Generic, TypeVar, cast
+
+from caesura.errors import JobCancelled, UsageError
+from caesura.jobs.waitcontext import WaitContext
+from caesura.jobs.wakeup import Lock, report
+
+__all__ = ["Completion", "Pending", "tell"]
+
+T = TypeVar("T")
+
+
+class Pending(ABC, Generic[T]):
+    """Work that is not done yet."""
+
+    __slots__ = ()
+
+    resumable: ClassVar[bool] = False
+    """True: it only moves when `resume()` is called on its own thread. False: it ends by itself and says so."""
+
+    @property
+    def wait_context(self) -> WaitContext | None:
+        """What a resumable one waits with between its resumes, if anything."""
+        return None
+
+    @abstractmethod
+    def done(self) -> bool:
+        """Whether it has ended: finished, failed or cancelled."""
+
+    @abstractmethod
+    def result(self) -> T:
+        """What the work returned; raises what it raised, `JobCancelled` if it was cancelled, `UsageError` while not done."""
+
+    @abstractmethod
+    def cancel(self) -> None:
+        """Ask the work to stop; what it still brings is discarded. Nothing happens when it is done."""
+
+    @abstractmethod
+    def on_done(self, callback: Callable[[Pending[T]], object]) -> None:
+        """Call `callback(self)` once when it is done: at once if it is, else perhaps on another thread."""
+
+    def resume(self) -> None:  # noqa: B027 - most work needs nothing
+        """Let the work go on, if it is this thread that it waits for."""
+
+
+def tell(pending: Pending[T], callbacks: list[Callable[[Pending[T]], object]]) -> None:
+    """Run the callbacks of work that is done. One that raises is reported, and does not keep the others from hearing."""
+    for callback in callbacks:
+        try:
+            callback(pending)
+        except Exception as error:  # noqa: BLE001
+            report(error)
+
+
+class Completion(Pending[T]):
+    """A `Pending` that whoever does the work settles, from any thread, once.
+
+    The first of `set_result`, `set_exception` and `cancel` counts; what comes later is discarded, which is why the two
+    setters say whether they were in time. `on_cancel()` is called when it is cancelled: stop the work there.
+    """
+
+    __slots__ = ("_callbacks", "_done", "_error", "_lock", "_on_cancel", "_value")
+
+    def __init__(self, on_cancel: Callable[[], object] | None = None) -> None:
+        self._lock = Lock()
+        self._done = False
+        self._value: T | None = None
+        self._error: BaseException | None = None
+        self._callbacks: list[Callable[[Pending[T]], object]] = []
+        self._on_cancel = on_cancel
+
+    def done(self) -> bool:
+        """Whether it has been settled."""
+        return self._done
+
+    def result(self) -> T:
+        """The value that was set; raises the exception that was set, `JobCancelled`, or `UsageError` while not done."""
+        if not self._done:
+            raise UsageError("the result was asked for before the work was done")
+        if self._error is not None:
+            raise self._error
+        return cast("T", self._value)
+
+    def set_result(self, value: T) -> bool:
+        """The work is done; false if that comes too late."""
+        return self._settle(value, None)
+
+    def set_exception(self, error: BaseException) -> bool:
+        """The work failed; false if that comes too late."""
+        return self._settle(None, error)
+
+    def cancel(self) -> None:
+        """Discard the work: `on_cancel` is called, and `result()` raises `JobCancelled`."""
+        on_cancel = self._on_cancel
+        if self._settle(None, JobCancelled()) and on_cancel is not None:
+            on_cancel()
+
+    def on_done(self, callback: Callable[[Pending[T]], object]) -> None:
+        """Call `callback(self)` once when it is settled: at once if it is, else on the thread that settles it."""
+        with self._lock:
+            if not self._done:
+                self._callbacks.append(callback)
+                return
+        tell(self, [callback])
+
+    def _settle(self, value: T | None, error: BaseException | None) -> bool:
+        with self._lock:
+            if self._done:
+                return False
+            self._value, self._error, self._done = value, error, True
+            callbacks, self._callbacks = self._callbacks, []
+            self._on_cancel = None
+        tell(self, callbacks)
+        return True

@@ -1,0 +1,155 @@
+"""Fibers and the pool of them that each thread has (ASYNC_init_thread(3)).
+
+A fiber is a greenlet that runs one job after another: making one costs twenty times what switching to one does. What a
+job is to whoever started it (handle, state, result) is in `job`; here is only where it runs.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextvars import Context
+from typing import TYPE_CHECKING, Any
+
+from greenlet import error as GreenletError  # type: ignore[import-untyped]  # noqa: N812 - it is a class
+from greenlet import getcurrent, greenlet
+
+from caesura.errors import Error, UsageError
+
+if TYPE_CHECKING:
+    from caesura.jobs.job import Job
+
+__all__ = ["Fiber", "GreenletError", "NoJobs", "Pool", "cleanup_thread", "getcurrent", "init_thread", "is_capable"]
+
+
+class NoJobs(Error):
+    """This thread's pool is exhausted: as many jobs as it may hold are paused or running (ASYNC_start_job(3)).
+
+    Nothing is damaged; starting works again as soon as one of them ends.
+    """
+
+    code = "NO_JOBS"
+
+
+class Fiber(greenlet):  # type: ignore[misc]
+    """Where jobs run. `job` is the one that runs now, None while that one is paused and while there is none.
+
+    A paused fiber must not hold its job, nor may any frame of ours on it: suspended greenlets are never collected, so the
+    job's handle could not be either, and what is forgotten while it is paused would stay for ever.
+    """
+
+    __slots__ = ("blocked", "caller", "job", "pool")
+
+    pool: Pool
+    job: Job[Any] | None
+    caller: Any  # the greenlet that started or resumed the job, and gets control at its pause or end
+    blocked: int  # how many block_pause() are open
+
+    def run(self, caller: Any, job: Job[Any] | None, function: Callable[..., Any], args: Any, context: Context) -> None:
+        """Run one job after another until a switch brings none. Between them no local keeps anything of the last."""
+        while job is not None:
+            self.caller, self.job, self.blocked, self.gr_context = caller, job, 0, context
+            del caller, job
+            try:
+                self.job.finish(function(*args))
+            except BaseException as error:  # noqa: BLE001 - it is the job's result, and belongs to who asks for that
+                self.job.fail(error)
+            self.job = None
+            if context:
+                self.gr_context = None
+            del function, args, context
+            caller, job, function, args, context = self.caller.switch()
+
+
+class Pool:
+    """The fibers of one thread: `size` of them exist, at most `limit` (0: as many as are needed)."""
+
+    __slots__ = ("forgotten", "idle", "limit", "size")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.size = 0
+        self.idle: list[Fiber] | deque[Fiber] = []
+        self.forgotten: deque[Job[Any]] = deque()  # paused jobs that were dropped on other threads
+
+    def grow(self) -> Fiber:
+        """A new fiber, for when none is idle. Raises `NoJobs` at the limit."""
+        self.unwind_forgotten()
+        if self.idle:
+            return self.idle.pop()
+        if self.limit and self.size >= self.limit:
+            raise NoJobs(f"all {self.limit} jobs of this thread's pool are in use")
+        fiber = Fiber()
+        fiber.pool, fiber.job = self, None
+        self.size += 1
+        return fiber
+
+    def unwind_forgotten(self) -> None:
+        """Cancel the paused jobs whose last reference went away where they could not be unwound."""
+        while self.forgotten:
+            self.forgotten.popleft().cancel()
+
+    def close(self) -> None:
+        """End the idle fibers, and let those that are still at work end when they become idle."""
+        self.unwind_forgotten()
+        idle, self.idle = self.idle, _Ending(maxlen=0)
+        for fiber in idle:
+            self.idle.append(fiber)
+
+
+class _Ending(deque[Fiber]):
+    """What a closed pool has for a list of idle fibers: each that is put here ends."""
+
+    def append(self, fiber: Fiber) -> None:
+        fiber.parent = getcurrent()  # that is who goes on when a greenlet has ended
+        fiber.switch(None, None, None, None, None)
+
+
+class _Keeper:
+    """Ends the pool together with its thread: it lives nowhere but in the thread's own storage."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def __del__(self) -> None:
+        self._pool.close()
+
+
+class _Thread(threading.local):
+    """What each thread has: a pool, unlimited and empty until `init_thread` says otherwise."""
+
+    def __init__(self) -> None:
+        self.renew(Pool(0))
+
+    def renew(self, pool: Pool) -> None:
+        self.pool = pool
+        self._keeper = _Keeper(pool)  # the one before closes its pool
+
+
+thread = _Thread()
+
+
+def init_thread(max_size: int = 0, init_size: int = 0) -> None:
+    """Give this thread a new pool of at most `max_size` jobs (0: no limit), `init_size` of them made now.
+
+    Jobs of the pool before go on and are not counted any more (ASYNC_init_thread(3)). Raises `UsageError` when
+    `init_size` is greater than `max_size`, also when that is 0.
+    """
+    if max_size < 0 or init_size < 0:
+        raise UsageError("max_size and init_size: 0 or more jobs")
+    if init_size > max_size:
+        raise UsageError("init_size: at most max_size jobs can be made beforehand")
+    pool = Pool(max_size)
+    pool.idle = [pool.grow() for _ in range(init_size)]
+    thread.renew(pool)
+
+
+def cleanup_thread() -> None:
+    """End the idle fibers of this thread (ASYNC_cleanup_thread(3)); a job that is paused can still be resumed."""
+    thread.renew(Pool(0))
+
+
+def is_capable() -> bool:
+    """Whether jobs can be paused here, which takes a machine that greenlet can switch stacks on (ASYNC_is_capable(3))."""
+    return bool(greenlet(lambda: True).switch())
