@@ -63,7 +63,7 @@ class Error(ssl.SSLError):
     ssl_error: ClassVar[int] = ssl.SSL_ERROR_SSL
 
     def __init__(self, message: str = "", *, section: str = "") -> None:
-        text = message or (type(self).__doc__ or "").partition("\n")[0]
+        text = message or (type(self).__doc__ or "").partition("\n")[0].rstrip(".")
         super().__init__(self.ssl_error, f"{text} ({section})" if section else text)
         self.reason = self.code
         self.library = "CAESURA"

@@ -24,7 +24,7 @@ class AeadKey(Protocol):
     def encrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None, /) -> bytes:
         """The ciphertext with the tag behind it."""
 
-    def decrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None, /) -> bytes:
+    def decrypt(self, nonce: bytes, data: bytes | memoryview, associated_data: bytes | None, /) -> bytes:
         """The plaintext; `InvalidTag` if it was not sealed with this key, nonce and associated data."""
 
     def encrypt_into(self, nonce: bytes, data: bytes, associated_data: bytes | None, buf: bytearray, /) -> int:

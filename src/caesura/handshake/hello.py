@@ -230,12 +230,12 @@ def choose(hs: Handshake, hello: ClientHello, identities: tuple[Identity, ...]) 
     """Choose every parameter, asking for another key share if need be; the hello that counts, and the choice."""
     settings, extensions = hs.settings, hello.extensions
     suite = choose_suite(settings, hello.cipher_suites)
-    group, share = choose_group(
-        settings, extensions.get(SUPPORTED_GROUPS) or (), extensions.get(KEY_SHARE_CLIENT) or ()
-    )
+    groups, shares = extensions.get(SUPPORTED_GROUPS) or (), extensions.get(KEY_SHARE_CLIENT) or ()
+    group, share = choose_group(settings, groups, shares)
     alpn = choose_alpn(settings, extensions.get(ALPN))
     name = extensions.get(SERVER_NAME)
-    chosen = choose_identity(settings, identities, name, extensions.get(SIGNATURE_ALGORITHMS) or ())
+    schemes = extensions.get(SIGNATURE_ALGORITHMS) or ()
+    chosen = choose_identity(settings, identities, name, schemes)
     if chosen is None:
         raise HandshakeFailure("no identity that can sign with a scheme of the client's")
     identity, scheme = chosen

@@ -5,8 +5,14 @@ Until the hash is known, the messages themselves are kept; from `start` on, one 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from caesura.crypto.hkdf import Hash
 from caesura.wire.messages import message_hash
+
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as RunningHash
 
 
 class Transcript:
@@ -16,7 +22,7 @@ class Transcript:
 
     def __init__(self) -> None:
         self._messages: list[bytes] = []
-        self._running = None
+        self._running: RunningHash | None = None
 
     def add(self, message: bytes) -> None:
         """Append one whole message, header included."""

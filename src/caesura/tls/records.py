@@ -50,7 +50,7 @@ class RecordKey:
         nonce = (self._iv ^ sequence).to_bytes(12, "big")
         return header + self._encrypt(nonce, content + _TYPES[content_type], header)
 
-    def open_untrusted(self, header: bytes, fragment: bytes) -> bytes | None:
+    def open_untrusted(self, header: bytes, fragment: bytes | memoryview) -> bytes | None:
         """The TLSInnerPlaintext of a record (see `split_inner`); None when it was not sealed with this key."""
         sequence = self.sequence
         try:

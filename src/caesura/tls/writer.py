@@ -63,14 +63,17 @@ class RecordWriter:
     def write(self, data: bytes) -> None:
         """Application data of any length."""
         key = self._key
-        assert key is not None
-        if self.key_update_owed or key.sequence >= key.limit:
-            self.update_key(request_peer=False)
-            key = self._key
-        if len(data) <= self.max_fragment and not self._through_engine:
+        if (
+            key is not None
+            and len(data) <= self.max_fragment
+            and key.sequence < key.limit
+            and not (self.key_update_owed or self._through_engine)
+        ):
             self._out.append(key.seal(APPLICATION_DATA, data))
-        else:
-            self._fragment(APPLICATION_DATA, data)
+            return
+        if self.key_update_owed:
+            self.update_key(request_peer=False)
+        self._fragment(APPLICATION_DATA, data)
 
     def handshake(self, message: bytes) -> None:
         """One handshake message; messages under the same keys share records."""
