@@ -13,18 +13,28 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from caesura.crypto.secrets import Secret
-
-if TYPE_CHECKING:
-    from hashlib import _Hash
 
 _INNER_PAD: Final = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER_PAD: Final = bytes(byte ^ 0x5C for byte in range(256))
 
 TLS13_PREFIX: Final = b"tls13 "
 """The label prefix of TLS 1.3 and QUIC; DTLS 1.3 has `dtls13` without a space (RFC 9147 section 5.9)."""
+
+
+class RunningHash(Protocol):
+    """A hash that is still being fed."""
+
+    def update(self, data: bytes, /) -> None:
+        """More data."""
+
+    def copy(self) -> RunningHash:
+        """A second one that goes on from here by itself."""
+
+    def digest(self) -> bytes:
+        """The hash of all data so far."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +44,7 @@ class Hash:
     name: str
     digest_size: int
     block_size: int
-    new: Callable[..., _Hash] = field(repr=False)
+    new: Callable[..., RunningHash] = field(repr=False)
     empty_digest: bytes = field(init=False, repr=False)
     zeros: Secret = field(init=False, repr=False)
     """As many zero bytes as a digest has: they stand in the schedule where there is no secret (section 7.1)."""
@@ -112,6 +122,6 @@ def derive_secret(
 
 
 def verify_data(hash: Hash, base_key: Secret, transcript_hash: bytes, prefix: bytes = TLS13_PREFIX) -> bytes:  # noqa: A002
-    """What a Finished or a PSK binder carries (RFC 9846 sections 4.5.3, 4.3.11.2). Compare it with `hmac.compare_digest`."""
+    """What a Finished or a PSK binder carries (RFC 9846 sections 4.5.3 and 4.3.11.2). Compare in constant time."""
     finished_key = expand_label(hash, base_key, b"finished", b"", hash.digest_size, prefix)
     return hash.hmac(finished_key.reveal(), transcript_hash)

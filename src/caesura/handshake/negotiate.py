@@ -62,8 +62,9 @@ def check_client_hello(hello: ClientHello, profile: Profile) -> None:
         raise MissingExtension("signature_algorithms", section="RFC 9846 section 9.2")
     if ExtensionType.pre_shared_key in extensions and ExtensionType.psk_key_exchange_modes not in extensions:
         raise MissingExtension("psk_key_exchange_modes", section="RFC 9846 section 4.3.9")
-    groups = iter(extensions.get(SUPPORTED_GROUPS) or ())
-    if not all(share.group in groups for share in extensions.get(KEY_SHARE_CLIENT) or ()):
+    groups = extensions.get(SUPPORTED_GROUPS) or ()
+    in_order = iter(groups)
+    if not all(share.group in in_order for share in extensions.get(KEY_SHARE_CLIENT) or ()):
         raise IllegalParameter("key shares that do not follow supported_groups", section="RFC 9846 section 4.3.8")
 
 

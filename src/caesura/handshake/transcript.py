@@ -5,14 +5,8 @@ Until the hash is known, the messages themselves are kept; from `start` on, one 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from caesura.crypto.hkdf import Hash
+from caesura.crypto.hkdf import Hash, RunningHash
 from caesura.wire.messages import message_hash
-
-
-if TYPE_CHECKING:
-    from hashlib import _Hash as RunningHash
 
 
 class Transcript:
