@@ -127,6 +127,7 @@ def test_some_members_of_an_enum_only() -> None:
         (c.Vector(c.U16, 0, 8), "03000102"),  # no whole number of items
         (c.Vector(c.U24, 0, 8), "0400010203"),
         (c.Vector(c.U16, 0, 4), "06000100020003"),
+        (c.Vector(c.Fixed(3), 0, 255), "04" + "00" * 4),
         (c.Vector(c.Opaque(0, 255), 0, 255), "020261"),  # an item longer than the vector around it
         (c.One(c.Vector(c.U8, 0, 255)), "00"),
         (c.One(c.Vector(c.U8, 0, 255)), "020102"),

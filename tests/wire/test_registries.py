@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import ssl
 from enum import EnumMeta, IntEnum
 
 import pytest
@@ -50,6 +51,19 @@ def test_the_code_points_are_those_of_the_rfc(registry: type[IntEnum]) -> None:
     for entry in PRINTED[registry].split(", "):
         name, _, code = entry.removesuffix(")").partition("(")
         assert registry[name] == int(code, 0), name
+
+
+def test_the_suites_of_tls_12_are_those_of_openssl() -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    openssl = {cipher["name"]: cipher["id"] & 0xFFFF for cipher in context.get_ciphers()}
+    ours = {}
+    for suite in CipherSuite:
+        name = suite.name.removeprefix("TLS_").replace("_WITH_", "-").replace("AES_", "AES").replace("_", "-")
+        ours[name.replace("CHACHA20-POLY1305-SHA256", "CHACHA20-POLY1305")] = suite
+    both = ours.keys() & openssl.keys()
+    assert {"ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-CHACHA20-POLY1305"} <= both
+    assert {name: ours[name] for name in both} == {name: openssl[name] for name in both}
 
 
 def test_every_registry_is_unique() -> None:

@@ -175,7 +175,7 @@ class Extensions:
             row = rows.get(code)
             if row is None and code in _KNOWN:
                 raise IllegalParameter(f"{name_of(code)} in {message.name}", section="RFC 9846 section 4.3")
-            if offered is not None and code not in offered and not (row is COOKIE and message is _HRR):
+            if offered is not None and code not in offered and row is not COOKIE:  # which may come unasked
                 raise UnsupportedExtension(f"{name_of(code)} was not offered", section="RFC 9846 section 4.3")
             if row is not None and row not in values:
                 values[row] = row.decode(data)
