@@ -1,0 +1,669 @@
+"""SSL: the object of the manual pages, a connection over a pair of BIOs (SSL_do_handshake(3) and its neighbours).
+
+A `TLSConnection` knows the protocol and touches nothing; an `SSL` moves bytes between it and two BIOs and says with an
+exception what a call is waiting for. Every call that moves bytes goes the same round:
+
+1. let paused work go on, 2. hand out what is ready to be sent, 3. answer from what has come, 4. take more from the BIO.
+
+Output always goes out before a call waits for input, or two ends of one byte pair would wait for each other for ever.
+A call that cannot finish raises `WantRead`, `WantWrite`, `WantAsync` or `WantAsyncJob` and is repeated later; `want`
+says the same. Reads, writes and the handshake wait separately: after any of these every other call is legal.
+
+A write is *taken* when it is first accepted. If it then raises `WantAsync` or `WantWrite` it is finished by writing the
+same bytes again, or `b""`; other bytes before that are a `UsageError`, because they would overtake nothing and surprise
+everybody.
+
+One SSL is used by one thread at a time. `close` alone may be called at any moment and from anywhere, and takes effect
+as soon as no other call is in progress.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from contextlib import suppress
+from enum import IntEnum, unique
+from typing import NoReturn
+
+from caesura.bio import BIO, Data
+from caesura.context import Context
+from caesura.engines import Operation
+from caesura.errors import Error, UnexpectedEOF, UsageError, WantAsync, WantAsyncJob, WantRead, WantWrite, ZeroReturn
+from caesura.jobs import AsyncStatus, WaitContext
+from caesura.sessions import Session
+from caesura.tls.connection import TLSConnection
+from caesura.wire.registries import CipherSuite, NamedGroup, Version
+
+# Bytes taken from a BIO at a time: one TLS record of any size (RFC 9846 section 5.2). What is not taken stays with the
+# transport, so that a paused connection pushes back on its peer.
+_CHUNK = 5 + 2**14 + 256
+_RECORD_OPERATIONS = frozenset({Operation.SEAL_RECORD, Operation.OPEN_RECORD})
+_CLOSED = "this connection is closed"
+_PIECE = 65_536  # bytes offered at a time to a BIO that did not take everything at once
+
+
+@unique
+class Want(IntEnum):
+    """What the last call is waiting for, with the numbers of SSL_want(3)."""
+
+    NOTHING = 1
+    WRITING = 2
+    READING = 3
+    ASYNC_PAUSED = 5
+    ASYNC_NO_JOBS = 6
+
+
+_NOTHING = Want.NOTHING
+
+
+class SSL:
+    """One TLS connection over two BIOs (SSL_new(3)).
+
+    `rbio` and `wbio` are any objects with the methods of `ssl.MemoryBIO` (see `caesura.bio`); without `wbio` the first
+    serves both ways. `server_side` None leaves the role to `set_connect_state` or `set_accept_state`. `session` is one
+    that a client wants to resume. `context` becomes a copy of the connection's own: its settings may still be changed
+    until the handshake starts, and changes to the original never reach it.
+
+    `want` says what the last call waits for; `async_callback_arg` is what the callback is given.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_asynchronous",
+        "_busy",
+        "_callback",
+        "_closed",
+        "_closing",
+        "_connection",
+        "_finished",
+        "_held",
+        "_marked",
+        "_monotonic",
+        "_out",
+        "_out_position",
+        "_rbio",
+        "_records_pause",
+        "_server_hostname",
+        "_server_side",
+        "_session",
+        "_short",
+        "_shutdown_told",
+        "_wbio",
+        "async_callback_arg",
+        "context",
+        "want",
+    )
+
+    def __init__(
+        self,
+        context: Context,
+        rbio: BIO | None = None,
+        wbio: BIO | None = None,
+        *,
+        server_side: bool | None = None,
+        server_hostname: str | None = None,
+        session: Session | None = None,
+    ) -> None:
+        self.context = copy.copy(context)
+        self._callback = context.settings.async_callback
+        self.async_callback_arg: object = context.settings.async_callback_arg
+        self._server_side = server_side
+        self._server_hostname = server_hostname
+        self._session = session
+        self._rbio = rbio
+        self._wbio = rbio if wbio is None else wbio
+        self._asynchronous = False  # an asynchronous operation was begun, so there is a wait context to show
+        self._busy = False  # a call is in progress
+        self._closing = False  # close() was called
+        self._closed = False  # and has taken effect
+        self._reset()
+
+    def _reset(self) -> None:
+        self._connection: TLSConnection | None = None
+        self._finished = False  # the handshake is done, and the application was told
+        self._short: TLSConnection | None = None  # the connection, when nothing stands in the way of the short paths
+        self._out = b""  # sealed bytes the write BIO has not taken …
+        self._out_position = 0  # … up to here it has
+        self._held: bytes | None = None  # a write that was taken and has not returned its count
+        self._marked = False  # WANT_ASYNC was returned since paused work last went on
+        self._shutdown_told = False  # a shutdown() has returned that close_notify is sent
+        self.want = Want.NOTHING
+
+    # --- before the handshake -------------------------------------------------------------------------------------
+
+    def set_connect_state(self) -> None:
+        """Be the client, from the beginning: whatever was in progress is cancelled (SSL_set_connect_state(3))."""
+        self._start_over(False)
+
+    def set_accept_state(self) -> None:
+        """Be the server, from the beginning: whatever was in progress is cancelled (SSL_set_accept_state(3))."""
+        self._start_over(True)
+
+    def clear(self) -> None:
+        """Be ready for another connection in the same role; paused work is cancelled (SSL_clear(3))."""
+        self._start_over(self._server_side)
+
+    def _start_over(self, server_side: bool | None) -> None:
+        self._enter()
+        try:
+            self._cancel()
+            self._reset()
+            self._server_side = server_side
+        finally:
+            self._leave()
+
+    def set_bio(self, rbio: BIO | None, wbio: BIO | None = None) -> None:
+        """Read from `rbio` and write to `wbio`, or to `rbio` when it is None (SSL_set_bio(3))."""
+        self._rbio = rbio
+        self._wbio = rbio if wbio is None else wbio
+
+    @property
+    def rbio(self) -> BIO | None:
+        """Where bytes come from."""
+        return self._rbio
+
+    @property
+    def wbio(self) -> BIO | None:
+        """Where bytes go."""
+        return self._wbio
+
+    @property
+    def server_side(self) -> bool | None:
+        """Whether this is the server; None while no role is set."""
+        return self._server_side
+
+    # --- the handshake --------------------------------------------------------------------------------------------
+
+    def do_handshake(self) -> None:
+        """Perform the handshake; return when it is done, at once when it is done already (SSL_do_handshake(3)).
+
+        Raises a Want… exception when it must be called again, `ZeroReturn` when the peer closed instead, `UsageError`
+        naming what is missing, and the handshake's failure, then and at every later call.
+        """
+        connection = self._begin("connection type not set: call set_connect_state or set_accept_state")
+        try:
+            if not self._finished or connection.error is not None:
+                self._handshake(connection)
+        finally:
+            self._leave()
+
+    def _begin(self, no_role: str) -> TLSConnection:
+        """Enter a call that needs the connection; it is made here, when role and BIOs are known."""
+        if self._server_side is None:
+            raise UsageError(no_role)
+        if self._rbio is None or self._wbio is None:
+            raise UsageError(f"no {'read' if self._rbio is None else 'write'} BIO: set one with set_bio")
+        self._enter()
+        self.want = Want.NOTHING
+        try:
+            return self._connection or self._connect(self._server_side)
+        except BaseException:
+            self._leave()
+            raise
+
+    def _connect(self, server_side: bool) -> TLSConnection:
+        settings = self.context.settings
+        wait_context = WaitContext(owned=True)
+        if self._callback is not None:
+            wait_context.set_callback(_call_back, self)
+        self._connection = TLSConnection(
+            self.context,
+            server_side=server_side,
+            server_hostname=self._server_hostname,
+            session=self._session,
+            wait_context=wait_context,
+        )
+        self._monotonic = settings.clock.monotonic
+        self._asynchronous = self._asynchronous or settings.async_mode
+        self._records_pause = not settings.engine.operations.isdisjoint(_RECORD_OPERATIONS)
+        return self._connection
+
+    def _handshake(self, connection: TLSConnection) -> None:
+        self._advance(connection)
+        while True:
+            flushed = self._flush(connection)
+            if connection.close_notify_received and not connection.handshake_complete:
+                raise ZeroReturn("the peer closed before the handshake was done")
+            if connection.error is not None:
+                self._fail(connection.error)
+            if connection.handshake_complete and (flushed or connection.server_side):
+                # What a server has still to send are tickets: whoever waited for them to leave would wait for ever when
+                # the client does not read before it writes.
+                self._finished = True
+                if not self._records_pause:
+                    self._short = connection
+                return
+            if connection.waiting_for_async or connection.needs_job:
+                self._want_async(connection)
+            if not flushed:
+                self._want_write()
+            self._fill(connection)
+
+    # --- data -----------------------------------------------------------------------------------------------------
+
+    def read(self, size: int = -1) -> bytes:
+        """Up to `size` bytes of data, at least one; all that is there when `size` is negative (SSL_read(3)).
+
+        Performs the handshake if it is not done. Raises `ZeroReturn` after the peer's close_notify, `UnexpectedEOF`
+        when the transport ended without one, a Want… exception when there is nothing now.
+        """
+        connection = self._short
+        if connection is not None and not self._busy:
+            self._busy = True
+            try:
+                data = connection.read(size)
+                if not data and (chunk := self._rbio.read(_CHUNK)):  # type: ignore[union-attr]
+                    connection.receive_data(chunk, self._monotonic())
+                    data = connection.read(size)
+                    if connection.error is not None:
+                        self._short = None  # its alert goes out by the long path
+                if data:
+                    self.want = _NOTHING
+                    return data
+            finally:  # _leave(), without the call
+                self._busy = False
+                if self._closing:
+                    self._close()
+        return self._read(size)
+
+    def _read(self, size: int) -> bytes:
+        connection = self._begin("uninitialized: neither set_connect_state nor set_accept_state was called")
+        try:
+            if size == 0:
+                return b""
+            if connection.handshake_complete:
+                self._advance(connection)
+            else:
+                self._handshake(connection)
+            while True:
+                if data := connection.read(size):
+                    return data
+                flushed = self._flush(connection)
+                if connection.error is not None:
+                    self._fail(connection.error)
+                if connection.close_notify_received:
+                    raise ZeroReturn("the peer has closed its direction")
+                if connection.read_paused or connection.needs_job:
+                    self._want_async(connection)
+                # What a write of the application's left behind is the writer's to wait for; what this side owes the
+                # peer by itself (a KeyUpdate, an alert) has nobody else to push it out.
+                self._fill(connection, Want.READING if flushed or self._held is not None else Want.WRITING)
+        finally:
+            self._leave()
+
+    def write(self, data: Data) -> int:
+        """Send all of `data`; its length (SSL_write(3)).
+
+        Performs the handshake if it is not done. When it raises `WantAsync` or `WantWrite` after that, the bytes have
+        been taken: write the same ones again, or b"", to finish; the count is that of the original.
+        """
+        connection = self._short
+        if connection is not None and not self._out and self._held is None and not self._busy and type(data) is bytes:
+            self._busy = True
+            try:
+                connection.write(data)
+                out = connection.data_to_send(0.0)  # of interest to paused seals, of which there are none
+                taken = self._wbio.write(out)  # type: ignore[union-attr]
+                if taken == len(out):
+                    self.want = _NOTHING
+                    return len(data)
+                self._held = data
+                self._out, self._out_position = out, taken
+            finally:  # _leave(), without the call
+                self._busy = False
+                if self._closing:
+                    self._close()
+        return self._write(bytes(data))
+
+    def _write(self, data: bytes) -> int:
+        connection = self._begin("uninitialized: neither set_connect_state nor set_accept_state was called")
+        try:
+            if connection.handshake_complete:
+                self._advance(connection)
+            else:
+                self._handshake(connection)
+            if connection.error is not None:
+                self._flush(connection)
+                self._fail(connection.error)
+            if self._held is None:
+                if not data:
+                    return 0
+                connection.write(data)
+                self._held = data
+            elif data and data != self._held:
+                raise UsageError(
+                    f"a write of {len(self._held)} bytes is not finished: call write with the same bytes or with b''"
+                )
+            flushed = self._flush(connection)
+            if connection.error is not None:
+                self._fail(connection.error)
+            if connection.write_paused:
+                self._want_async(connection)
+            if not flushed:
+                self._want_write()
+            count = len(self._held)
+            self._held = None
+            return count
+        finally:
+            self._leave()
+
+    def pending(self) -> int:
+        """Bytes of data that have been opened and not been read (SSL_pending(3))."""
+        return self._connection.pending() if self._connection is not None else 0
+
+    def key_update(self, request_peer: bool = False) -> None:
+        """Change the keys this side writes with, and ask the peer to do so too (SSL_key_update(3)).
+
+        The message goes out with this call, or with the next if the write BIO is full.
+        """
+        connection = self._begin("uninitialized: neither set_connect_state nor set_accept_state was called")
+        try:
+            connection.key_update(request_peer=request_peer)
+            self._flush(connection)
+        finally:
+            self._leave()
+
+    # --- the end --------------------------------------------------------------------------------------------------
+
+    def shutdown(self) -> bool:
+        """Close this side's direction with close_notify; whether the peer has closed its own too (SSL_shutdown(3)).
+
+        The first call sends and, if the peer's close_notify has not come, returns False. A further call waits for it.
+        Data that comes instead is a `UsageError` and stays to be read.
+        """
+        connection = self._begin("uninitialized: neither set_connect_state nor set_accept_state was called")
+        try:
+            self._advance(connection)
+            if connection.error is not None:
+                self._fail(connection.error)
+            if not connection.handshake_complete:
+                raise UsageError("shutdown while in init: the handshake is not done")
+            if not connection.close_notify_sent:
+                connection.shutdown()
+            while True:
+                flushed = self._flush(connection)
+                if connection.error is not None:
+                    self._fail(connection.error)
+                if connection.write_paused:
+                    self._want_async(connection)
+                if not flushed:
+                    self._want_write()
+                if connection.close_notify_received:
+                    return True
+                if not self._shutdown_told:
+                    self._shutdown_told = True
+                    return False
+                if connection.pending():
+                    raise UsageError("application data after close notify: read it first")
+                if connection.read_paused:
+                    self._want_async(connection)
+                self._fill(connection)
+        finally:
+            self._leave()
+
+    @property
+    def close_notify_sent(self) -> bool:
+        """Whether `shutdown` was called, even if the bytes are still here (SSL_get_shutdown(3))."""
+        return self._connection is not None and self._connection.close_notify_sent
+
+    @property
+    def close_notify_received(self) -> bool:
+        """Whether the peer has closed its direction (SSL_get_shutdown(3))."""
+        return self._connection is not None and self._connection.close_notify_received
+
+    def close(self) -> None:
+        """Give everything up: paused work is cancelled, secrets are dropped, nothing is sent (SSL_free(3)).
+
+        Legal at any moment and from any thread. While another call is in progress, which may be the one whose callback
+        this is called from, it takes effect when that call ends. A session whose connection ends without a close_notify
+        in either direction will not be resumed.
+        """
+        self._closing = True
+        if not self._busy:
+            self._close()
+
+    def _close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._short = None
+            self._cancel()
+
+    def _cancel(self) -> None:
+        connection = self._connection
+        if connection is None:
+            return
+        if connection.session is not None and not connection.close_notify_sent and not connection.close_notify_received:
+            connection.session.resumable = False
+        connection.close()
+        connection.wait_context.close()
+
+    # --- asynchronous operations ----------------------------------------------------------------------------------
+
+    def waiting_for_async(self) -> bool:
+        """Whether work of this connection is paused (SSL_waiting_for_async(3))."""
+        return self._connection is not None and self._connection.waiting_for_async
+
+    @property
+    def wait_context(self) -> WaitContext | None:
+        """The wait context of this connection's work; None until an asynchronous operation has been begun."""
+        return self._connection.wait_context if self._connection is not None and self._asynchronous else None
+
+    def get_all_async_fds(self) -> list[int]:
+        """The descriptors that paused work waits on, newest first (SSL_get_all_async_fds(3))."""
+        return [] if self.wait_context is None else self.wait_context.get_all_fds()
+
+    def get_changed_async_fds(self) -> tuple[list[int], list[int]]:
+        """The descriptors (added, deleted) since paused work last went on (SSL_get_changed_async_fds(3))."""
+        return ([], []) if self.wait_context is None else self.wait_context.get_changed_fds()
+
+    def set_async_callback(self, callback: Callable[[SSL, object], object] | None, arg: object = None) -> None:
+        """Have `callback(ssl, arg)` called instead of a descriptor made readable (SSL_set_async_callback(3)).
+
+        It may be called from any thread, and before the call that paused has returned; it must not call this object but
+        only see to it that somebody does. None unsets it. The latest one counts, whenever it is set.
+        """
+        self._callback = callback
+        self.async_callback_arg = arg
+        if self._connection is not None:
+            self._connection.wait_context.set_callback(None if callback is None else _call_back, self)
+
+    def get_async_status(self) -> AsyncStatus | int:
+        """What the engine last said: OK, try again, failed, or unsupported (SSL_get_async_status(3))."""
+        return AsyncStatus.UNSUPPORTED if self.wait_context is None else self.wait_context.get_status()
+
+    # --- time -----------------------------------------------------------------------------------------------------
+
+    def handle_events(self) -> None:
+        """Serve what is due: the deadlines of paused operations (SSL_handle_events(3)). Never fails.
+
+        An operation that is out of time fails the connection; the next call says so.
+        """
+        connection = self._connection
+        if connection is None or self._closing or self.get_event_timeout() != 0.0:
+            return
+        self._enter()
+        try:
+            connection.handle_timeout(self._monotonic())
+            with suppress(OSError):  # the failure is told by the next call, with the connection's own error first
+                self._flush(connection)
+        finally:
+            self._leave()
+
+    def get_event_timeout(self) -> float | None:
+        """Seconds until `handle_events` has something to do, 0.0 if now, None if never (SSL_get_event_timeout(3))."""
+        deadline = self._connection.timeout() if self._connection is not None else None
+        return None if deadline is None else max(0.0, deadline - self._monotonic())
+
+    @property
+    def net_read_desired(self) -> bool:
+        """Whether the last call waits for the peer's bytes (SSL_net_read_desired(3))."""
+        return self.want is Want.READING
+
+    @property
+    def net_write_desired(self) -> bool:
+        """Whether the last call waits for the transport to take bytes (SSL_net_write_desired(3))."""
+        return self.want is Want.WRITING
+
+    # --- facts ----------------------------------------------------------------------------------------------------
+
+    @property
+    def handshake_complete(self) -> bool:
+        """Whether the handshake is done (SSL_is_init_finished(3))."""
+        return self._connection is not None and self._connection.handshake_complete
+
+    @property
+    def version(self) -> Version | None:
+        """The protocol version; None before it is known."""
+        return self._connection.version if self._connection is not None else None
+
+    @property
+    def cipher_suite(self) -> CipherSuite | None:
+        """The cipher suite; None before it is known."""
+        return self._connection.cipher_suite if self._connection is not None else None
+
+    @property
+    def group(self) -> NamedGroup | None:
+        """The group of the key exchange; None before it is known."""
+        return self._connection.group if self._connection is not None else None
+
+    @property
+    def alpn(self) -> str | None:
+        """The application protocol agreed on; None when there is none."""
+        return self._connection.alpn if self._connection is not None else None
+
+    @property
+    def server_hostname(self) -> str | None:
+        """The name the client asks for: on a client the one it was given, on a server the one it was sent."""
+        return self._connection.server_hostname if self._connection is not None else self._server_hostname
+
+    @server_hostname.setter
+    def server_hostname(self, name: str | None) -> None:
+        self._before_the_handshake("server_hostname")
+        self._server_hostname = name
+
+    @property
+    def peer_certificates(self) -> tuple[bytes, ...]:
+        """The peer's chain as it was sent, DER, leaf first; empty when it proved nothing."""
+        return self._connection.peer_certificates if self._connection is not None else ()
+
+    @property
+    def session(self) -> Session | None:
+        """The session this connection can be resumed with: the latest that came, else the one that was set."""
+        latest = self._connection.session if self._connection is not None else None
+        return latest or self._session
+
+    def set_session(self, session: Session | None) -> None:
+        """Offer `session` for resumption (SSL_set_session(3)); `UsageError` once the handshake has started."""
+        self._before_the_handshake("a session")
+        self._session = session
+
+    @property
+    def session_reused(self) -> bool:
+        """Whether this handshake resumed a session."""
+        return self._connection is not None and self._connection.session_reused
+
+    def export_keying_material(self, label: str | bytes, context: bytes | None, length: int) -> bytes:
+        """`length` bytes that both ends derive from this connection (RFC 9846 section 7.5).
+
+        Raises `UsageError` before the handshake is done.
+        """
+        if self._connection is None:
+            raise UsageError("keying material can be exported once the handshake is done")
+        return self._connection.export_keying_material(label, context, length)
+
+    def __repr__(self) -> str:
+        role = {None: "no role", False: "client", True: "server"}[self._server_side]
+        return f"<SSL {role}{', closed' if self._closed else ''}>"
+
+    def _before_the_handshake(self, what: str) -> None:
+        if self._connection is not None:
+            raise UsageError(f"{what} can be set until the handshake starts")
+
+    # --- one call at a time ---------------------------------------------------------------------------------------
+
+    def _enter(self) -> None:
+        # No lock: this catches misuse, it does not arbitrate it. No other thread runs between test and assignment.
+        if self._busy:
+            raise UsageError("this connection is in use: by another thread, or by the call whose callback this is")
+        if self._closing:
+            raise UsageError(_CLOSED)
+        self._busy = True
+
+    def _leave(self) -> None:
+        self._busy = False
+        if self._closing:
+            self._close()
+
+    # --- the rounds -----------------------------------------------------------------------------------------------
+
+    def _advance(self, connection: TLSConnection) -> None:
+        """Let paused work go on: what `get_changed_async_fds` reports is measured from here."""
+        if self._marked:
+            self._marked = False
+            connection.wait_context.reset()
+            connection.wait_context.drain()
+        now = self._monotonic()
+        connection.advance(now)
+        if (deadline := connection.timeout()) is not None and deadline <= now:
+            connection.handle_timeout(now)
+
+    def _flush(self, connection: TLSConnection) -> bool:
+        """Hand out all that is ready; whether the write BIO has taken it."""
+        out = connection.data_to_send(self._monotonic())
+        if self._out:
+            out = self._out[self._out_position :] + out
+        if not out:
+            return True
+        write = self._wbio.write  # type: ignore[union-attr]
+        taken = write(out)
+        while taken < len(out):
+            more = write(out[taken : taken + _PIECE])
+            if not more:
+                self._out, self._out_position = out, taken
+                return False
+            taken += more
+        self._out, self._out_position = b"", 0
+        return True
+
+    def _fill(self, connection: TLSConnection, want: Want = Want.READING) -> None:
+        """Take a chunk from the read BIO, or raise what the call must wait for."""
+        if self._closing:
+            raise UsageError(_CLOSED)
+        if not connection.wants_data:  # it has as much as it may keep beside paused work
+            self._want_async(connection)
+        chunk = self._rbio.read(_CHUNK)  # type: ignore[union-attr]
+        if chunk:
+            connection.receive_data(chunk, self._monotonic())
+        elif self._rbio.eof:  # type: ignore[union-attr]
+            connection.receive_eof(self._monotonic())
+            if connection.error is None and not connection.close_notify_received:
+                raise UnexpectedEOF("unexpected eof while reading")
+        elif connection.handshake_paused or connection.needs_job:
+            self._want_async(connection)
+        elif want is Want.WRITING:
+            self._want_write()
+        else:
+            self.want = Want.READING
+            raise WantRead
+
+    def _want_write(self) -> NoReturn:
+        self.want = Want.WRITING
+        raise WantWrite
+
+    def _want_async(self, connection: TLSConnection) -> NoReturn:
+        if connection.needs_job:
+            self.want = Want.ASYNC_NO_JOBS
+            raise WantAsyncJob
+        self.want = Want.ASYNC_PAUSED
+        self._marked = True
+        connection.wait_context.mark()
+        raise WantAsync
+
+    def _fail(self, error: Error) -> NoReturn:
+        self._short = None
+        raise error.with_traceback(None)
+
+
+def _call_back(ssl: SSL) -> object:
+    """What the wait context calls: the callback as it is now, with the argument as it is now."""
+    return ssl._callback(ssl, ssl.async_callback_arg) if ssl._callback is not None else None
