@@ -1,0 +1,26 @@
+"""TLS for asyncio, in asyncio's own shapes: `context=` stands where asyncio has `ssl=`.
+
+Streams (`open_connection`, `start_server`), protocols (`create_connection`, `create_server`) and upgrades
+(`start_tls`), on asyncio's loop or any other that follows its public interfaces. Operations of a handshake may pause:
+callbacks and keys may be `async def`, engines may work on threads or wait for descriptors, and the loop goes on.
+
+How a connection ends is said once, in `caesura.aio.protocol`.
+"""
+
+from caesura.aio.connect import create_connection
+from caesura.aio.info import SSLObjectView
+from caesura.aio.server import Server, create_server
+from caesura.aio.streams import open_connection, start_server
+from caesura.aio.transport import TLSTransport
+from caesura.aio.upgrade import start_tls
+
+__all__ = [
+    "SSLObjectView",
+    "Server",
+    "TLSTransport",
+    "create_connection",
+    "create_server",
+    "open_connection",
+    "start_server",
+    "start_tls",
+]

@@ -1,0 +1,62 @@
+"""Clients: a TCP connection with TLS on it, in the shape of `loop.create_connection()`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from caesura.aio.endpoint import Endpoint, refuse_ssl
+from caesura.aio.protocol import TLSProtocol
+from caesura.context import Context
+from caesura.sessions import Session
+
+P = TypeVar("P", bound=asyncio.BaseProtocol)
+
+
+async def create_connection(
+    protocol_factory: Callable[[], P],
+    host: str | None = None,
+    port: int | None = None,
+    *,
+    context: Context,
+    server_hostname: str | None = None,
+    session: Session | None = None,
+    ssl_handshake_timeout: float | None = None,
+    ssl_shutdown_timeout: float | None = None,
+    **arguments: Any,
+) -> tuple[asyncio.Transport, P]:
+    """Connect, perform the handshake as a client, and introduce a protocol to its transport.
+
+    `context` stands where asyncio has `ssl`. `server_hostname` is the name the server has to prove, by default `host`.
+    `session` is one that an earlier connection was given. The timeouts are in seconds, by default asyncio's 60 and 30;
+    that of the handshake counts pauses. `arguments` go to the loop (`family`, `sock`, `local_addr`,
+    `happy_eyeballs_delay` …). `protocol_factory` is called when the handshake is complete.
+
+    Raises OSError when there is no connection, `caesura.Error` when the handshake fails, ConnectionAbortedError when it
+    takes too long. Cancelling drops the connection, and work of its handshake that is paused.
+    """
+    refuse_ssl(arguments)
+    if server_hostname is None:
+        if not host:
+            raise ValueError("server_hostname: needed when there is no host to take it from")
+        server_hostname = host
+    endpoint = Endpoint(
+        protocol_factory,
+        context,
+        server_side=False,
+        server_hostname=server_hostname,
+        session=session,
+        handshake_timeout=ssl_handshake_timeout,
+        shutdown_timeout=ssl_shutdown_timeout,
+    )
+    loop = endpoint.loop
+    tls = TLSProtocol(endpoint, outcome := loop.create_future())
+    transport = cast("asyncio.Transport", tls.transport)
+    try:
+        await loop.create_connection(lambda: tls, cast("str", host), cast("int", port), **arguments)
+        protocol = await outcome
+    except BaseException:
+        tls.give_up()
+        raise
+    return transport, cast("P", protocol)

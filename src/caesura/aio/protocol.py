@@ -1,0 +1,536 @@
+"""The lower face of a TLS connection in asyncio: the protocol of the loop's raw transport.
+
+`TLSProtocol` feeds what arrives to a `TLSConnection`, writes what that wants to send, and tells the application's
+protocol; `TLSTransport`, in `transport`, is the upper face, which the application holds. Only public interfaces of
+loops and transports are used, so any loop will do. Everything runs on the loop's thread.
+
+    NEW --connected--> HANDSHAKE --complete--> OPEN --close()--> CLOSING --the peer's close_notify, or a timeout--> LOST
+                           |                     |
+                           +------failure--------+--> FAILED: the alert is on its way --> LOST
+
+One rule for the end of the stream. close_notify is the only clean end: the application hears `eof_received()`, and may
+go on writing if that returns true. A transport that ends without close_notify may have been cut by anybody, so
+`connection_lost()` is given `UnexpectedEOF` (a stream's reader raises it), however complete the data looks. After the
+application has called `close()` it does not matter any more how the peer goes.
+
+Whatever happens, `_settle` comes last: it writes what is to be written, follows work that is paused, and keeps the flow
+control of both directions. Writes inside a callback of the application are gathered, so that one read of the socket is
+answered by one write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from enum import IntEnum, unique
+from typing import TYPE_CHECKING, Final, cast
+
+from caesura.aio.completion import Pause, waker_of
+from caesura.aio.transport import Data, TLSTransport
+from caesura.errors import Error, OperationFailed, OperationTimeout, PeerAlert, UnexpectedEOF
+from caesura.jobs import WaitContext
+from caesura.tls.connection import TLSConnection
+
+if TYPE_CHECKING:
+    from caesura.aio.endpoint import Endpoint
+
+logger = logging.getLogger("caesura")
+logger.addHandler(logging.NullHandler())
+
+WRITE_LIMITS: Final = (16_384, 65_536)  # bytes, low and high: asyncio's own defaults for transports
+GATHERED: Final = 65_536  # bytes that callbacks may write before they are sent on the way
+FUTILE_WRITES: Final = 5  # writes into a closed connection that are passed over; from then on there is a warning
+
+
+@unique
+class State(IntEnum):
+    """Where a connection stands; see the drawing above."""
+
+    NEW = 0
+    HANDSHAKE = 1
+    OPEN = 2
+    CLOSING = 3
+    FAILED = 4
+    LOST = 5
+
+
+class TLSProtocol(asyncio.BufferedProtocol):
+    """One TLS connection between a raw transport and the application's protocol.
+
+    `waiter` is given the outcome of the handshake. `application` is a protocol that knows its connection already
+    (start_tls); without one the endpoint makes a protocol when the handshake is complete.
+    """
+
+    __slots__ = (
+        "_app", "_app_fills_buffers", "_app_holds_reading", "_app_holds_writing", "_end_told", "_error",
+        "_futile_writes", "_gathered", "_gathering", "_pause", "_raw_full", "_raw_held", "_timer", "_waiter", "_waker",
+        "_write_ended", "connection", "endpoint", "raw", "state", "transport", "wait_context", "write_limits",
+    )  # fmt: skip
+
+    endpoint: Endpoint
+    connection: TLSConnection
+    raw: asyncio.Transport  # from `connection_made` on, and kept for its extra information
+    transport: TLSTransport | None  # while the connection lasts
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        waiter: asyncio.Future[asyncio.BaseProtocol] | None = None,
+        application: asyncio.BaseProtocol | None = None,
+    ) -> None:
+        self.endpoint = endpoint
+        self.state = State.NEW
+        self.wait_context = WaitContext(owned=True)
+        self.connection = TLSConnection(
+            endpoint.context,
+            server_side=endpoint.server_side,
+            server_hostname=endpoint.server_hostname,
+            session=endpoint.session,
+            wait_context=self.wait_context,
+            awaiter=endpoint.awaiter,
+            async_mode=True,
+        )
+        self.transport = TLSTransport(self)
+        self.write_limits = WRITE_LIMITS
+        self._waiter = waiter
+        self._waker = waker_of(endpoint.loop)
+        self.wait_context.set_callback(self._waker.completed, self)
+        self._pause: Pause | None = None
+        self._timer: asyncio.TimerHandle | None = None  # of the handshake, or of the end
+        self._error: BaseException | None = None  # what `connection_lost()` will say
+        self._app: asyncio.BaseProtocol | None = None
+        self._app_fills_buffers = False
+        self._app_holds_reading = False
+        self._app_holds_writing = False  # it has been told to
+        self._end_told = False
+        self._write_ended = False
+        self._raw_held = False  # we read nothing
+        self._raw_full = False  # it wants nothing to be written
+        self._gathering = False  # a callback of the application is running
+        self._gathered = 0
+        self._futile_writes = 0
+        if application is not None:
+            self.set_application(application)
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop it runs on."""
+        return self.endpoint.loop
+
+    # --- the raw transport's calls ----------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The raw transport is there: begin the handshake."""
+        self.raw = cast("asyncio.Transport", transport)
+        if self.state is not State.NEW:  # whoever wanted the connection has given up
+            self.raw.abort()
+            return
+        self.state = State.HANDSHAKE
+        if not self.endpoint.handshakes.begin(self):
+            self.abort()
+            return
+        self._timer = self.loop.call_later(self.endpoint.handshake_timeout, self._handshake_expired)
+        self.resume_paused(self.loop.time())
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
+        """The buffer that all connections of the loop share."""
+        return self._waker.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """That many bytes have arrived."""
+        self.data_arrived(self._waker.buffer[:nbytes])
+
+    def data_arrived(self, data: Data) -> None:
+        """Ciphertext has arrived."""
+        if self.state < State.FAILED:  # else the peer is only waited for to go
+            now = self.endpoint.loop.time()
+            self.connection.receive_data(data, now)
+            self._react(now)
+
+    def eof_received(self) -> bool:
+        """The peer has closed its direction of the raw transport. True keeps ours open."""
+        if self.state < State.FAILED:
+            now = self.loop.time()
+            self.connection.receive_eof(now)
+            self._react(now)
+            if self.state is State.CLOSING:
+                self._finish()
+        return self.state is State.OPEN
+
+    def pause_writing(self) -> None:
+        """The raw transport's buffer is full."""
+        self._raw_full = True
+        self._control_writing()
+
+    def resume_writing(self) -> None:
+        """The raw transport's buffer has drained."""
+        if not self._raw_full:  # it filled up before start_tls, and told the application then
+            self._app_holds_writing = True
+        self._raw_full = False
+        self._control_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The raw transport is gone."""
+        before = self.state
+        error = self._error or exc
+        if before is State.CLOSING and isinstance(error, ConnectionError):
+            error = None  # it was to be closed, and is
+        elif before is State.HANDSHAKE and error is None:
+            error = UnexpectedEOF("the transport was closed during the handshake")
+        self._release()
+        self.state = State.LOST
+        self.endpoint.handshakes.end(self)
+        if error is not None:
+            self._tell_waiter(error)
+        application, self._app, self.transport = self._app, None, None
+        if application is not None:
+            application.connection_lost(cast("Exception | None", error))
+
+    # --- paused work ------------------------------------------------------------------------------------------------
+
+    def woken(self) -> None:
+        """Paused work may go on."""
+        if self._pause is not None:
+            self._pause.woken()
+
+    def resume_paused(self, now: float) -> None:
+        """Let the handshake, or paused work, go on; fail what has gone past its deadline."""
+        if self.state >= State.FAILED:
+            return
+        connection = self.connection
+        try:
+            connection.advance(now)
+            deadline = connection.timeout()
+            if deadline is not None and deadline <= now:
+                connection.handle_timeout(now)
+            self._react(now)
+        except Exception as error:  # noqa: BLE001 - a bug must not leave a connection that nothing will ever wake
+            self._break(error, "a TLS connection failed unexpectedly")
+
+    # --- what the connection's state asks for -----------------------------------------------------------------------
+
+    def _react(self, now: float) -> None:
+        """The connection has moved: tell whoever is to hear of it."""
+        if self.state is State.HANDSHAKE and self.connection.handshake_complete:
+            self._complete()
+        if self.state is State.OPEN:
+            self._deliver()
+        elif self.state is State.CLOSING:
+            self.connection.read()  # nobody wants it any more
+        self._settle(now)
+
+    def _settle(self, now: float) -> None:
+        """Write what is to be written, and bring timers, watched descriptors and flow control up to date."""
+        if self.state >= State.FAILED:
+            return
+        connection = self.connection
+        data = connection.data_to_send(now)
+        if data:
+            self.raw.write(data)
+        self._gathered = 0
+        error = connection.error
+        if error is not None and self.state is not State.CLOSING:
+            self._fail(error)
+            return
+        if error is None and (connection.waiting_for_async or connection.needs_job):
+            if self._pause is None:
+                self._pause = Pause(self, self._waker)
+            self._pause.follow(connection.timeout(), now, poll=connection.needs_job)
+        elif self._pause is not None:
+            self._pause.end()
+            self._pause = None
+        if self.state is State.CLOSING and self._pause is None and (error or connection.close_notify_received):
+            self._finish()
+            return
+        self._control_reading()
+        self._control_writing()
+
+    def _complete(self) -> None:
+        """The handshake is complete: introduce the application to its transport."""
+        self.endpoint.handshakes.end(self)
+        self._cancel_timer()
+        self.state = State.OPEN
+        self._gathering = True
+        try:
+            if self._app is None:
+                application = self.endpoint.make_protocol()
+                self.set_application(application)
+                application.connection_made(cast("TLSTransport", self.transport))
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001 - reported, as loops do it
+            self._break(error, "making the application's protocol, or its connection_made(), failed")
+            return
+        self._gathering = False
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(self.application)
+        self._waiter = None
+
+    def _deliver(self) -> None:
+        """Tell the application what has arrived, in order, as long as it listens."""
+        connection = self.connection
+        self._gathering = True
+        try:
+            if self._app_fills_buffers:
+                self._fill_buffers()
+            elif not self._app_holds_reading:
+                data = connection.read()
+                if data:
+                    cast("asyncio.Protocol", self._app).data_received(data)
+            if connection.close_notify_received and not self._end_told and self.reading:
+                self._end_told = True
+                keep_open = cast("asyncio.Protocol", self._app).eof_received()
+                if not keep_open:
+                    self.close()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001 - reported, as loops do it
+            self._break(error, "the application's protocol failed on what it received")
+        self._gathering = False
+
+    def _fill_buffers(self) -> None:
+        """For an application with a BufferedProtocol: what has arrived goes into the buffers it offers."""
+        connection = self.connection
+        while self.reading and (size := connection.pending()):
+            application = cast("asyncio.BufferedProtocol", self._app)
+            with memoryview(application.get_buffer(size)) as buffer:
+                if not buffer.nbytes:
+                    raise RuntimeError("get_buffer() returned an empty buffer")
+                data = connection.read(buffer.nbytes)
+                buffer[: len(data)] = data
+            application.buffer_updated(len(data))
+
+    def _tell_waiter(self, error: BaseException) -> None:
+        """The handshake has failed: tell whoever waits for it; nobody waits for a server's."""
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error)
+
+    # --- the application's calls, by way of its transport -----------------------------------------------------------
+
+    @property
+    def application(self) -> asyncio.BaseProtocol:
+        """The application's protocol, while the connection lasts."""
+        return cast("asyncio.BaseProtocol", self._app)
+
+    def set_application(self, application: asyncio.BaseProtocol) -> None:
+        """Tell this protocol from now on."""
+        self._app = application
+        self._app_fills_buffers = isinstance(application, asyncio.BufferedProtocol)
+
+    @property
+    def closing(self) -> bool:
+        """Whether the end has begun."""
+        return self.state > State.OPEN
+
+    @property
+    def reading(self) -> bool:
+        """Whether the application may be told of data."""
+        return self.state is State.OPEN and not self._app_holds_reading
+
+    def hold_reading(self) -> None:
+        """The application wants no data for a while."""
+        self._app_holds_reading = True
+        if self.state is State.OPEN:
+            self._control_reading()
+
+    def release_reading(self) -> None:
+        """The application wants data again: first what has arrived meanwhile, but not before it has returned."""
+        if self._app_holds_reading:
+            self._app_holds_reading = False
+            self.loop.call_soon(self._catch_up)
+
+    def _catch_up(self) -> None:
+        if self.state is State.OPEN:
+            self._react(self.loop.time())
+
+    def write(self, data: Data) -> None:
+        """Seal and send; from a callback of the application, it is sent when the callback returns."""
+        if self.state is not State.OPEN or self._write_ended:
+            self._refuse_to_write()
+            return
+        if not data:
+            return
+        self.connection.write(data)
+        if self._gathering:
+            self._gathered += len(data)
+            if self._gathered < GATHERED:
+                return
+        self._settle(self.endpoint.loop.time())
+
+    def _refuse_to_write(self) -> None:
+        if self._write_ended and self.state is State.OPEN:
+            raise RuntimeError("cannot write() after write_eof()")
+        self._futile_writes += 1
+        if self._futile_writes >= FUTILE_WRITES:
+            logger.warning("write() on a TLS connection that is closed")
+
+    def write_eof(self) -> None:
+        """Send close_notify behind what is buffered."""
+        if self.state is State.OPEN and not self._write_ended:
+            self._write_ended = True
+            self.connection.shutdown()
+            self._settle(self.loop.time())
+
+    def unsent(self) -> int:
+        """Bytes that have not reached the socket."""
+        if self.state is State.LOST:
+            return 0
+        return self._gathered + self.connection.write_backlog + self.raw.get_write_buffer_size()
+
+    def set_write_limits(self, high: int | None, low: int | None) -> None:
+        """Set the marks for the application's `pause_writing()` and `resume_writing()`, in bytes."""
+        if high is None:
+            high = WRITE_LIMITS[1] if low is None else 4 * low
+        if low is None:
+            low = high // 4
+        self.raw.set_write_buffer_limits(high=high, low=low)  # which refuses what makes no sense
+        self.write_limits = (low, high)
+        self._control_writing()
+
+    def close(self) -> None:
+        """Send what is buffered and close_notify, and wait for the peer's; drop a handshake that is not complete."""
+        if self.state is State.HANDSHAKE:
+            self.abort()
+        elif self.state is State.OPEN:
+            self.state = State.CLOSING
+            self._timer = self.loop.call_later(self.endpoint.shutdown_timeout, self._shutdown_expired)
+            self.connection.read()
+            if not self._write_ended:
+                self.connection.shutdown()
+            self._settle(self.loop.time())
+
+    def abort(self) -> None:
+        """Drop everything, now."""
+        if self.state < State.LOST:
+            self.state = State.FAILED
+            self._release()
+            self.raw.abort()
+
+    def give_up(self) -> None:
+        """Whoever waited for the handshake does so no more, perhaps before there was a raw transport."""
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.cancel() and not waiter.cancelled():
+            waiter.exception()  # it has been seen
+        if self.state is State.NEW:
+            self._release()
+            self.state = State.LOST
+        elif self.state < State.FAILED:
+            self.abort()
+
+    # --- flow control -----------------------------------------------------------------------------------------------
+
+    def _control_reading(self) -> None:
+        """Hold the raw transport while the application does not listen, or too much waits behind paused work."""
+        connection = self.connection
+        hold = (self._app_holds_reading and self.state is State.OPEN) or not (
+            connection.wants_data or connection.close_notify_received  # then we still want to see the peer go
+        )
+        if hold is not self._raw_held and not self.raw.is_closing():
+            self._raw_held = hold
+            if hold:
+                self.raw.pause_reading()
+            else:
+                self.raw.resume_reading()
+
+    def _control_writing(self) -> None:
+        """Hold the application while the raw transport is full, or too much waits behind paused seals."""
+        if self._app is None:
+            return
+        low, high = self.write_limits
+        try:
+            if not self._app_holds_writing:
+                if self._raw_full or self.connection.write_backlog > high:
+                    self._app_holds_writing = True
+                    self._app.pause_writing()
+            elif not self._raw_full and self.connection.write_backlog <= low:
+                self._app_holds_writing = False
+                self._app.resume_writing()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001 - reported, as loops do it
+            self._report(error, "pause_writing() or resume_writing() of the application's protocol failed")
+
+    # --- the end ----------------------------------------------------------------------------------------------------
+
+    def _finish(self) -> None:
+        """Both directions are closed: let the raw transport send what it has."""
+        self.connection.close()
+        self.raw.close()
+
+    def _handshake_expired(self) -> None:
+        self._timer = None
+        self._error = ConnectionAbortedError(
+            f"the TLS handshake was not complete within {self.endpoint.handshake_timeout:g} seconds"
+        )
+        self._log(self._error)
+        self._tell_waiter(self._error)
+        self.abort()
+
+    def _shutdown_expired(self) -> None:
+        self._timer = None
+        if self.unsent():
+            self._error = TimeoutError(
+                f"what was written could not be sent within {self.endpoint.shutdown_timeout:g} seconds of close()"
+            )
+        self.abort()
+
+    def _fail(self, error: Error) -> None:
+        """The connection has ended with an error, and its alert, if any, is on its way."""
+        handshaking = self.state is State.HANDSHAKE
+        self.state = State.FAILED
+        self._error = error
+        self._release()
+        self._log(error)
+        self._tell_waiter(error)
+        self._timer = self.loop.call_later(self.endpoint.shutdown_timeout, self.raw.abort)
+        if handshaking and self.endpoint.server_side and not isinstance(error, PeerAlert | UnexpectedEOF):
+            self._linger()
+        else:
+            self.raw.close()
+
+    def _linger(self) -> None:
+        """Wait for the client to go, discarding what it sends.
+
+        A client of TLS 1.3 may send data before it hears that its certificate is refused. Closing on top of unread
+        bytes resets the connection, and the client would see that instead of the alert.
+        """
+        if self._raw_held:
+            self._raw_held = False
+            self.raw.resume_reading()
+        self.raw.write_eof()
+
+    def _log(self, error: BaseException) -> None:
+        """A server's handshake has failed. That is the peer's affair, unless it was our own engine or callback."""
+        if self._waiter is None and self._app is None:
+            ours = isinstance(error, OperationFailed | OperationTimeout)
+            peer = self.raw.get_extra_info("peername")
+            logger.log(
+                logging.WARNING if ours else logging.DEBUG, "handshake with %s failed: %s", peer, error, exc_info=error
+            )
+
+    def _break(self, error: BaseException, message: str) -> None:
+        """Something raised that should not have: report it and drop the connection."""
+        self._report(error, message)
+        self._error = error
+        self._tell_waiter(error)
+        self.abort()
+
+    def _report(self, error: BaseException, message: str) -> None:
+        self.loop.call_exception_handler(
+            {"message": message, "exception": error, "transport": self.transport, "protocol": self._app}
+        )
+
+    def _release(self) -> None:
+        """Stop timers, paused work and whatever waits for it."""
+        self._cancel_timer()
+        if self._pause is not None:  # before the engine closes descriptors that the loop still watches
+            self._pause.end()
+            self._pause = None
+        self.connection.close()
+        self.wait_context.close()
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,109 @@
+"""Servers, in the shape of `loop.create_server()` and `asyncio.Server`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, cast
+
+from caesura.aio.endpoint import Endpoint, Handshakes, ProtocolFactory, refuse_ssl
+from caesura.aio.protocol import TLSProtocol
+from caesura.context import Context
+
+
+class Server(asyncio.AbstractServer):
+    """An `asyncio.Server` whose connections speak TLS.
+
+    Closing it drops the handshakes that are not complete, and their paused work, besides closing the sockets;
+    connections that are open stay open, as with `asyncio.Server`.
+    """
+
+    def __init__(self, tcp: asyncio.AbstractServer, handshakes: Handshakes) -> None:
+        self._tcp = tcp
+        self._handshakes = handshakes
+        self._forever: asyncio.Future[None] | None = None
+
+    @property
+    def sockets(self) -> Sequence[Any]:
+        """The listening sockets; none once closed."""
+        return tuple(getattr(self._tcp, "sockets", ()))
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """The loop it serves on."""
+        return self._tcp.get_loop()
+
+    def is_serving(self) -> bool:
+        """Whether it accepts connections."""
+        return self._tcp.is_serving()
+
+    async def start_serving(self) -> None:
+        """Accept connections; the second time nothing happens."""
+        await self._tcp.start_serving()
+
+    async def serve_forever(self) -> None:
+        """Accept connections until cancelled, then close; raises CancelledError also when somebody else closes it."""
+        if self._forever is not None:
+            raise RuntimeError("serve_forever() runs already")
+        if not self.sockets:
+            raise RuntimeError("the server is closed")
+        await self._tcp.start_serving()
+        self._forever = self.get_loop().create_future()
+        try:
+            await self._forever
+        finally:
+            self._forever = None
+            self.close()
+            await self.wait_closed()
+
+    def close(self) -> None:
+        """Close the sockets and drop the handshakes."""
+        self._tcp.close()
+        self._handshakes.close()
+        if self._forever is not None:
+            self._forever.cancel()
+
+    async def wait_closed(self) -> None:
+        """Wait until the sockets are closed and the handshakes gone; from Python 3.12 on also for the connections."""
+        await self._handshakes.wait_closed()
+        await self._tcp.wait_closed()
+
+    async def __aenter__(self) -> Server:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self.close()
+        await self.wait_closed()
+
+    def __repr__(self) -> str:
+        return f"<Server sockets={self.sockets}>"
+
+
+async def create_server(
+    protocol_factory: ProtocolFactory,
+    host: str | Sequence[str] | None = None,
+    port: int | None = None,
+    *,
+    context: Context,
+    ssl_handshake_timeout: float | None = None,
+    ssl_shutdown_timeout: float | None = None,
+    **arguments: Any,
+) -> Server:
+    """Listen, and introduce a protocol to the transport of every connection whose handshake is complete.
+
+    `context` stands where asyncio has `ssl`; its settings are read for each connection, so certificates may be changed
+    while the server runs. The timeouts are in seconds, by default asyncio's 60 and 30; that of the handshake counts
+    pauses. `arguments` go to the loop (`family`, `sock`, `backlog`, `reuse_port`, `start_serving` …).
+
+    A handshake that fails is logged by the logger `caesura`, at level DEBUG, or WARNING when it was our own engine or
+    callback that failed. Raises ConfigError when the context lacks what a server needs.
+    """
+    refuse_ssl(arguments)
+    endpoint = Endpoint(
+        protocol_factory,
+        context,
+        server_side=True,
+        handshake_timeout=ssl_handshake_timeout,
+        shutdown_timeout=ssl_shutdown_timeout,
+    )
+    tcp = await endpoint.loop.create_server(lambda: TLSProtocol(endpoint), host, cast("int", port), **arguments)
+    return Server(tcp, endpoint.handshakes)
