@@ -250,6 +250,8 @@ class PKI:
             (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
             *extensions,
         ]
+        if issuer:
+            own.append((x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()), False))
         certificate = self.sign(
             subject,
             key.public_key(),

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property, lru_cache
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final, TypeAlias, TypeVar, cast
 
 from cryptography import x509
@@ -19,6 +20,7 @@ from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key
 from cryptography.x509.oid import PublicKeyAlgorithmOID
 
+from caesura.crypto.names import Address, ServerName, matches
 from caesura.crypto.signatures import LocalKey, NativePrivateKey, PublicKey
 from caesura.errors import BadCertificate, ConfigError, UnsupportedCertificate
 
@@ -71,11 +73,24 @@ class Certificate:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Host names and IP addresses of the subjectAltName extension, in that order. The common name is no name."""
+        return (*self.host_names, *map(str, self.addresses))
+
+    @cached_property
+    def host_names(self) -> tuple[str, ...]:
+        """The host names of the subjectAltName extension, some of them with wildcards."""
         alternative = self.extension(x509.SubjectAlternativeName)
-        if alternative is None:
-            return ()
-        addresses = alternative.get_values_for_type(x509.IPAddress)
-        return (*alternative.get_values_for_type(x509.DNSName), *map(str, addresses))
+        return tuple(alternative.get_values_for_type(x509.DNSName)) if alternative else ()
+
+    @cached_property
+    def addresses(self) -> tuple[Address, ...]:
+        """The IP addresses of the subjectAltName extension."""
+        alternative = self.extension(x509.SubjectAlternativeName)
+        found = alternative.get_values_for_type(x509.IPAddress) if alternative else ()
+        return tuple(each for each in found if isinstance(each, IPv4Address | IPv6Address))
+
+    def answers_to(self, name: ServerName) -> bool:
+        """Whether one of its names is this one, or a wildcard for it."""
+        return name.address in self.addresses if name.address else matches(name.text, self.host_names)
 
     @cached_property
     def is_ca(self) -> bool:
@@ -174,10 +189,12 @@ def read_source(source: Source, setting: str) -> bytes:
         return bytes(source)
     if isinstance(source, str) and "-----BEGIN " in source:
         return source.encode()
+    if not isinstance(source, str | os.PathLike):  # `open` would take a number for a descriptor
+        raise ConfigError(f"{setting}: expected a path or bytes, not {type(source).__name__}")
     try:
         with open(source, "rb") as file:
             return file.read()
-    except (OSError, TypeError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{setting}: cannot read {source!r}: {error}") from error
 
 

@@ -79,10 +79,7 @@ def expand(hash: Hash, secret: Secret, info: bytes, length: int) -> Secret:  # n
     """HKDF-Expand (RFC 5869 section 2.3) to `length` bytes, at most 255 digests."""
     if length > 255 * hash.digest_size:
         raise ValueError(f"HKDF-Expand gives at most {255 * hash.digest_size} bytes, not {length}")
-    block = hash.hmac(secret.reveal(), info + b"\1")
-    if length <= hash.digest_size:  # nearly always: a key, an IV or another secret
-        return Secret(block[:length])
-    output = block
+    output = block = hash.hmac(secret.reveal(), info + b"\1")
     for counter in range(2, -(-length // hash.digest_size) + 1):
         block = hash.hmac(secret.reveal(), block + info + counter.to_bytes(1, "big"))
         output += block
@@ -107,7 +104,10 @@ def expand_label(
     prefix: bytes = TLS13_PREFIX,
 ) -> Secret:
     """HKDF-Expand-Label to `length` bytes (RFC 9846 section 7.1). `context` is mostly a transcript hash, or empty."""
-    return expand(hash, secret, _info_head(prefix, label, length, len(context)) + context, length)
+    info = _info_head(prefix, label, length, len(context)) + context
+    if length <= hash.digest_size:  # nearly always: a key, an IV or another secret
+        return Secret(hash.hmac(secret.reveal(), info + b"\1")[:length])
+    return expand(hash, secret, info, length)
 
 
 def derive_secret(

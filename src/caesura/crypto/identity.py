@@ -18,7 +18,7 @@ from caesura.crypto.certificates import (
     load_private_key,
     parse_certificate,
 )
-from caesura.crypto.names import matches, server_name
+from caesura.crypto.names import server_name
 from caesura.crypto.signatures import SCHEMES, KeyKind, LocalKey, NativePrivateKey, PublicKey, SigningKey
 from caesura.errors import ConfigError, LocalAlert
 from caesura.wire.registries import SignatureScheme, Version
@@ -70,7 +70,7 @@ class Identity:
     def matches(self, name: str) -> bool:
         """Whether the leaf answers to a name as a client's hello gives it; a name that is none matches nothing."""
         try:
-            return matches(server_name(name), self.names)
+            return self.certificate.answers_to(server_name(name))
         except ConfigError:
             return False
 

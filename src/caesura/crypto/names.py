@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeAlias
 
 from caesura.errors import ConfigError
 
@@ -21,12 +21,15 @@ _LABELS: Final = re.compile(
 )
 
 
+Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
 @dataclass(frozen=True, slots=True)
 class ServerName:
     """A server's name. `text` is its canonical form: a host name in lower-case A-labels, or an address."""
 
     text: str
-    address: ipaddress.IPv4Address | ipaddress.IPv6Address | None = None
+    address: Address | None = None
 
     @property
     def sni(self) -> str | None:
@@ -55,17 +58,11 @@ def server_name(name: str) -> ServerName:
     return ServerName(text)
 
 
-def matches(wanted: ServerName, presented: Iterable[str]) -> bool:
-    """Whether one of a certificate's names answers to `wanted` (RFC 9525 section 6.3).
+def matches(host_name: str, presented: Iterable[str]) -> bool:
+    """Whether one of a certificate's host names answers to a host name in canonical form (RFC 9525 section 6.3).
 
-    A wildcard stands for exactly one whole label, the first, and never for an address.
+    A wildcard stands for exactly one whole label, the first, above at least two others.
     """
-    if wanted.address:
-        return any(_same_address(wanted.address, each) for each in presented)
-    _, dot, parent = wanted.text.partition(".")
-    wildcard = f"*.{parent}" if dot and "." in parent else None
-    return any(each.lower().removesuffix(".") in (wanted.text, wildcard) for each in presented)
-
-
-def _same_address(address: ipaddress.IPv4Address | ipaddress.IPv6Address, text: str) -> bool:
-    return text == str(address)
+    _, _, parent = host_name.partition(".")
+    wildcard = f"*.{parent}" if "." in parent else None
+    return any(each.lower().removesuffix(".") in (host_name, wildcard) for each in presented)

@@ -56,7 +56,7 @@ from caesura.crypto.certificates import (
     read_source,
     split_certificates,
 )
-from caesura.crypto.names import ServerName, matches
+from caesura.crypto.names import ServerName
 from caesura.crypto.signatures import MINIMUM_RSA_BITS, KeyKind
 from caesura.errors import AlertDescription, BadCertificate, CertificateVerifyError, ConfigError, LocalAlert
 
@@ -331,8 +331,8 @@ def _verify(asked: _Question) -> tuple[Certificate, ...]:
             path = builder.build_client_verifier().verify(leaf.native, intermediates).chain
     except (VerificationError, *MALFORMED) as error:
         raise _refusal(asked, str(error)) from None
-    if not by_validator and _name_flaw(asked) is not None:
-        raise _refusal(asked, "the name does not match")
+    if not by_validator and asked.name is not None and not leaf.answers_to(asked.name):
+        raise _refusal(asked, "no matching subjectAltName")
     known = {each.native: each for each in asked.chain}
     return tuple(known.get(each) or asked.trust.anchor(each) for each in path)
 
@@ -512,7 +512,7 @@ def _find_flaw(asked: _Question, verdict: str) -> _Flaw:
         or _leaf_flaw(asked)
         or _first(_ca_flaw(path, position, asked.purpose) for position in range(1, len(path)))
         or _first(_extension_flaw(each) for each in path)
-        or _name_flaw(asked)
+        or _name_flaw(asked, verdict)
         or _first(_date_flaw(each, asked.now) for each in reversed(path))
         or _constraint_flaw(verdict)
         or _Flaw(_UNSPECIFIED, verdict)
@@ -542,6 +542,8 @@ def _no_issuer(child: Certificate, named: list[Certificate], *, at_leaf: bool) -
     if child.self_issued:
         code = _DEPTH_ZERO_SELF_SIGNED_CERT if at_leaf else _SELF_SIGNED_CERT_IN_CHAIN
         return _Flaw(code, f"the self-signed certificate {child.subject} is not among the trust anchors")
+    if child.signature_digest in ("md5", "sha1"):
+        return _Flaw(_CA_MD_TOO_WEAK, f"{child.subject} is signed with {child.signature_digest}")
     if any(_may_be_key_of(each, child) for each in named):
         return _Flaw(_CERT_SIGNATURE_FAILURE, f"the signature of the certificate {child.subject} does not verify")
     text = f"{child.subject} was issued by {child.issuer}, which is not known here"
@@ -555,7 +557,7 @@ def _may_be_key_of(issuer: Certificate, child: Certificate) -> bool:
 
 
 def _ca_flaw(path: list[Certificate], position: int, purpose: Purpose) -> _Flaw | None:
-    ca, below = path[position], path[position - 1]
+    ca = path[position]
     constraints = ca.extension(x509.BasicConstraints)
     if not ca.is_ca or constraints is None or not _may_issue(ca.extension(x509.KeyUsage)):
         return _Flaw(_INVALID_CA, f"{ca.subject} is not a CA that may issue certificates")
@@ -570,8 +572,6 @@ def _ca_flaw(path: list[Certificate], position: int, purpose: Purpose) -> _Flaw 
         )
     if _is_weak(ca):
         return _Flaw(_CA_KEY_TOO_SMALL, f"the RSA key of {ca.subject} has fewer than {MINIMUM_RSA_BITS} bits")
-    if below.signature_digest in ("md5", "sha1"):
-        return _Flaw(_CA_MD_TOO_WEAK, f"{below.subject} is signed with {below.signature_digest}")
     return None
 
 
@@ -588,9 +588,9 @@ def _extension_flaw(certificate: Certificate) -> _Flaw | None:
     return None
 
 
-def _name_flaw(asked: _Question) -> _Flaw | None:
+def _name_flaw(asked: _Question, verdict: str) -> _Flaw | None:
     leaf = asked.chain[0]
-    if asked.name is None or matches(asked.name, leaf.names):
+    if asked.name is None or (leaf.answers_to(asked.name) and "subjectAltName" not in verdict):
         return None
     own = printable(", ".join(leaf.names[:5])) or "no name at all"
     if len(leaf.names) > 5:

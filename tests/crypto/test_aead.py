@@ -1,0 +1,97 @@
+"""AEADs and the suites made of them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from caesura.crypto.aead import AES_128_GCM, AES_256_GCM, CHACHA20_POLY1305, Aead, InvalidTag
+from caesura.crypto.secrets import Secret
+from caesura.crypto.suites import SUITES
+from caesura.wire.registries import CipherSuite, Version
+
+unhex = bytes.fromhex
+every = pytest.mark.parametrize("aead", [AES_128_GCM, AES_256_GCM, CHACHA20_POLY1305], ids=lambda each: each.name)
+
+
+def test_chacha20_poly1305_vector() -> None:
+    """RFC 8439 section 2.8.2."""
+    key = CHACHA20_POLY1305.new(Secret(bytes(range(0x80, 0xA0))))
+    text = (
+        b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, "
+        b"sunscreen would be it."
+    )
+    sealed = key.encrypt(unhex("070000004041424344454647"), text, unhex("50515253c0c1c2c3c4c5c6c7"))
+    assert sealed[:16].hex() == "d31a8d34648e60db7b86afbc53ef7ec2"
+    assert sealed[-16:].hex() == "1ae10b594f09e26a7e902ecbd0600691"
+
+
+@pytest.mark.parametrize(
+    ("aead", "tag"),
+    [(AES_128_GCM, "58e2fccefa7e3061367f1d57a4e7455a"), (AES_256_GCM, "530f8afbc74536b9a963b4f1c4cb738b")],
+)
+def test_aes_gcm_vectors(aead: Aead, tag: str) -> None:
+    """McGrew and Viega, "The Galois/Counter Mode of Operation", appendix B, test cases 1 and 13: all zero, no text."""
+    assert aead.new(Secret(bytes(aead.key_length))).encrypt(bytes(12), b"", b"").hex() == tag
+
+
+@every
+@given(nonce=st.binary(min_size=12, max_size=12), text=st.binary(max_size=200), header=st.binary(max_size=20))
+def test_round_trip(aead: Aead, nonce: bytes, text: bytes, header: bytes) -> None:
+    key = aead.new(Secret(b"k" * aead.key_length))
+    sealed = key.encrypt(nonce, text, header)
+    assert len(sealed) == len(text) + aead.tag_length
+    assert key.decrypt(nonce, sealed, header) == text
+
+
+@every
+@pytest.mark.parametrize("changed", ["nonce", "text", "tag", "header", "short"])
+def test_any_change_is_noticed(aead: Aead, changed: str) -> None:
+    key = aead.new(Secret(b"k" * aead.key_length))
+    sealed, nonce, header = key.encrypt(bytes(12), b"text", b"header"), bytes(12), b"header"
+    match changed:
+        case "nonce":
+            nonce = b"\1" + bytes(11)
+        case "text":
+            sealed = bytes([sealed[0] ^ 1]) + sealed[1:]
+        case "tag":
+            sealed = sealed[:-1] + bytes([sealed[-1] ^ 1])
+        case "header":
+            header = b"Header"
+        case "short":
+            sealed = sealed[:15]
+    with pytest.raises(InvalidTag):
+        key.decrypt(nonce, sealed, header)
+
+
+@every
+def test_buffers_of_the_callers(aead: Aead) -> None:
+    key = aead.new(Secret(b"k" * aead.key_length))
+    sealed, opened = bytearray(4 + aead.tag_length), bytearray(4)
+    assert key.encrypt_into(bytes(12), b"text", b"", sealed) == 20
+    assert key.decrypt_into(bytes(12), bytes(sealed), b"", opened) == 4
+    assert opened == b"text"
+
+
+@every
+def test_a_key_of_another_length_is_refused(aead: Aead) -> None:
+    with pytest.raises(ValueError, match=aead.name):
+        aead.new(Secret(bytes(aead.key_length + 1)))
+
+
+@every
+def test_limits_are_below_the_end_of_the_sequence_numbers(aead: Aead) -> None:
+    assert aead.confidentiality_limit < 2**64
+    assert aead.confidentiality_limit == (2**64 - 1 if aead is CHACHA20_POLY1305 else int(2**24.5))
+
+
+def test_the_suites_are_those_of_tls13() -> None:
+    """RFC 9846 appendix B.4: name, hash and AEAD belong together."""
+    assert {suite.name: (suite.hash.name, suite.aead.name) for suite in SUITES.values()} == {
+        "TLS_AES_128_GCM_SHA256": ("sha256", "AES-128-GCM"),
+        "TLS_AES_256_GCM_SHA384": ("sha384", "AES-256-GCM"),
+        "TLS_CHACHA20_POLY1305_SHA256": ("sha256", "ChaCha20-Poly1305"),
+    }
+    assert SUITES[0x1301].code is CipherSuite.TLS_AES_128_GCM_SHA256
+    assert all(Version.TLS13 in suite.versions and Version.TLS12 not in suite.versions for suite in SUITES.values())
