@@ -9,17 +9,8 @@ from hypothesis import strategies as st
 from caesura.errors import DecodeError, IllegalParameter, UnsupportedExtension
 from caesura.wire import extensions as x
 from caesura.wire.extensions import Extension, Extensions
-from caesura.wire.registries import (
-    CertificateCompressionAlgorithm,
-    CertificateStatusType,
-    CertificateType,
-    ExtensionType,
-    HandshakeType,
-    NamedGroup,
-    PskKeyExchangeMode,
-    SignatureScheme,
-    Version,
-)
+from caesura.wire.registries import ExtensionType, HandshakeType, NamedGroup
+from tests.wire.rows import EXTENSIONS, UNBOUNDED_EXTENSIONS
 from tests.wire.strategies import GREASE, extensions_in, values
 
 CH = HandshakeType.client_hello
@@ -67,68 +58,6 @@ ALLOWED = {
     for name, messages in (line.split("|") for line in RFC_9846_SECTION_4_3.splitlines() if line.strip())
 }
 
-SHARE = x.KeyShareEntry(NamedGroup.x25519, bytes(32))
-PSKS = x.OfferedPsks((x.PskIdentity(b"a", 1), x.PskIdentity(b"bc", 2**32 - 1)), (bytes(32), bytes(48)))
-OCSP = CertificateStatusType.ocsp
-
-# extension, value, extension_data: read in both directions
-ROWS: list[tuple[Extension[Any], Any, str]] = [
-    (x.SUPPORTED_VERSIONS_CLIENT, (Version.TLS13, Version.TLS12), "04 0304 0303"),
-    (x.SUPPORTED_VERSIONS_CLIENT, (0x7A7A, Version.DTLS13, 1), "06 7a7a fefc 0001"),
-    (x.SUPPORTED_VERSIONS_SERVER, Version.TLS13, "0304"),
-    (x.COOKIE, b"abc", "0003 616263"),
-    (x.SIGNATURE_ALGORITHMS, (SignatureScheme.ed25519, 0x0A0A), "0004 0807 0a0a"),
-    (x.SIGNATURE_ALGORITHMS_CERT, (SignatureScheme.rsa_pkcs1_sha256,), "0002 0401"),
-    (x.CERTIFICATE_AUTHORITIES, (b"\x30\0", b"\x30"), "0007 0002 3000 0001 30"),
-    (x.OID_FILTERS, (), "0000"),
-    (x.OID_FILTERS, (x.OIDFilter(b"\x55\x1d\x0f", b""), x.OIDFilter(b"a", b"b")), "000b 03 551d0f 0000 01 61 0001 62"),
-    (x.POST_HANDSHAKE_AUTH, True, ""),
-    (x.SUPPORTED_GROUPS, (NamedGroup.X25519MLKEM768, NamedGroup.x25519), "0004 11ec 001d"),
-    (x.KEY_SHARE_CLIENT, (), "0000"),
-    (x.KEY_SHARE_CLIENT, (SHARE,), "0024 001d 0020" + "00" * 32),
-    (x.KEY_SHARE_CLIENT, (x.KeyShareEntry(0x2A2A, b"\0"), SHARE), "0029 2a2a 0001 00 001d 0020" + "00" * 32),
-    (x.KEY_SHARE_SERVER, SHARE, "001d 0020" + "00" * 32),
-    (x.KEY_SHARE_RETRY, NamedGroup.secp256r1, "0017"),
-    (x.PSK_KEY_EXCHANGE_MODES, (PskKeyExchangeMode.psk_dhe_ke, 0x0B), "02 01 0b"),
-    (x.EARLY_DATA, True, ""),
-    (x.EARLY_DATA_TICKET, 16384, "00004000"),
-    (
-        x.PRE_SHARED_KEY_CLIENT,
-        PSKS,
-        "000f 0001 61 00000001 0002 6263 ffffffff" + "0052 20" + "00" * 32 + "30" + "00" * 48,
-    ),
-    (x.PRE_SHARED_KEY_SERVER, 1, "0001"),
-    (x.SERVER_NAME, "server", "0009 00 0006 736572766572"),  # as in RFC 8448 section 3
-    (x.SERVER_NAME_ACCEPTED, True, ""),
-    (x.STATUS_REQUEST, x.CertificateStatusRequest(OCSP, x.OCSPStatusRequest()), "01 0000 0000"),
-    (x.STATUS_REQUEST, x.CertificateStatusRequest(OCSP, x.OCSPStatusRequest((b"r",), b"e")), "01 0003 0001 72 0001 65"),
-    (x.STATUS_REQUEST_SERVER, True, ""),
-    (x.STATUS_RESPONSE, b"der", "01 000003 646572"),
-    (x.SIGNED_CERTIFICATE_TIMESTAMP, True, ""),
-    (x.SIGNED_CERTIFICATE_TIMESTAMP_LIST, (b"a", b"bc"), "0007 0001 61 0002 6263"),
-    (x.ALPN, (b"h2", b"http/1.1"), "000c 02 6832 08 687474702f312e31"),
-    (x.ALPN, (b"\x0a\x0a", b"\0"), "0005 02 0a0a 01 00"),
-    (x.ALPN_SERVER, b"h2", "0003 02 6832"),
-    (x.CLIENT_CERTIFICATE_TYPES, (CertificateType.RawPublicKey, CertificateType.X509), "02 02 00"),
-    (x.CLIENT_CERTIFICATE_TYPE, CertificateType.X509, "00"),
-    (x.SERVER_CERTIFICATE_TYPES, (CertificateType.X509,), "01 00"),
-    (x.SERVER_CERTIFICATE_TYPE, CertificateType.RawPublicKey, "02"),
-    (x.COMPRESS_CERTIFICATE, (CertificateCompressionAlgorithm.brotli, 9), "04 0002 0009"),
-    (x.RECORD_SIZE_LIMIT, 64, "0040"),
-    (x.RECORD_SIZE_LIMIT, 16385, "4001"),
-    (x.EXTENDED_MASTER_SECRET, True, ""),
-    (x.RENEGOTIATION_INFO, b"", "00"),
-    (x.EC_POINT_FORMATS, (0, 1, 2), "03 00 01 02"),
-]
-# These have no length of their own, so that no truncation of them shows.
-UNBOUNDED: list[tuple[Extension[Any], Any, str]] = [
-    (x.PADDING, bytes(3), "000000"),
-    (x.PADDING, b"", ""),
-    (x.SESSION_TICKET, b"ticket", "7469636b6574"),
-    (x.SESSION_TICKET, b"", ""),
-    (x.STATUS_REQUEST, x.CertificateStatusRequest(7, b"abc"), "07 616263"),
-]
-
 
 def name(value: object) -> str | None:
     return next((name for name, row in vars(x).items() if row is value), None) if isinstance(value, Extension) else None
@@ -136,7 +65,7 @@ def name(value: object) -> str | None:
 
 def sample(code: int, message: HandshakeType) -> bytes:
     """The first data above that is well-formed for the code in the message, or any of it."""
-    rows = [row for row in ROWS + UNBOUNDED if row[0].code == code]
+    rows = [row for row in EXTENSIONS + UNBOUNDED_EXTENSIONS if row[0].code == code]
     fits = [row for row in rows if message in row[0].messages]
     return bytes.fromhex((fits or rows)[0][2])
 
@@ -149,20 +78,20 @@ def of(*items: tuple[int, bytes]) -> Extensions:
 
 
 def test_every_row_of_the_table_is_tried() -> None:
-    assert {extension for extension, _value, _data in ROWS + UNBOUNDED} == set(x.TABLE)
+    assert {extension for extension, _value, _data in EXTENSIONS + UNBOUNDED_EXTENSIONS} == set(x.TABLE)
 
 
-@pytest.mark.parametrize(("extension", "value", "text"), ROWS + UNBOUNDED, ids=name)
+@pytest.mark.parametrize(("extension", "value", "text"), EXTENSIONS + UNBOUNDED_EXTENSIONS, ids=name)
 def test_read(extension: Extension[Any], value: object, text: str) -> None:
     assert extension.decode(bytes.fromhex(text)) == value
 
 
-@pytest.mark.parametrize(("extension", "value", "text"), ROWS + UNBOUNDED, ids=name)
+@pytest.mark.parametrize(("extension", "value", "text"), EXTENSIONS + UNBOUNDED_EXTENSIONS, ids=name)
 def test_written(extension: Extension[Any], value: object, text: str) -> None:
     assert extension.encode(value) == bytes.fromhex(text)
 
 
-@pytest.mark.parametrize(("extension", "value", "text"), ROWS, ids=name)
+@pytest.mark.parametrize(("extension", "value", "text"), EXTENSIONS, ids=name)
 def test_every_truncation_fails(extension: Extension[Any], value: object, text: str) -> None:
     data = bytes.fromhex(text)
     for length in range(len(data)):
@@ -170,7 +99,7 @@ def test_every_truncation_fails(extension: Extension[Any], value: object, text: 
             extension.decode(data[:length])
 
 
-@pytest.mark.parametrize(("extension", "value", "text"), ROWS, ids=name)
+@pytest.mark.parametrize(("extension", "value", "text"), EXTENSIONS, ids=name)
 def test_a_byte_too_many_fails(extension: Extension[Any], value: object, text: str) -> None:
     with pytest.raises(DecodeError, match=extension.code.name):
         extension.decode(bytes.fromhex(text) + b"\0")

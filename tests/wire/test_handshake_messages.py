@@ -15,7 +15,6 @@ from caesura.wire.extensions import Extensions
 from caesura.wire.messages import (
     HELLO_RETRY_REQUEST_RANDOM,
     Certificate,
-    CertificateEntry,
     CertificateRequest,
     CertificateVerify,
     ClientHello,
@@ -40,6 +39,7 @@ from caesura.wire.registries import (
     Version,
 )
 from tests.wire import rfc8448
+from tests.wire.rows import GREASE_FIELD, MESSAGES, RANDOM, UNBOUNDED_MESSAGES
 from tests.wire.strategies import extensions_in, messages
 
 CLASSES = (
@@ -54,42 +54,6 @@ CLASSES = (
     NewSessionTicket,
     KeyUpdate,
 )
-R = bytes(range(32))
-
-
-def cookie() -> Extensions:
-    extensions = Extensions()
-    extensions.put(x.COOKIE, b"c")
-    return extensions
-
-
-COOKIE = "0007 002c 0003 0001 63"
-
-# message, its body: read in both directions
-ROWS: list[tuple[HandshakeMessage, str]] = [
-    (
-        ClientHello(Version.TLS12, R, b"", (CipherSuite.TLS_AES_128_GCM_SHA256, 0x0A0A), b"\0", cookie()),
-        "0303" + R.hex() + "00" + "0004 1301 0a0a" + "01 00" + COOKIE,
-    ),
-    (ServerHello(Version.TLS12, R, b"id", 0x1302, 0, cookie()), "0303" + R.hex() + "02 6964 1302 00" + COOKIE),
-    (EncryptedExtensions(Extensions()), "0000"),
-    (EncryptedExtensions(cookie()), COOKIE),
-    (CertificateRequest(b"", cookie()), "00" + COOKIE),
-    (CertificateRequest(b"ctx", Extensions()), "03 637478 0000"),
-    (Certificate(b"", ()), "00 000000"),
-    (
-        Certificate(b"x", (CertificateEntry(b"leaf"), CertificateEntry(b"ca", cookie()))),
-        "01 78 000017" + "000004 6c656166 0000" + "000002 6361" + COOKIE,
-    ),
-    (CertificateVerify(SignatureScheme.ed25519, b"s"), "0807 0001 73"),
-    (CertificateVerify(0x0A0A, b""), "0a0a 0000"),
-    (NewSessionTicket(604800, 2**32 - 1, b"", b"t", Extensions()), "00093a80 ffffffff 00 0001 74 0000"),
-    (NewSessionTicket(0, 0, b"n", b"t", cookie()), "00000000 00000000 01 6e 0001 74" + COOKIE),
-    (KeyUpdate(KeyUpdateRequest.update_not_requested), "00"),
-    (KeyUpdate(KeyUpdateRequest.update_requested), "01"),
-    (EndOfEarlyData(), ""),
-]
-UNBOUNDED: list[tuple[HandshakeMessage, str]] = [(Finished(b"\1\2\3"), "010203")]
 
 
 def name(value: object) -> str | None:
@@ -100,7 +64,7 @@ def whole(message: HandshakeMessage, body: bytes) -> bytes:
     return bytes([message.msg_type]) + len(body).to_bytes(3, "big") + body
 
 
-@pytest.mark.parametrize(("message", "text"), ROWS + UNBOUNDED, ids=name)
+@pytest.mark.parametrize(("message", "text"), MESSAGES + UNBOUNDED_MESSAGES, ids=name)
 class TestRows:
     def test_read(self, message: HandshakeMessage, text: str) -> None:
         body = bytes.fromhex(text)
@@ -115,12 +79,12 @@ class TestRows:
         assert fresh.raw == whole(message, bytes.fromhex(text))
 
 
-@pytest.mark.parametrize(("message", "text"), ROWS, ids=name)
+@pytest.mark.parametrize(("message", "text"), MESSAGES, ids=name)
 def test_every_truncation_fails(message: HandshakeMessage, text: str) -> None:
     body = bytes.fromhex(text)
     # What is left of a hello without its extensions is a hello of before there were extensions.
     without_extensions = (
-        {len(body) - len(bytes.fromhex(COOKIE))} if isinstance(message, ClientHello | ServerHello) else ()
+        {len(body) - len(bytes.fromhex(GREASE_FIELD))} if isinstance(message, ClientHello | ServerHello) else ()
     )
     for length in range(len(body)):
         if length not in without_extensions:
@@ -130,7 +94,7 @@ def test_every_truncation_fails(message: HandshakeMessage, text: str) -> None:
                 decode_message(type(message), whole(message, body[:length]))
 
 
-@pytest.mark.parametrize(("message", "text"), ROWS, ids=name)
+@pytest.mark.parametrize(("message", "text"), MESSAGES, ids=name)
 def test_a_byte_too_many_fails(message: HandshakeMessage, text: str) -> None:
     with pytest.raises(DecodeError):
         type(message).decode(bytes.fromhex(text) + b"\0")
@@ -187,7 +151,7 @@ def test_a_message_too_long_is_not_written() -> None:
 
 # --- bounds ----------------------------------------------------------------------------------------------------------
 
-START = "0303" + R.hex()
+START = "0303" + RANDOM.hex()
 
 
 @pytest.mark.parametrize(
