@@ -180,6 +180,7 @@ def test_encrypted_keys_with_a_wrong_password(password: object) -> None:
     with pytest.raises(ConfigError, match=r"identity: .*password") as caught:
         load_private_key(data, password)  # type: ignore[arg-type]
     assert "BEGIN" not in str(caught.value)
+    assert str(caught.value).count("identity") == 1
 
 
 @pytest.mark.parametrize(

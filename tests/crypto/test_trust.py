@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caesura.crypto import trust
-from caesura.crypto.certificates import load_certificates
+from caesura.crypto.certificates import Certificate, load_certificates
 from caesura.crypto.trust import TrustStore, VerificationCache, verify_chain
 from caesura.errors import AlertDescription, BadCertificate, CertificateVerifyError, ConfigError, Error
 from tests.support.pki import DAY, NAMES, Credential, ec_key, general_names, key_usage, pki, rsa_key
@@ -220,6 +220,13 @@ def test_names_that_do_not_match() -> None:
         assert "localhost" in refused(62, Alert.bad_certificate, pki().ec, server_name=name)
     for name in ("127.0.0.2", "::2"):
         refused(64, Alert.bad_certificate, pki().ec, server_name=name)
+
+
+def test_names_are_compared_by_the_validator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our own matching is for labels, and for host names with underscores."""
+    monkeypatch.setattr(Certificate, "answers_to", lambda *_: True)
+    refused(62, Alert.bad_certificate, pki().ec, server_name="other.test")
+    refused(64, Alert.bad_certificate, pki().ec, server_name="127.0.0.2")
 
 
 def test_the_common_name_is_never_looked_at() -> None:
