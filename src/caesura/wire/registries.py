@@ -1,8 +1,8 @@
 """The registries' code points under the registries' own spellings, and nothing else.
 
 Sources: the IANA "TLS Parameters", "TLS Extensions" and "QUIC" registries as RFC 9846 section 11 lists them, with the
-documents named beside each entry. Only codes that some part of this library reads, writes or refuses by name are
-listed; every other code is legal on the wire and stays a plain int. Alerts are in `caesura.errors`.
+documents named beside each entry. Listed is what an endpoint may meet that speaks TLS 1.3 and 1.2, DTLS and QUIC as
+this library does; every other code is legal on the wire and stays a plain int. Alerts are in `caesura.errors`.
 """
 
 from __future__ import annotations
@@ -244,6 +244,21 @@ class ECPointFormat(IntEnum):
     uncompressed = 0
     ansiX962_compressed_prime = 1
     ansiX962_compressed_char2 = 2
+
+
+@unique
+class ECCurveType(IntEnum):
+    """How TLS 1.2 names the curve of a key exchange (RFC 8422 section 5.4)."""
+
+    named_curve = 3
+
+
+@unique
+class ClientCertificateType(IntEnum):
+    """Certificates that a TLS 1.2 server asks for (RFC 5246 section 7.4.4, RFC 8422 section 5.5)."""
+
+    rsa_sign = 1
+    ecdsa_sign = 64
 
 
 @unique
