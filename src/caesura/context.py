@@ -151,7 +151,7 @@ _DEFAULT_SCHEMES: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
 class Settings:
     """Every setting of a Context, checked and in its final form. Seconds and bytes throughout.
 

@@ -13,7 +13,7 @@ from caesura.crypto.hkdf import verify_data
 from caesura.crypto.identity import Identity
 from caesura.crypto.secrets import TrafficSecret
 from caesura.crypto.signatures import verify
-from caesura.crypto.trust import verify_chain
+from caesura.crypto.trust import TrustStore, verify_chain
 from caesura.engines import Operation
 from caesura.errors import (
     AlertDescription,
@@ -104,11 +104,9 @@ def authenticate_peer(hs: Handshake, message: Certificate, offered: Extensions) 
 
 def check_chain(settings: Settings, chain: tuple[bytes, ...], server_hostname: str | None, server_side: bool) -> None:
     """Verify the peer's chain against the trust store, the name and the time; raises CertificateVerifyError."""
-    trust = settings.trust
-    assert trust is not None, "resolved when the connection was made"
     verify_chain(
         chain,
-        trust=trust,
+        trust=settings.trust if settings.trust is not None else TrustStore.system(),
         server_name=None if server_side else server_hostname,
         purpose="client" if server_side else "server",
         now=datetime.fromtimestamp(settings.clock.wall(), UTC),

@@ -73,8 +73,9 @@ def client13(hs: Handshake, offer: Offer, hello: ServerHello) -> Steps[Establish
     yield from receive_finished(hs, keys.server)
 
     main = secret.main()
-    traffic = main.traffic(hs.transcript.digest())
-    exporter = main.exporter(hs.transcript.digest())
+    transcript_hash = hs.transcript.digest()
+    traffic = main.traffic(transcript_hash)
+    exporter = main.exporter(transcript_hash)
     hs.log_secret("CLIENT_TRAFFIC_SECRET_0", traffic.client)
     hs.log_secret("SERVER_TRAFFIC_SECRET_0", traffic.server)
     hs.log_secret("EXPORTER_SECRET", exporter)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Any, Generic, TypeVar
 
 from caesura.handshake.inbox import Inbox
-from caesura.handshake.performer import Ongoing, Performer
-from caesura.handshake.requests import Perform, Receive, Request, Steps
+from caesura.handshake.performer import NOT_YET, Ongoing, Performer
+from caesura.handshake.requests import Receive, Request, Steps
 from caesura.jobs import NoJobs
 
 T = TypeVar("T")
@@ -55,7 +55,7 @@ class Driver(Generic[T]):
             except BaseException as error:  # noqa: BLE001 - thrown into the generator, and so out of it
                 self._throw(error)
             else:
-                if answer is _NOT_YET:
+                if answer is NOT_YET:
                     return
                 self._send(answer)
 
@@ -79,15 +79,17 @@ class Driver(Generic[T]):
             return None
         if isinstance(request, Receive):
             message = self._inbox.take(request.types)
-            return _NOT_YET if message is None else message
+            return NOT_YET if message is None else message
         if self._ongoing is None:
-            both = (request,) if isinstance(request, Perform) else (request.first, request.second)
-            self._ongoing = self._performer.start(both, now)
-        results = self._ongoing.results()
-        if results is None:
-            return _NOT_YET
-        self._ongoing = None
-        return results[0] if isinstance(request, Perform) else tuple(results)
+            answer = self._performer.perform(request, now)
+            if type(answer) is Ongoing:
+                self._ongoing = answer
+                return NOT_YET
+            return answer
+        answer = self._ongoing.answer()
+        if answer is not NOT_YET:
+            self._ongoing = None
+        return answer
 
     def _send(self, answer: Any) -> None:
         try:
@@ -102,6 +104,3 @@ class Driver(Generic[T]):
         self._ongoing = None
         self.done = True
         self._steps.throw(error)
-
-
-_NOT_YET: Any = object()

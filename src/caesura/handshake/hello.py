@@ -8,8 +8,9 @@ Context, is chosen.
 from __future__ import annotations
 
 from hmac import compare_digest
+from weakref import WeakKeyDictionary
 
-from caesura.context import Context, Identity
+from caesura.context import Context, Identity, Settings
 from caesura.crypto.groups import GROUPS, KeyPair
 from caesura.crypto.names import server_name
 from caesura.crypto.suites import SUITES, Suite
@@ -32,6 +33,7 @@ from caesura.handshake.requests import Steps, perform
 from caesura.handshake.schedule13 import EarlySecret
 from caesura.handshake.server13 import Choice, Resumed, server13, server_hello
 from caesura.handshake.state import Handshake
+from caesura.handshake.transport import Profile
 from caesura.sessions import Session
 from caesura.wire.extensions import (
     ALPN,
@@ -67,9 +69,7 @@ from caesura.wire.registries import (
 
 def connect(hs: Handshake) -> Steps[None]:
     """A client's whole handshake."""
-    binding = tickets.binding(
-        hs.settings, hs.profile, server_side=False, server_name=hs.server_hostname, identity=own_identity(hs)
-    )
+    binding = own_binding(hs)
     session = yield from find_session(hs, binding)
     key_pairs = yield from generate_keys(first_groups(hs.settings.groups))
     hello = client_hello(hs, key_pairs)
@@ -86,9 +86,14 @@ def connect(hs: Handshake) -> Steps[None]:
     hs.transport.completed(established)
 
 
-def own_identity(hs: Handshake) -> Identity | None:
-    """The identity a client would be known by: part of the conditions of its sessions."""
-    return hs.settings.identity[0] if hs.settings.identity else None
+def own_binding(hs: Handshake) -> bytes:
+    """The conditions of this handshake's sessions, the identity a client would be known by among them."""
+    if hs.settings.sessions is None and hs.session is None:
+        return b""
+    identity = hs.settings.identity[0] if hs.settings.identity else None
+    return tickets.binding(
+        hs.settings, hs.profile, server_side=False, server_name=hs.server_hostname, identity=identity
+    )
 
 
 def find_session(hs: Handshake, binding: bytes) -> Steps[Session | None]:
@@ -124,18 +129,13 @@ def generate_keys(groups: tuple[NamedGroup, ...]) -> Steps[dict[int, KeyPair]]:
 def client_hello(hs: Handshake, key_pairs: dict[int, KeyPair]) -> ClientHello:
     """The hello, pre-shared key aside (RFC 9846 section 4.2.2)."""
     settings = hs.settings
-    extensions = Extensions()
+    extensions = fixed_extensions(settings, hs.profile).copy()
     name = server_name(hs.server_hostname).sni if hs.server_hostname is not None else None
     if name is not None:
         extensions.put(SERVER_NAME, name)
-    extensions.put(SUPPORTED_GROUPS, settings.groups)
-    extensions.put(SIGNATURE_ALGORITHMS, (*settings.signature_schemes, *CERTIFICATE_ONLY_SCHEMES))
-    if settings.alpn:
-        extensions.put(ALPN, tuple(protocol.encode("latin-1") for protocol in settings.alpn))
-    extensions.put(STATUS_REQUEST, CertificateStatusRequest(CertificateStatusType.ocsp, OCSPStatusRequest()))
-    extensions.put(SUPPORTED_VERSIONS_CLIENT, (hs.profile.version13,))
-    extensions.put(PSK_KEY_EXCHANGE_MODES, (PskKeyExchangeMode.psk_dhe_ke,))
     extensions.put(KEY_SHARE_CLIENT, key_shares(key_pairs))
+    if settings.sessions is not None or hs.session is not None:
+        extensions.put(PSK_KEY_EXCHANGE_MODES, (PskKeyExchangeMode.psk_dhe_ke,))
     own = hs.transport.own_extensions(HandshakeType.client_hello, None)
     for code in own.codes:
         extensions.put_data(code, own.get_data(code) or b"")
@@ -148,6 +148,24 @@ def client_hello(hs: Handshake, key_pairs: dict[int, KeyPair]) -> ClientHello:
         NULL_COMPRESSION,
         extensions,
     )
+
+
+_fixed_extensions: WeakKeyDictionary[Settings, dict[Profile, Extensions]] = WeakKeyDictionary()
+
+
+def fixed_extensions(settings: Settings, profile: Profile) -> Extensions:
+    """What is the same in every hello made from these settings; encoded once."""
+    known = _fixed_extensions.setdefault(settings, {})
+    extensions = known.get(profile)
+    if extensions is None:
+        extensions = known[profile] = Extensions()
+        extensions.put(SUPPORTED_GROUPS, settings.groups)
+        extensions.put(SIGNATURE_ALGORITHMS, (*settings.signature_schemes, *CERTIFICATE_ONLY_SCHEMES))
+        if settings.alpn:
+            extensions.put(ALPN, tuple(protocol.encode("latin-1") for protocol in settings.alpn))
+        extensions.put(STATUS_REQUEST, CertificateStatusRequest(CertificateStatusType.ocsp, OCSPStatusRequest()))
+        extensions.put(SUPPORTED_VERSIONS_CLIENT, (profile.version13,))
+    return extensions
 
 
 def key_shares(key_pairs: dict[int, KeyPair]) -> tuple[KeyShareEntry, ...]:
@@ -244,10 +262,11 @@ def choose(hs: Handshake, hello: ClientHello, identities: tuple[Identity, ...]) 
         hs.transport.early_data(False, settings.limits.early_data_skipped)
     if share is None:
         hello, share = yield from ask_for_share(hs, hello, suite, group.code)
-    binding = tickets.binding(settings, hs.profile, server_side=True, server_name=name, identity=identity)
-    resumed = yield from open_tickets(hs, hello, suite, binding)
-    modes = hello.extensions.get(PSK_KEY_EXCHANGE_MODES) or ()
-    with_tickets = settings.ticket_count > 0 and PskKeyExchangeMode.psk_dhe_ke in modes
+    resumed, binding = None, b""
+    if PskKeyExchangeMode.psk_dhe_ke in (extensions.get(PSK_KEY_EXCHANGE_MODES) or ()):
+        binding = tickets.binding(settings, hs.profile, server_side=True, server_name=name, identity=identity)
+        resumed = yield from open_tickets(hs, hello, suite, binding)
+    with_tickets = bool(binding) and settings.ticket_count > 0
     return hello, Choice(suite, group, share, alpn, name, identity, scheme, resumed, with_tickets, binding)
 
 
@@ -269,7 +288,7 @@ def ask_for_share(
 def open_tickets(hs: Handshake, hello: ClientHello, suite: Suite, binding: bytes) -> Steps[Resumed | None]:
     """The first ticket of the client's that is still good, its binder verified; None leads to a full handshake."""
     offered = hello.extensions.get(PRE_SHARED_KEY_CLIENT)
-    if offered is None or PskKeyExchangeMode.psk_dhe_ke not in (hello.extensions.get(PSK_KEY_EXCHANGE_MODES) or ()):
+    if offered is None:
         return None
     if len(offered.identities) != len(offered.binders):
         raise IllegalParameter("binders and identities differ in number", section="RFC 9846 section 4.3.11")

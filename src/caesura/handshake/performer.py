@@ -2,18 +2,18 @@
 
 Asynchronous and blocking use are one path: work that is done at once never shows that it could have paused. Where the
 connection may not pause (asynchronous mode is off, or the call itself runs inside somebody's job), the performer waits
-for the work right here, in the latter case by pausing that job (contract: ASYNC_start_job(3), nesting).
+for the work right here, in the latter case by pausing that job (ASYNC_start_job(3)).
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from caesura.context import Settings, TraceEvent
 from caesura.engines import InlineEngine, Operation, Work
 from caesura.errors import JobCancelled, LocalAlert, OperationFailed, OperationTimeout, UsageError
-from caesura.handshake.requests import Perform
+from caesura.handshake.requests import Perform, PerformBoth
 from caesura.jobs import Pending, WaitContext, current_job, wait
 
 Awaiter = Callable[[Awaitable[Any]], Pending[Any]]
@@ -22,9 +22,9 @@ _INLINE = InlineEngine()
 
 
 class Performer:
-    """Starts work for one connection: its engine, its wait context, its deadline."""
+    """Performs work for one connection: with its engine, its wait context, its deadline."""
 
-    __slots__ = ("_async_mode", "_awaiter", "_server_side", "_settings", "wait_context")
+    __slots__ = ("_async_mode", "_awaiter", "_deadline", "_engine", "_operations", "trace", "wait_context")
 
     def __init__(
         self,
@@ -34,48 +34,84 @@ class Performer:
         async_mode: bool,
         server_side: bool,
     ) -> None:
-        self._settings = settings
+        self._engine = settings.engine
+        self._operations = settings.engine.operations
+        self._deadline = settings.deadline
         self._awaiter = awaiter
         self._async_mode = async_mode
-        self._server_side = server_side
         self.wait_context = wait_context
+        self.trace = tracer(settings, server_side)
 
     def takes(self, operation: Operation) -> bool:
         """Whether the engine lists this operation; records are sealed and opened inline unless it does."""
-        return operation in self._settings.engine.operations
+        return operation in self._operations
 
-    def start(self, requests: Sequence[Perform[Any]], now: float) -> Ongoing:
-        """Start all of them. Raises NoJobs when the first found no job; then nothing has happened."""
-        deadline = None if self._settings.deadline is None else now + self._settings.deadline
-        ongoing = Ongoing(self, requests, deadline)
+    def perform(self, request: Perform[Any] | PerformBoth[Any, Any], now: float) -> Any:
+        """The answer to the request, or the `Ongoing` that will have it.
+
+        Raises what the work raised (see `outcome`), and NoJobs when it found no job: then nothing has happened.
+        """
+        deadline = None if self._deadline is None else now + self._deadline
+        if isinstance(request, Perform):
+            pending = self._start(request, deadline)
+            if pending.done():
+                return self.outcome(request, pending)
+            return Ongoing(self, request, ((request, pending),), deadline)
+        first = self._start(request.first, deadline)
         try:
-            for request in requests:
-                ongoing.pendings.append(self._start(request, deadline))
+            second = self._start(request.second, deadline)
         except BaseException:
-            ongoing.cancel()
+            first.cancel()
             raise
-        return ongoing
+        ongoing = Ongoing(self, request, ((request.first, first), (request.second, second)), deadline)
+        answer = ongoing.answer()
+        return ongoing if answer is NOT_YET else answer
+
+    def outcome(self, request: Perform[Any], pending: Pending[Any]) -> Any:
+        """The result of work that is done. What it raised is raised: verdicts as they are, the rest as OperationFailed."""
+        try:
+            result = pending.result()
+        except (LocalAlert, OperationFailed, OperationTimeout, UsageError):
+            self._tell("failed", request)
+            raise
+        except (Exception, JobCancelled) as error:  # cancelled by its engine: we would not have asked
+            self._tell("failed", request)
+            raise OperationFailed(f"{request.operation.name}: {type(error).__name__}: {error}") from error
+        if self.trace is not None:
+            self._tell("finished", request)
+        return result
+
+    def resume(self, request: Perform[Any], pending: Pending[Any]) -> None:
+        """Let work that waits for this thread go on."""
+        if pending.resumable and not pending.done():
+            self._tell("resumed", request)
+            pending.resume()
+            if not pending.done():
+                self._tell("paused", request)
 
     def _start(self, request: Perform[Any], deadline: float | None) -> Pending[Any]:
-        engine = self._settings.engine if self.takes(request.operation) else _INLINE
+        operation = request.operation
+        engine = self._engine if operation in self._operations else _INLINE
         caller = current_job()
         wait_context = self.wait_context if caller is None else caller.wait_context
-        work: Work[Any] = Work(request.operation, request.function, request.args, wait_context, deadline, self._awaiter)
-        self.trace("started", request.operation.name)
-        pending = engine.start(work)
+        if self.trace is not None:
+            self._tell("started", request)
+        pending: Pending[Any] = engine.start(
+            Work(operation, request.function, request.args, wait_context, deadline, self._awaiter)
+        )
         if pending.done():
             return pending
         if caller is not None or not self._async_mode:
             self._wait(pending)
         else:
-            self.trace("paused", request.operation.name)
+            self._tell("paused", request)
             if not pending.resumable:
                 pending.on_done(self._notify)
         return pending
 
     def _wait(self, pending: Pending[Any]) -> None:
         try:
-            wait(pending, self._settings.deadline)
+            wait(pending, self._deadline)
         except OperationTimeout:
             raise
         except Exception:  # noqa: BLE001, S110 - it has failed, and its result says how
@@ -84,58 +120,49 @@ class Performer:
     def _notify(self, _pending: Pending[Any]) -> None:
         self.wait_context.notify()
 
-    def trace(self, kind: str, name: str, size: int = 0) -> None:
-        """Tell the context's `trace` what happened."""
-        trace = self._settings.trace
-        if trace is not None:
-            trace(TraceEvent(self._settings.clock.monotonic(), self._server_side, kind, name, size))
+    def _tell(self, kind: str, request: Perform[Any]) -> None:
+        if self.trace is not None:
+            self.trace(kind, request.operation.name, 0)
+
+
+NOT_YET: Any = object()
 
 
 class Ongoing:
-    """Work under way: one request, or two that do not depend on each other."""
+    """Work under way: one piece, or two that do not depend on each other."""
 
-    __slots__ = ("_performer", "_requests", "deadline", "pendings")
+    __slots__ = ("_performer", "_pieces", "_request", "deadline")
 
-    def __init__(self, performer: Performer, requests: Sequence[Perform[Any]], deadline: float | None) -> None:
+    def __init__(
+        self,
+        performer: Performer,
+        request: Perform[Any] | PerformBoth[Any, Any],
+        pieces: tuple[tuple[Perform[Any], Pending[Any]], ...],
+        deadline: float | None,
+    ) -> None:
         self._performer = performer
-        self._requests = requests
+        self._request = request
+        self._pieces = pieces
         self.deadline = deadline
-        self.pendings: list[Pending[Any]] = []
 
     def resume(self) -> None:
         """Let every piece that waits for this thread go on."""
-        for pending, request in zip(self.pendings, self._requests, strict=True):
-            if not pending.done() and pending.resumable:
-                self._performer.trace("resumed", request.operation.name)
-                pending.resume()
-                if not pending.done():
-                    self._performer.trace("paused", request.operation.name)
+        for request, pending in self._pieces:
+            self._performer.resume(request, pending)
 
-    def results(self) -> list[Any] | None:
-        """Every result, or None while one is missing. The first failure is raised, and cancels the rest."""
+    def answer(self) -> Any:
+        """The answer to the request, or NOT_YET. The first failure is raised, and cancels the rest."""
         results = []
-        waiting = False
-        for pending, request in zip(self.pendings, self._requests, strict=True):
-            if not pending.done():
-                waiting = True
-                continue
-            try:
-                results.append(pending.result())
-            except (LocalAlert, OperationFailed, OperationTimeout, UsageError):
-                self._failed(request)
-                raise
-            except (Exception, JobCancelled) as error:  # cancelled by its engine: we would not have asked
-                self._failed(request)
-                raise OperationFailed(f"{request.operation.name}: {type(error).__name__}: {error}") from error
-        if waiting:
-            return None
-        for request in self._requests:
-            self._performer.trace("finished", request.operation.name)
-        return results
-
-    def _failed(self, request: Perform[Any]) -> None:
-        self._performer.trace("failed", request.operation.name)
-        self.cancel()
+        for request, pending in self._pieces:
+            if pending.done():
+                try:
+                    results.append(self._performer.outcome(request, pending))
+                except BaseException:
+                    self.cancel()
+                    raise
+        if len(results) < len(self._pieces):
+            return NOT_YET
+        return results[0] if isinstance(self._request, Perform) else tuple(results)
 
     def expired(self, now: float) -> bool:
         """Whether the deadline has passed."""
@@ -143,12 +170,20 @@ class Ongoing:
 
     def timed_out(self) -> OperationTimeout:
         """Cancel what is under way; the error that says so."""
-        missing = [r.operation.name for r, p in zip(self._requests, self.pendings, strict=True) if not p.done()]
+        missing = [request.operation.name for request, pending in self._pieces if not pending.done()]
         self.cancel()
         return OperationTimeout(f"{' and '.join(missing)} did not finish within the deadline")
 
     def cancel(self) -> None:
         """Drop what is not done; the engine hears of it and a late result goes nowhere."""
-        for pending in self.pendings:
+        for _request, pending in self._pieces:
             if not pending.done():
                 pending.cancel()
+
+
+def tracer(settings: Settings, server_side: bool) -> Callable[[str, str, int], object] | None:
+    """What tells the context's `trace` of a kind, a name and a size; None when nobody listens."""
+    trace = settings.trace
+    if trace is None:
+        return None
+    return lambda kind, name, size: trace(TraceEvent(settings.clock.monotonic(), server_side, kind, name, size))

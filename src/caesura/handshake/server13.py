@@ -74,8 +74,9 @@ def server13(hs: Handshake, hello: ClientHello, choice: Choice) -> Steps[Establi
     send_finished(hs, keys.server)
 
     main = secret.main()
-    traffic = main.traffic(hs.transcript.digest())
-    exporter = main.exporter(hs.transcript.digest())
+    transcript_hash = hs.transcript.digest()
+    traffic = main.traffic(transcript_hash)
+    exporter = main.exporter(transcript_hash)
     hs.log_secret("CLIENT_TRAFFIC_SECRET_0", traffic.client)
     hs.log_secret("SERVER_TRAFFIC_SECRET_0", traffic.server)
     hs.log_secret("EXPORTER_SECRET", exporter)

@@ -61,7 +61,7 @@ class Handshake:
     server_side: bool
     server_hostname: str | None
     session: Session | None = None  # the one the caller wants to resume
-    trace: Callable[[str, str, int], None] = lambda _kind, _name, _size: None
+    trace: Callable[[str, str, int], object] | None = None
     transcript: Transcript = field(default_factory=Transcript)
     client_random: bytes = b""
     epoch: Epoch = Epoch.INITIAL  # of what is written
@@ -71,12 +71,14 @@ class Handshake:
         raw = message.encode()
         self.transcript.add(raw)
         self.transport.send(self.epoch, raw)
-        self.trace("sent", message.msg_type.name, len(raw))
+        if self.trace is not None:
+            self.trace("sent", message.msg_type.name, len(raw))
 
     def receive_raw(self, *types: type[M]) -> Steps[M]:
         """The peer's next message, not yet part of the transcript: for hellos and for what signs the transcript."""
         message = yield from receive(*types)
-        self.trace("received", message.msg_type.name, len(message.raw))
+        if self.trace is not None:
+            self.trace("received", message.msg_type.name, len(message.raw))
         return message
 
     def receive(self, *types: type[M]) -> Steps[M]:

@@ -112,7 +112,7 @@ def binding(
         b"server" if server_side else b"client",
         (server_name or "").encode(),
         settings.verify_mode(server_side).name.encode(),
-        b"" if trust is None else trust.identity,
+        b"system" if trust is None else trust.identity,
         b"verify_peer" if settings.verify_peer is not None else b"",
         b"" if identity is None else identity.chain[0],
     )

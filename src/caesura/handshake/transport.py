@@ -27,7 +27,7 @@ class Epoch(IntEnum):
     APPLICATION = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Profile:
     """How one transport's handshake differs from another's as data."""
 

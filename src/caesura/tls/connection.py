@@ -11,7 +11,6 @@ record being sealed), and for the transport, which is the adapter's affair.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
 from typing import Final
 
 from caesura.context import Context, Settings, Verify
@@ -123,7 +122,8 @@ class TLSConnection:
         awaiter: Awaiter | None = None,
         async_mode: bool | None = None,
     ) -> None:
-        settings = _for_role(context.settings, server_side, server_hostname)
+        settings = context.settings
+        _check_role(settings, server_side, server_hostname)
         self._settings = settings
         self.server_side = server_side
         self.server_hostname = server_name(server_hostname).text if server_hostname is not None else None
@@ -529,7 +529,7 @@ class TLSConnection:
         if len(content) != 2:
             raise DecodeError("a record of type alert holds one alert", section="RFC 9846 section 5.1")
         description = ALERTS.get(content[1], content[1])
-        self._performer.trace("alert received", getattr(description, "name", str(description)))
+        self._trace("alert received", getattr(description, "name", str(description)))
         if description is AlertDescription.close_notify:
             self.close_notify_received = True
             if not self.handshake_complete:
@@ -555,7 +555,7 @@ class TLSConnection:
     def _key_update_received(self) -> None:
         message = self._inbox.take((KeyUpdate,))
         assert isinstance(message, KeyUpdate)
-        self._performer.trace("received", message.msg_type.name, len(message.raw))
+        self._trace("received", message.msg_type.name, len(message.raw))
         if not self._inbox.empty:
             raise UnexpectedMessage("a message behind a KeyUpdate in its record", section="RFC 9846 section 5.1")
         self._key_updates += 1
@@ -572,7 +572,7 @@ class TLSConnection:
         done = self._established
         assert done is not None
         message.extensions.check(HandshakeType.new_session_ticket)
-        self._performer.trace("received", message.msg_type.name, len(message.raw))
+        self._trace("received", message.msg_type.name, len(message.raw))
         self._tickets += 1
         if (
             done.resumption is None
@@ -586,6 +586,10 @@ class TLSConnection:
     def _session_kept(self, session: Session) -> None:
         self.session = session
         self._events.append(SessionReceived(session))
+
+    def _trace(self, kind: str, name: str, size: int = 0) -> None:
+        if self._performer.trace is not None:
+            self._performer.trace(kind, name, size)
 
     # --- the seam under the handshake (MessageTransport) ----------------------------------------------------------
 
@@ -659,7 +663,7 @@ class TLSConnection:
         # A seal that an engine may be at work on holds the next nonce: rather no alert than a nonce twice.
         if description is not None and not self._writer.sealing and not self.close_notify_sent:
             self._writer.fatal_alert(description)
-            self._performer.trace("alert sent", description.name)
+            self._trace("alert sent", description.name)
         self._drop()
 
     def _drop(self) -> None:
@@ -674,12 +678,11 @@ class TLSConnection:
         self._inbox.clear()
 
 
-def _for_role(settings: Settings, server_side: bool, server_hostname: str | None) -> Settings:
-    """The settings a connection of this role goes by; ConfigError for what is missing, UsageError for the name."""
+def _check_role(settings: Settings, server_side: bool, server_hostname: str | None) -> None:
+    """ConfigError for what this role is missing, UsageError for the name."""
     settings.require(server_side)
     if not server_side and settings.verify_mode(server_side=False) is not Verify.NONE:
         if server_hostname is None:
             raise UsageError("server_hostname: needed to verify the server (or set verify to Verify.NONE)")
         if settings.trust is None:
-            return replace(settings, trust=TrustStore.system())
-    return settings
+            TrustStore.system()  # raises now what would otherwise fail the handshake

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from caesura.engines import Operation
 from caesura.errors import BadRecordMAC, RecordOverflow, UnexpectedMessage
-from caesura.handshake.performer import Ongoing, Performer
+from caesura.handshake.performer import NOT_YET, Ongoing, Performer
 from caesura.handshake.requests import Perform
 from caesura.tls.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, RecordKey, split_inner
 from caesura.wire.records import HEADER, HEADER_LENGTH, MAX_CIPHERTEXT, MAX_INNER_PLAINTEXT, MAX_PLAINTEXT
@@ -101,7 +101,11 @@ class RecordReader:
         """
         while True:
             if self._ongoing is not None:
-                return self._opened()
+                answer = self._ongoing.answer()
+                if answer is NOT_YET:
+                    return None
+                self._ongoing = None
+                return self._judged(answer)
             found = self._next_fragment()
             if found is None:
                 return None
@@ -115,13 +119,14 @@ class RecordReader:
                 return self._unprotected(key, content_type, bytes(fragment))
             if self._through_engine:
                 request = Perform(Operation.OPEN_RECORD, key.open_untrusted, (header, bytes(fragment)))
-                self._ongoing = self._performer.start((request,), now)
-                return self._opened()
+                answer = self._performer.perform(request, now)
+                if isinstance(answer, Ongoing):
+                    self._ongoing = answer
+                    return None
+                return self._judged(answer)
             inner = key.open_untrusted(header, fragment)
-            if inner is None:
-                if self._skipped(len(fragment)):
-                    continue
-                raise BadRecordMAC(section="RFC 9846 section 5.2")
+            if inner is None and self._skipped(len(fragment)):
+                continue
             return self._judged(inner)
 
     def _next_fragment(self) -> tuple[int, bytes, bytes | memoryview] | None:
@@ -145,7 +150,9 @@ class RecordReader:
             self._pos = stop
         return content_type, buffer[pos:start], fragment
 
-    def _judged(self, inner: bytes) -> Record:
+    def _judged(self, inner: bytes | None) -> Record:
+        if inner is None:
+            raise BadRecordMAC(section="RFC 9846 section 5.2")
         if len(inner) > self.max_inner:
             raise RecordOverflow(f"{len(inner)} bytes in a record", section="RFC 9846 section 5.4")
         content_type, content = split_inner(inner)
@@ -201,16 +208,6 @@ class RecordReader:
         """Let the record under way go on."""
         if self._ongoing is not None:
             self._ongoing.resume()
-
-    def _opened(self) -> Record | None:
-        assert self._ongoing is not None
-        results = self._ongoing.results()
-        if results is None:
-            return None
-        self._ongoing = None
-        if results[0] is None:
-            raise BadRecordMAC(section="RFC 9846 section 5.2")
-        return self._judged(results[0])
 
     def expire(self, now: float) -> None:
         """Raise OperationTimeout when the record under way is overdue."""

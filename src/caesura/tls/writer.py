@@ -11,7 +11,7 @@ from typing import Final
 
 from caesura.engines import Operation
 from caesura.errors import AlertDescription
-from caesura.handshake.performer import Ongoing, Performer
+from caesura.handshake.performer import NOT_YET, Ongoing, Performer
 from caesura.handshake.requests import Perform
 from caesura.tls.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, RecordKey
 from caesura.wire.messages import KeyUpdate
@@ -206,11 +206,11 @@ class RecordWriter:
                 else:
                     self._key = item
                 continue
-            results = self._ongoing.results()
-            if results is None:
+            answer = self._ongoing.answer()
+            if answer is NOT_YET:
                 return
             self._ongoing = None
-            self._out.append(results[0])
+            self._out.append(answer)
 
     def _start(self, item: tuple[int, bytes], now: float) -> None:
         key = self._key
@@ -220,9 +220,13 @@ class RecordWriter:
             self._queue.extendleft((None, (HANDSHAKE, update)))
             self._queued_bytes += len(update)
             return
-        self._ongoing = self._performer.start((Perform(Operation.SEAL_RECORD, key.seal, item),), now)
+        answer = self._performer.perform(Perform(Operation.SEAL_RECORD, key.seal, item), now)
         self._queue.popleft()
         self._queued_bytes -= len(item[1])
+        if isinstance(answer, Ongoing):
+            self._ongoing = answer
+        else:
+            self._out.append(answer)
 
     def expire(self, now: float) -> None:
         """Raise OperationTimeout when the record under way is overdue."""
