@@ -98,7 +98,7 @@ class Group(ABC):
 
     def bad_share(self, why: str) -> IllegalParameter:
         """The error for a share that is none of this group's."""
-        return IllegalParameter(f"key share of {self.name}: {why}", section="RFC 9846 4.3.8")
+        return IllegalParameter(f"key share of {self.name}: {why}", section="RFC 9846 section 4.3.8")
 
     def __repr__(self) -> str:
         return f"<Group {self.name}>"

@@ -168,7 +168,8 @@ def verify(
     if row is None or not row.fits(public_key, version):
         name = row.code.name if row else f"{scheme:#06x}"
         raise IllegalParameter(
-            f"signature scheme {name} does not fit a key that is {public_key.kind.value}", section="RFC 9846 4.3.3"
+            f"signature scheme {name} does not fit a key that is {public_key.kind.value}",
+            section="RFC 9846 section 4.3.3",
         )
     try:
         row.verify(public_key.native, signature, message)

@@ -319,7 +319,7 @@ def _verify(asked: _Question) -> tuple[Certificate, ...]:
     # A host name with an underscore is none to the validator, but private networks are full of them.
     by_validator = asked.name is not None and "_" not in asked.name.text
     try:
-        builder = PolicyBuilder().time(asked.now).max_chain_depth(asked.max_depth).store(asked.trust.store)
+        builder = PolicyBuilder().time(asked.now).max_chain_depth(min(asked.max_depth, 255)).store(asked.trust.store)
         builder = builder.extension_policies(
             ca_policy=_CA_POLICIES[asked.purpose],
             ee_policy=_LEAF_POLICIES[asked.purpose, by_validator, leaf in asked.trust],
