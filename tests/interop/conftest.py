@@ -1,0 +1,41 @@
+"""Fixtures of the interop tests: the certificates as files, and the workshop that ends what a test has started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.interop.peers import Workshop
+from tests.support.pki import key_usage, pki, rsa_key
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """PEM files: "root" and "other root", and NAME.chain and NAME.key for every other name."""
+    made = pki()
+    folder = tmp_path_factory.mktemp("pki")
+    found = {"root": folder / "root.pem", "other root": folder / "other_root.pem"}
+    found["root"].write_bytes(made.root.pem)
+    found["other root"].write_bytes(made.other_root.pem)
+    for_nss = ("digital_signature", "key_encipherment")  # what it wants an RSA certificate to be for
+    leaves = {
+        "ec": made.ec,
+        "p384": made.p384,
+        "ed25519": made.ed25519,
+        "rsa": made.leaf("rsa", key=rsa_key(), usage=key_usage(*for_nss)),
+        "client": made.client,
+        "expired": made.expired,
+        "wrong name": made.leaf("wrong name", names=("another.example",)),
+    }
+    for name, leaf in leaves.items():
+        found[f"{name}.chain"], found[f"{name}.key"] = leaf.files(folder, name.replace(" ", "_"))
+    return found
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Iterator[Workshop]:
+    made = Workshop(tmp_path)
+    yield made
+    made.close()

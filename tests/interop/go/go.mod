@@ -1,0 +1,3 @@
+module caesura.test/gopeer
+
+go 1.26
