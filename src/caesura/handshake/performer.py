@@ -68,7 +68,7 @@ class Performer:
         return ongoing if answer is NOT_YET else answer
 
     def outcome(self, request: Perform[Any], pending: Pending[Any]) -> Any:
-        """The result of work that is done. What it raised is raised: verdicts as they are, the rest as OperationFailed."""
+        """The result of work that is done. Verdicts it raised are raised as they are, the rest as OperationFailed."""
         try:
             result = pending.result()
         except (LocalAlert, OperationFailed, OperationTimeout, UsageError):
