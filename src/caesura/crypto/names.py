@@ -1,5 +1,4 @@
-"""Names of servers: host names and IP addresses in one canonical form, and whether a certificate's names answer to
-them.
+"""Names of servers: host names and IP addresses in canonical form, and which of a certificate's names answer to them.
 
 Proving a peer's name is `trust`'s affair, which leaves it to the path validator. The matching here serves to choose
 one of our own identities, and the few host names the validator cannot take.

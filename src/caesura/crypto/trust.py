@@ -34,7 +34,6 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import (
     Criticality,
@@ -76,18 +75,18 @@ _EKU: Final = {"server": ExtendedKeyUsageOID.SERVER_AUTH, "client": ExtendedKeyU
 class TrustStore:
     """A fixed set of trust anchors. Made by `system`, `load` or `empty`; `a | b` trusts what either does."""
 
-    __slots__ = ("__weakref__", "_anchors", "_by_subject", "_identity", "_store")
+    __slots__ = ("__weakref__", "_anchors", "_by_native", "_by_subject", "_identity", "_store")
 
     def __init__(self, anchors: Iterable[Certificate]) -> None:
         self._anchors = {each.der: each for each in anchors}
+        self._by_native = {each.native: each for each in self._anchors.values()}
         self._store: Store | None = None
         self._by_subject: dict[x509.Name, list[Certificate]] | None = None
         self._identity: bytes | None = None
 
     @classmethod
     def load(cls, source: Source) -> TrustStore:
-        """The certificates of a PEM or DER file or of these bytes, or those of a directory as OpenSSL's c_rehash
-        makes it.
+        """The certificates of a PEM or DER file, of these bytes, or of a directory as OpenSSL's c_rehash makes it.
 
         ConfigError if it cannot be read or holds none, or one that is malformed.
         """
@@ -101,8 +100,7 @@ class TrustStore:
 
     @classmethod
     def system(cls) -> TrustStore:
-        """The anchors OpenSSL uses on this machine (`ssl.get_default_verify_paths`), read once and again when they
-        change.
+        """The anchors OpenSSL uses on this machine (`ssl.get_default_verify_paths`), read again when they change.
 
         `SSL_CERT_FILE` and `SSL_CERT_DIR` have their usual meaning. ConfigError if there is nothing there.
         """
@@ -137,12 +135,12 @@ class TrustStore:
     def store(self) -> Store | None:
         """The validator's form of it; None when it is empty, for which the validator has none."""
         if self._store is None and self._anchors:
-            self._store = Store([each.native for each in self._anchors.values()])
+            self._store = Store(list(self._by_native))
         return self._store
 
     def anchor(self, native: x509.Certificate) -> Certificate:
         """The anchor whose parsed form this is."""
-        return self._anchors[native.public_bytes(Encoding.DER)]
+        return self._by_native[native]
 
     def named(self, subject: x509.Name) -> list[Certificate]:
         """The anchors with this subject."""
@@ -285,11 +283,12 @@ def verify_chain(
     if not chain:
         raise BadCertificate("the chain is empty")
     name = names.server_name(server_name) if server_name is not None else None
+    if cache is None:
+        return _verify(_Question([parse_certificate(der) for der in chain], trust, name, purpose, now, max_depth))
     key = (_digest(chain), name.text if name else None, purpose, max_depth)
-    if cache is not None and (known := cache.get(trust, key, now)) is not None:
-        return known
-    path = _verify(_Question([parse_certificate(der) for der in chain], trust, name, purpose, now, max_depth))
-    if cache is not None:
+    path = cache.get(trust, key, now)
+    if path is None:
+        path = _verify(_Question([parse_certificate(der) for der in chain], trust, name, purpose, now, max_depth))
         cache.put(trust, key, _Kept(path, max(each.not_before for each in path), min(each.not_after for each in path)))
     return path
 
@@ -343,7 +342,6 @@ def _subject(name: ServerName | None) -> Subject:
 
 
 # --- the policy ------------------------------------------------------------------------------------------------------
-
 
 # These two are asked by the policy, and again when a reason is looked for.
 
@@ -500,7 +498,7 @@ def _refusal(asked: _Question, verdict: str) -> CertificateVerifyError:
     try:
         flaw = _find_flaw(asked, verdict)
     except LocalAlert:  # some certificate is too malformed to be asked; the refusal stands
-        flaw = _Flaw(_UNSPECIFIED, verdict)
+        flaw = _Flaw(_UNSPECIFIED, printable(verdict))
     alert = _ALERTS.get(flaw.code, AlertDescription.bad_certificate)
     return CertificateVerifyError(flaw.text, description=alert, verify_code=flaw.code)
 
@@ -515,7 +513,7 @@ def _find_flaw(asked: _Question, verdict: str) -> _Flaw:
         or _name_flaw(asked, verdict)
         or _first(_date_flaw(each, asked.now) for each in reversed(path))
         or _constraint_flaw(verdict)
-        or _Flaw(_UNSPECIFIED, verdict)
+        or _Flaw(_UNSPECIFIED, printable(verdict))
     )
 
 
