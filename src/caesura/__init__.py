@@ -1,3 +1,92 @@
-"""TLS, DTLS and QUIC in which every cryptographic operation may pause instead of block."""
+"""TLS, DTLS and QUIC in which every cryptographic operation may pause instead of block.
+
+The names here are the ones to start with: a `Context` makes connections, an `SSL` is one over a pair of BIOs, as in the
+manual pages of OpenSSL. `caesura.aio` is for asyncio, `caesura.tls` for those who do their own I/O, `caesura.jobs` and
+`caesura.engines` for whoever writes what pauses, `caesura.openssl` for programs ported from C.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from caesura import engines, errors, jobs
+from caesura.bio import BIO, DatagramBIO, MemoryBIO, SocketBIO, bio_pair, datagram_pair
+from caesura.context import Context, Identity, Limits, Method, TrustStore, Verify
+from caesura.errors import (
+    AlertDescription,
+    CertificateVerifyError,
+    ConfigError,
+    Error,
+    JobCancelled,
+    LocalAlert,
+    OperationFailed,
+    OperationTimeout,
+    PeerAlert,
+    UnexpectedEOF,
+    UsageError,
+    WantAsync,
+    WantAsyncJob,
+    WantRead,
+    WantWrite,
+    ZeroReturn,
+)
+from caesura.sessions import Session, SessionCache
+from caesura.sslobject import SSL
+from caesura.wire.registries import CipherSuite, NamedGroup, SignatureScheme, Version
+
+if TYPE_CHECKING:
+    from caesura import aio, openssl, tls
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "BIO",
+    "SSL",
+    "AlertDescription",
+    "CertificateVerifyError",
+    "CipherSuite",
+    "ConfigError",
+    "Context",
+    "DatagramBIO",
+    "Error",
+    "Identity",
+    "JobCancelled",
+    "Limits",
+    "LocalAlert",
+    "MemoryBIO",
+    "Method",
+    "NamedGroup",
+    "OperationFailed",
+    "OperationTimeout",
+    "PeerAlert",
+    "Session",
+    "SessionCache",
+    "SignatureScheme",
+    "SocketBIO",
+    "TrustStore",
+    "UnexpectedEOF",
+    "UsageError",
+    "Verify",
+    "Version",
+    "WantAsync",
+    "WantAsyncJob",
+    "WantRead",
+    "WantWrite",
+    "ZeroReturn",
+    "aio",
+    "bio_pair",
+    "datagram_pair",
+    "engines",
+    "errors",
+    "jobs",
+    "openssl",
+    "tls",
+]
+
+_ON_DEMAND = frozenset({"aio", "openssl", "tls"})
+
+
+def __getattr__(name: str) -> Any:
+    """`caesura.aio` and the like are imported when they are first asked for: asyncio takes longer than all the rest."""
+    if name in _ON_DEMAND:
+        return importlib.import_module(f"caesura.{name}")
+    raise AttributeError(f"module 'caesura' has no attribute {name!r}")
