@@ -277,6 +277,9 @@ class SSL:
                 self._handshake(connection)
             while True:
                 if data := connection.read(size):
+                    if self._held is not None:
+                        with suppress(OSError):  # the data came first; who writes will hear of it
+                            self._flush(connection)
                     return data
                 flushed = self._flush(connection)
                 if connection.error is not None:
@@ -303,12 +306,15 @@ class SSL:
             try:
                 connection.write(data)
                 out = connection.data_to_send(0.0)  # of interest to paused seals, of which there are none
-                taken = self._wbio.write(out)  # type: ignore[union-attr]
+                try:
+                    taken = self._wbio.write(out)  # type: ignore[union-attr]
+                except BaseException:  # a timeout, perhaps: the record has its number and must not be lost
+                    self._held, self._out, self._out_position = data, out, 0
+                    raise
                 if taken == len(out):
                     self.want = _NOTHING
                     return len(data)
-                self._held = data
-                self._out, self._out_position = out, taken
+                self._held, self._out, self._out_position = data, out, taken
             finally:  # _leave(), without the call
                 self._busy = False
                 if self._closing:
@@ -612,16 +618,12 @@ class SSL:
         out = connection.data_to_send(self._monotonic())
         if self._out:
             out = self._out[self._out_position :] + out
-        if not out:
-            return True
-        write = self._wbio.write  # type: ignore[union-attr]
-        taken = write(out)
-        while taken < len(out):
-            more = write(out[taken : taken + _PIECE])
-            if not more:
-                self._out, self._out_position = out, taken
+        self._out, self._out_position = out, 0
+        while (position := self._out_position) < len(out):
+            taken = self._wbio.write(out[position : position + _PIECE] if position else out)  # type: ignore[union-attr]
+            if not taken:
                 return False
-            taken += more
+            self._out_position += taken
         self._out, self._out_position = b"", 0
         return True
 
