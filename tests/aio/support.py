@@ -245,6 +245,7 @@ class Wire(asyncio.Transport):
         super().__init__()
         self.peer = peer
         self.written: list[bytes] = []
+        self.carried = 0  # so many of them
         self.calls: list[str] = []
         self.buffered = 0  # what it claims to hold back
         self.protocol: Any = None
@@ -261,12 +262,14 @@ class Wire(asyncio.Transport):
             await asyncio.sleep(0)
             wire.exchange()
         wire.written.clear()
+        wire.carried = 0
         return wire, upgrade.result()
 
     def exchange(self) -> None:
         """Carry what there is, both ways."""
-        for data in self.written:
-            self.peer.receive_data(data, 0.0)
+        while self.carried < len(self.written):
+            self.peer.receive_data(self.written[self.carried], 0.0)
+            self.carried += 1
         data = self.peer.data_to_send(0.0)
         if data and self.protocol is not None:
             self.feed(data)
