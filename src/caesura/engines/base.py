@@ -12,7 +12,8 @@ from enum import Enum, unique
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeAlias, TypeVar, cast
 
 from caesura.errors import UsageError
-from caesura.jobs import AsyncStatus, Completion, Pending, WaitContext, wait
+from caesura.jobs import AsyncStatus, Completion, NoJobs, Pending, WaitContext, wait
+from caesura.jobs.pending import announce
 from caesura.wire.registries import SignatureScheme
 
 __all__ = ["ALL_OPERATIONS", "HANDSHAKE_OPERATIONS", "Answer", "Engine", "Operation", "PrivateKey", "Refused", "Work"]
@@ -42,9 +43,15 @@ class Operation(Enum):
     SEAL_RECORD = "seal record"
     OPEN_RECORD = "open record"
 
+    __hash__ = object.__hash__  # members are one of a kind; Enum's own hash is that of the name, in Python
+
 
 ALL_OPERATIONS: Final = frozenset(Operation)
 HANDSHAKE_OPERATIONS: Final = ALL_OPERATIONS - {Operation.SEAL_RECORD, Operation.OPEN_RECORD}
+
+
+_PLAIN: Final = frozenset({bytes, bool, tuple, type(None)})
+"""What most answers are: values, certainly nothing that has to be waited for."""
 
 
 class PrivateKey(Protocol):
@@ -78,12 +85,13 @@ class Work(Generic[T]):
 
         Raises what the function raises, and `UsageError` if it is a coroutine that suspends while there is no awaiter.
         """
-        answer = self.function(*self.args)
-        if isinstance(answer, Pending):
-            return wait(answer)
+        answer: Any = self.function(*self.args)
+        if type(answer) in _PLAIN:
+            return answer
         if isinstance(answer, Awaitable):
-            return self._step(answer) if self.awaiter is None else wait(self.awaiter(answer))
-        return answer
+            answer = self._step(answer) if self.awaiter is None else self.awaiter(answer)
+        value: T = wait(answer) if isinstance(answer, Pending) else answer
+        return value
 
     def _step(self, awaitable: Awaitable[T]) -> T:
         """The result of an awaitable that never suspends: an `async def` without an `await` that has to wait."""
@@ -108,15 +116,17 @@ class Engine(Protocol):
     def start(self, work: Work[T]) -> Pending[T]:
         """Take the work, and hand back what will bring its result: done already, or pending.
 
-        A pending that is not `resumable` reports its end by `work.wait_context.notify()`, from any thread, perhaps
-        before this call has returned. Work that cannot be taken now is handed back as `Refused`.
+        Whoever asked waits for it (`jobs.wait`), resumes it when it is `resumable`, or has `work.wait_context` told of
+        its end (`announce`). Work that cannot be taken now is handed back as `Refused`.
         """
 
 
 class Refused(Completion[T]):
     """Work that an engine could not take yet: "refused, try again", which is not "submitted".
 
-    Each `resume()` offers it again: `offer(work)` is what the engine made of it, or None for a further refusal.
+    Each `resume()` offers it again: `offer(work)` is what the engine made of it, or None for a further refusal. Until
+    it is taken, its wait context has the status `EAGAIN` and is promised a `notify()`: the engine says when to try
+    again.
     """
 
     __slots__ = ("_offer", "_taken", "_work")
@@ -133,6 +143,9 @@ class Refused(Completion[T]):
         self._work = work
         self._offer = offer
         self._taken: Pending[T] | None = None
+        if work.wait_context is not None:
+            work.wait_context.arm()
+            work.wait_context.set_status(AsyncStatus.EAGAIN)
 
     @property
     def wait_context(self) -> WaitContext | None:
@@ -144,17 +157,43 @@ class Refused(Completion[T]):
         if self._taken is not None:
             self._taken.resume()
         elif not self.done():
-            self._taken = self._offer(self._work)
-            if self._taken is not None:
-                if self._work.wait_context is not None:
-                    self._work.wait_context.set_status(AsyncStatus.OK)
-                self._taken.on_done(self._copy)
+            self._try_again()
 
     def cancel(self) -> None:
-        """Withdraw the work."""
-        super().cancel()
+        """Withdraw the work, or cancel it if it has been taken."""
         if self._taken is not None:
             self._taken.cancel()
+        elif not self.done():
+            self._leave(AsyncStatus.UNSUPPORTED)
+            super().cancel()
+
+    def _try_again(self) -> None:
+        try:
+            taken = self._offer(self._work)
+        except NoJobs:
+            taken = None
+        except Exception as error:  # noqa: BLE001 - it is the engine's answer
+            self._leave(AsyncStatus.ERR)
+            self.set_exception(error)
+            return
+        if taken is None:
+            self._set_status(AsyncStatus.EAGAIN)
+            return
+        self._taken = taken
+        self._leave(AsyncStatus.OK)
+        if not taken.resumable and self._work.wait_context is not None:
+            announce(self, self._work.wait_context)
+        taken.on_done(self._copy)
+
+    def _leave(self, status: AsyncStatus) -> None:
+        """The work is not refused any more."""
+        self._set_status(status)
+        if self._work.wait_context is not None:
+            self._work.wait_context.disarm()
+
+    def _set_status(self, status: AsyncStatus) -> None:
+        if self._work.wait_context is not None:
+            self._work.wait_context.set_status(status)
 
     def _copy(self, taken: Pending[T]) -> None:
         try:

@@ -61,15 +61,22 @@ class DelayEngine:
 
     def start(self, work: Work[T]) -> Pending[T]:
         """The paused job, or the refusal."""
-        return self._offer(work) or Refused(work, self._offer)
+        if self._refuse == 0:
+            return self._begin(work)
+        refused = Refused(work, self._offer)
+        refused.resume()
+        return refused
+
+    def _begin(self, work: Work[T]) -> Job[T]:
+        return start_job(self._run, work, wait_context=work.wait_context)
 
     def _offer(self, work: Work[T]) -> Job[T] | None:
-        if self._refuse > 0:
-            self._refuse -= 1
-            if work.wait_context is not None:
-                work.wait_context.notify(AsyncStatus.EAGAIN)
-            return None
-        return start_job(self._run, work, wait_context=work.wait_context)
+        if self._refuse == 0:
+            return self._begin(work)
+        self._refuse -= 1
+        if work.wait_context is not None:
+            work.wait_context.notify(AsyncStatus.EAGAIN)
+        return None
 
     def _run(self, work: Work[T]) -> T:
         wait(self._delay(work))

@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 import weakref
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable
 from contextvars import copy_context
 from types import TracebackType
@@ -46,7 +46,7 @@ class ThreadEngine:
         self._close = weakref.finalize(self, self._line.close)  # also when the program ends
 
     def start(self, work: Work[T]) -> Pending[T]:
-        """What will bring the result; a worker settles it and notifies `work.wait_context`."""
+        """What a worker will settle, or the refusal. Raises `UsageError` when the engine has been closed."""
         return self._line.enter(work)
 
     def close(self) -> None:
@@ -71,21 +71,21 @@ class _Task(Completion[T]):
         self._context = copy_context()
         self._job: Job[T] | None = None
         self.work = work
+        context = work.wait_context
+        if context is not None:
+            context.arm()
+            self.on_done(lambda _: context.disarm())
 
     def perform(self) -> None:
         """Do the work, on a worker."""
-        status = AsyncStatus.OK
         with WaitContext() as context:
             try:
                 self._job = self._context.run(lambda: start_job(self.work.run, wait_context=context))
                 if self.done():  # cancelled before there was a job to cancel
                     self._job.cancel()
-                in_time = self.set_result(wait(self._job))
+                self.set_result(wait(self._job))
             except BaseException as error:  # noqa: BLE001 - it is the work's result, and belongs to who asks for that
-                status = AsyncStatus.ERR
-                in_time = self.set_exception(error)
-        if in_time and self.work.wait_context is not None:
-            self.work.wait_context.notify(status)
+                self.set_exception(error)
 
     def cancel(self) -> None:
         """Drop the work if it still stands in line; else cancel its job, which ends at its next pause."""
@@ -110,27 +110,24 @@ class _Line:
         self._changed = threading.Condition()
         self._waiting: deque[_Task[Any]] = deque()
         self._running: set[_Task[Any]] = set()
-        self._refused: deque[Work[Any]] = deque()
+        self._refused: OrderedDict[Work[Any], None] = OrderedDict()
         self._threads: list[threading.Thread] = []
         self._idle = 0
 
-    # --- on the threads of those who have work --------------------------------------------------------------------------
+    # --- on the threads of those who have work ----------------------------------------------------------------------
 
     def enter(self, work: Work[T]) -> Pending[T]:
         """Take the work or refuse it."""
         with self._changed:
             task = self._take(work)
             if task is None:
-                self._refused.append(work)
-        context = work.wait_context
-        if context is not None:
-            if context.get_callback() is None:
-                context.arm()
-                if task is None:
-                    context.set_status(AsyncStatus.EAGAIN)
-            elif task is None:
-                context.notify(AsyncStatus.EAGAIN)
-        return task or Refused(work, self._enter_again, lambda: self._withdraw(work))
+                refused = Refused(work, self._enter_again, lambda: self._withdraw(work))
+                self._refused[work] = None
+        if task is not None:
+            return task
+        if work.wait_context is not None and work.wait_context.get_callback() is not None:
+            work.wait_context.notify(AsyncStatus.EAGAIN)
+        return refused
 
     def leave(self, task: _Task[Any]) -> None:
         """The work was cancelled: if it still stands in line its place is free."""
@@ -143,19 +140,18 @@ class _Line:
         with self._changed:
             task = self._take(work)
             if task is not None:
-                if work in self._refused:
-                    self._refused.remove(work)
-            elif work not in self._refused:
-                self._refused.appendleft(work)  # it was told of a free place that is taken again: it is still the first
-        if task is None and work.wait_context is not None:
-            work.wait_context.set_status(AsyncStatus.EAGAIN)
-        return task
+                self._refused.pop(work, None)
+            elif (
+                work not in self._refused
+            ):  # it was told of a place, and somebody else was faster: it is still the first
+                self._refused[work] = None
+                self._refused.move_to_end(work, last=False)
+            return task
 
     def _withdraw(self, work: Work[Any]) -> None:
         with self._changed:
-            if work in self._refused:
-                self._refused.remove(work)
-        self._pass_on()
+            self._refused.pop(work, None)
+        self._pass_on()  # it may have been told of a place that it does not need now
 
     def _take(self, work: Work[T]) -> _Task[T] | None:
         if self._closed:
@@ -163,19 +159,27 @@ class _Line:
         if len(self._waiting) + len(self._running) >= self._places:
             return None
         if self._idle <= len(self._waiting) and len(self._threads) < self._workers:
-            thread = threading.Thread(target=self._work, name=f"caesura-engine-{len(self._threads)}", daemon=True)
-            thread.start()
-            self._threads.append(thread)
+            self._hire()
         task = _Task(self, work)
         self._waiting.append(task)
         self._changed.notify()
         return task
 
+    def _hire(self) -> None:
+        thread = threading.Thread(target=self._work, name=f"caesura-engine-{len(self._threads)}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no more threads
+            if not self._threads:
+                raise
+        else:
+            self._threads.append(thread)
+
     def _pass_on(self) -> None:
         """Tell as many of those that were refused as there are places now."""
         with self._changed:
             free = self._places - len(self._waiting) - len(self._running)
-            told = [self._refused.popleft() for _ in range(min(free, len(self._refused)))]
+            told = [self._refused.popitem(last=False)[0] for _ in range(min(free, len(self._refused)))]
         for work in told:
             if work.wait_context is not None:
                 work.wait_context.notify()
@@ -185,7 +189,7 @@ class _Line:
         with self._changed:
             self._closed = True
             tasks = [*self._waiting, *self._running]
-            refused, self._refused = self._refused, deque()
+            refused, self._refused = self._refused, OrderedDict()
             self._changed.notify_all()
         for task in tasks:
             task.cancel()
@@ -196,7 +200,7 @@ class _Line:
             if thread is not threading.current_thread():
                 thread.join()
 
-    # --- on the workers -------------------------------------------------------------------------------------------------
+    # --- on the workers ---------------------------------------------------------------------------------------------
 
     def _work(self) -> None:
         while (task := self._next()) is not None:

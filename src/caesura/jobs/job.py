@@ -4,13 +4,12 @@ A job runs on a fiber of its thread's pool. Starting and resuming switch to that
 function switch back to whoever did. That is a job's whole life, and both directions are kept short because it is the
 price of every operation.
 
-Whoever holds the handle may resume or cancel; cancelling is resuming with an error that rises at the pause. A handle that
-is dropped while the job is paused cancels it.
+Whoever holds the handle may resume or cancel; cancelling is resuming with an error that rises at the pause. A handle
+that is dropped while the job is paused cancels it.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from contextvars import copy_context
 from enum import Enum, unique
@@ -20,7 +19,7 @@ from caesura.errors import JobCancelled, UsageError
 from caesura.jobs.pending import Pending, tell
 from caesura.jobs.pool import Fiber, GreenletError, getcurrent, thread
 from caesura.jobs.waitcontext import WaitContext
-from caesura.jobs.wakeup import Lock
+from caesura.jobs.wakeup import Lock, thread_id
 
 __all__ = ["Job", "JobState", "block_pause", "can_pause", "current_job", "pause_job", "start_job", "unblock_pause"]
 
@@ -64,7 +63,10 @@ class Job(Pending[T]):
 
     @property
     def wait_context(self) -> WaitContext | None:
-        """The wait context it was started with, or one of its own; None once the job has ended (ASYNC_get_wait_ctx(3))."""
+        """The wait context it was started with, or one of its own (ASYNC_get_wait_ctx(3)).
+
+        None once the job has ended: the link is cut then.
+        """
         if self._wait_context is None and self._fiber is not None:
             with _lock:
                 if self._wait_context is None:
@@ -114,12 +116,12 @@ class Job(Pending[T]):
             return
         if self._error is None:
             self._error = JobCancelled("the job was cancelled")
-        if fiber.job is None:
-            try:
-                self.resume()
-            except UsageError:
-                if self._wait_context is not None:
-                    self._wait_context.notify()
+        if fiber.pool.thread != thread_id():
+            # Also when it runs: it may be about to pause, and not have seen the mark.
+            if self._wait_context is not None:
+                self._wait_context.notify()
+        elif fiber.job is None:
+            self.resume()
 
     def on_done(self, callback: Callable[[Pending[T]], object]) -> None:
         """Call `callback(self)` once, when the job has ended; it runs on the job's thread, or on this one if it has."""
@@ -154,12 +156,9 @@ class Job(Pending[T]):
             callbacks, self._callbacks = self._callbacks, None
         tell(self, callbacks or [])
 
-    def __del__(self, _finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
-        if self._fiber is not None and not _finalizing():
-            forgotten = self._fiber.pool.forgotten
-            self.cancel()
-            if self._fiber is not None:
-                forgotten.append(self)
+    def __del__(self) -> None:
+        if self._fiber is not None:
+            self._fiber.pool.forget(self)
 
     def __repr__(self) -> str:
         return f"<Job {self.state.value}>"

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import ClassVar, Generic, TypeVar, cast
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from caesura.errors import JobCancelled, UsageError
-from caesura.jobs.waitcontext import WaitContext
+from caesura.jobs.waitcontext import AsyncStatus, WaitContext
 from caesura.jobs.wakeup import Lock, report
 
-__all__ = ["Completion", "Pending", "tell"]
+__all__ = ["Completion", "Pending", "announce", "tell"]
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ class Pending(ABC, Generic[T]):
 
     @abstractmethod
     def result(self) -> T:
-        """What the work returned; raises what it raised, `JobCancelled` if it was cancelled, `UsageError` while not done."""
+        """What the work returned; raises what it raised, `JobCancelled`, or `UsageError` while it is not done."""
 
     @abstractmethod
     def cancel(self) -> None:
@@ -47,17 +47,36 @@ class Pending(ABC, Generic[T]):
     def on_done(self, callback: Callable[[Pending[T]], object]) -> None:
         """Call `callback(self)` once when it is done: at once if it is, else perhaps on another thread."""
 
-    def resume(self) -> None:  # noqa: B027 - most work needs nothing
+    def resume(self) -> None:
         """Let the work go on, if it is this thread that it waits for."""
 
 
 def tell(pending: Pending[T], callbacks: list[Callable[[Pending[T]], object]]) -> None:
-    """Run the callbacks of work that is done. One that raises is reported, and does not keep the others from hearing."""
+    """Run the callbacks of work that is done. One that raises is reported, and the others hear of it all the same."""
     for callback in callbacks:
         try:
             callback(pending)
         except Exception as error:  # noqa: BLE001
             report(error)
+
+
+def announce(pending: Pending[Any], context: WaitContext) -> None:
+    """Have `context` armed until the work is done, and then notified: `OK`, or `ERR` if it failed.
+
+    For work that is not `resumable`: what is resumed has ended when `resume()` returns, and nobody need be told.
+    """
+
+    def done(_: Pending[Any]) -> None:
+        context.disarm()
+        try:
+            pending.result()
+        except BaseException:  # noqa: BLE001 - it will be raised where the result is asked for
+            context.notify(AsyncStatus.ERR)
+        else:
+            context.notify()
+
+    context.arm()
+    pending.on_done(done)
 
 
 class Completion(Pending[T]):

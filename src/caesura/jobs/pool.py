@@ -6,6 +6,7 @@ job is to whoever started it (handle, state, result) is in `job`; here is only w
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -35,43 +36,48 @@ class NoJobs(Error):
 class Fiber(greenlet):  # type: ignore[misc]
     """Where jobs run. `job` is the one that runs now, None while that one is paused and while there is none.
 
-    A paused fiber must not hold its job, nor may any frame of ours on it: suspended greenlets are never collected, so the
-    job's handle could not be either, and what is forgotten while it is paused would stay for ever.
+    A paused fiber must not hold its job, nor may any frame of ours on it: suspended greenlets are never collected, so
+    the job's handle could not be either, and what is forgotten while it is paused would stay for ever.
     """
 
     __slots__ = ("blocked", "caller", "job", "pool")
 
     pool: Pool
-    job: Job[Any] | None
+    job: Any  # Job[Any] | None, but None only where nothing of it is asked
     caller: Any  # the greenlet that started or resumed the job, and gets control at its pause or end
     blocked: int  # how many block_pause() are open
 
-    def run(self, caller: Any, job: Job[Any] | None, function: Callable[..., Any], args: Any, context: Context) -> None:
+    def run(self, caller: Any, job: Any, function: Any, args: Any, context: Any) -> None:
         """Run one job after another until a switch brings none. Between them no local keeps anything of the last."""
-        while job is not None:
-            self.caller, self.job, self.blocked, self.gr_context = caller, job, 0, context
-            del caller, job
+        self.gr_context = inherited = Context()  # type: ignore[misc] # greenlet's own, and so in none of our slots
+        while True:  # not `while job`: CPython 3.11 specialises a frame that never returns only at this kind of jump
+            self.caller, self.job, self.blocked = caller, job, 0
+            if context:
+                self.gr_context = inherited = context  # type: ignore[misc]
+            caller = job = context = None
             try:
                 self.job.finish(function(*args))
             except BaseException as error:  # noqa: BLE001 - it is the job's result, and belongs to who asks for that
                 self.job.fail(error)
-            self.job = None
-            if context:
-                self.gr_context = None
-            del function, args, context
+            function = args = self.job = None
+            if inherited:  # it is what the job has made of it: the next one must not see that
+                self.gr_context = inherited = Context()  # type: ignore[misc]
             caller, job, function, args, context = self.caller.switch()
+            if job is None:
+                return
 
 
 class Pool:
     """The fibers of one thread: `size` of them exist, at most `limit` (0: as many as are needed)."""
 
-    __slots__ = ("forgotten", "idle", "limit", "size")
+    __slots__ = ("forgotten", "idle", "limit", "size", "thread")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.size = 0
+        self.thread = threading.get_ident()
         self.idle: list[Fiber] | deque[Fiber] = []
-        self.forgotten: deque[Job[Any]] = deque()  # paused jobs that were dropped on other threads
+        self.forgotten: deque[Job[Any]] = deque()  # paused jobs whose handle was dropped on another thread
 
     def grow(self) -> Fiber:
         """A new fiber, for when none is idle. Raises `NoJobs` at the limit."""
@@ -81,9 +87,18 @@ class Pool:
         if self.limit and self.size >= self.limit:
             raise NoJobs(f"all {self.limit} jobs of this thread's pool are in use")
         fiber = Fiber()
+        # Not the greenlet that happens to be here: a parent is kept alive, and cannot become the child of its child.
+        fiber.parent = _root()
         fiber.pool, fiber.job = self, None
         self.size += 1
         return fiber
+
+    def forget(self, job: Job[Any], _finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        """The handle of a paused job is going away: cancel the job, here or when its own thread comes by."""
+        if not _finalizing():  # else greenlets cannot be switched any more
+            job.cancel()
+            if not job.done():
+                self.forgotten.append(job)
 
     def unwind_forgotten(self) -> None:
         """Cancel the paused jobs whose last reference went away where they could not be unwound."""
@@ -106,14 +121,23 @@ class _Ending(deque[Fiber]):
         fiber.switch(None, None, None, None, None)
 
 
+def _root() -> Any:
+    """The greenlet that this thread began with."""
+    root = getcurrent()
+    while root.parent is not None:
+        root = root.parent
+    return root
+
+
 class _Keeper:
     """Ends the pool together with its thread: it lives nowhere but in the thread's own storage."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    def __del__(self) -> None:
-        self._pool.close()
+    def __del__(self, _finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if not _finalizing() and self._pool.thread == threading.get_ident():
+            self._pool.close()
 
 
 class _Thread(threading.local):
@@ -151,5 +175,5 @@ def cleanup_thread() -> None:
 
 
 def is_capable() -> bool:
-    """Whether jobs can be paused here, which takes a machine that greenlet can switch stacks on (ASYNC_is_capable(3))."""
+    """Whether jobs can pause here, which takes a machine that greenlet can switch stacks on (ASYNC_is_capable(3))."""
     return bool(greenlet(lambda: True).switch())

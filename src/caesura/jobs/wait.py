@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Generic, Protocol, TypeVar, cast
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from caesura.errors import OperationTimeout, UsageError
 from caesura.jobs.job import can_pause, current_job, pause_job
@@ -14,18 +14,19 @@ from caesura.jobs.wakeup import Wakeup, call_later, loop_future, monotonic, wait
 __all__ = ["wait"]
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
-_FIRST_POLL: Final = 0.0001  # seconds until paused work that names no descriptor is tried again, doubled each time
+_FIRST_POLL: Final = 0.0001  # seconds until paused work that names no descriptor is tried again; doubled each time
 _LAST_POLL: Final = 0.05
 
 
-class FutureLike(Protocol[T]):
+class FutureLike(Protocol[T_co]):
     """What `concurrent.futures.Future` and `asyncio.Future` have in common."""
 
-    def done(self) -> bool: ...  # noqa: D102
-    def result(self) -> T: ...  # noqa: D102
-    def cancel(self) -> bool: ...  # noqa: D102
-    def add_done_callback(self, callback: Callable[[Any], object], /) -> None: ...  # noqa: D102
+    def done(self) -> bool: ...
+    def result(self) -> T_co: ...
+    def cancel(self) -> bool: ...
+    def add_done_callback(self, callback: Callable[[Any], object], /) -> None: ...
 
 
 def wait(pending: Pending[T] | FutureLike[T] | Awaitable[T], timeout: float | None = None) -> T:
@@ -33,119 +34,169 @@ def wait(pending: Pending[T] | FutureLike[T] | Awaitable[T], timeout: float | No
 
     Inside a job this pauses the job until the work is done. Outside one, and while pauses are blocked, it blocks the
     thread. `pending` may be a `Pending`, a `concurrent.futures.Future`, or, inside a job of an asyncio program, any
-    awaitable. After `timeout` seconds the work is cancelled and `OperationTimeout` raised; it is cancelled too when this
-    job is, or the wait is interrupted.
+    awaitable. After `timeout` seconds the work is cancelled and `OperationTimeout` raised; it is cancelled too when
+    this job is, or when the wait is interrupted.
     """
     work = _as_pending(pending)
     if not work.done():
-        if can_pause():
-            _pause(work, timeout)
-        else:
-            _block(work, timeout)
-    return work.result()
+        try:
+            if can_pause():
+                _pause(work, timeout)
+            else:
+                _block(work, timeout)
+        except UsageError:
+            raise  # it cannot be waited for here, which is not its fault
+        except BaseException:
+            work.cancel()
+            raise
+    return cast("T", work.result())
+
+
+# --- inside a job -----------------------------------------------------------------------------------------------------
 
 
 def _pause(work: Pending[Any], timeout: float | None) -> None:
-    """Pause the current job until the work is done. No local holds the job: see `Fiber`."""
-    context = _current_context()
-    inner = work.wait_context if work.resumable else None
-    if inner is context:
-        inner = None
-    borrowed = _Borrowed(context, inner)
-    late = Wakeup()
-    timer = None if timeout is None else call_later(timeout, lambda: (late.set(), context.notify()))
-    work.on_done(lambda _: context.notify())
+    """Pause the current job until the work is done."""
+    job = current_job()
+    assert job is not None
+    context = job.wait_context
+    assert context is not None
+    del job  # a paused fiber must not hold its job
+    waiting = _Waiting(context, work, timeout)
     try:
         while not work.done():
-            borrowed.update()
-            if context.get_callback() is None and (not work.resumable or (inner is not None and inner.armed)):
-                context.arm()
+            waiting.show()
             pause_job()
             if not context.owned:
                 context.drain()
-            if work.resumable:
-                work.resume()
-            if late.is_set() and not work.done():
-                raise OperationTimeout("the work was not done in time")
-    except UsageError:
-        raise
-    except BaseException:
-        work.cancel()
-        raise
+            waiting.go_on()
     finally:
-        borrowed.give_back()
-        if timer is not None:
-            timer.cancel()
+        waiting.end()
 
 
-def _current_context() -> WaitContext:
-    return cast("WaitContext", cast("Any", current_job()).wait_context)
+class _Waiting:
+    """What makes the application resume a job that waits for some work.
 
+    Work that ends by itself notifies the job's wait context. Work that must be resumed is in the same position as the
+    job: what it waits with is shown in the job's wait context, so that the application waits with it too.
+    """
 
-class _Borrowed:
-    """The descriptors of paused work, shown in the wait context of the job that waits for it."""
+    __slots__ = ("_armed", "_before", "_context", "_inner", "_late", "_ours", "_shown", "_timer", "_work")
 
-    def __init__(self, context: WaitContext, inner: WaitContext | None) -> None:
+    def __init__(self, context: WaitContext, work: Pending[Any], timeout: float | None) -> None:
+        inner = work.wait_context if work.resumable else None
         self._context = context
-        self._inner = inner
+        self._work = work
+        self._inner = None if inner is context else inner
+        self._before = None if self._inner is None else self._inner.listen(context.notify)
         self._shown: tuple[Any, ...] = ()
-        self._before = None if inner is None else inner.listen(context.notify)
+        self._armed = False
+        self._ours = False  # while true, what happens to the work is our own doing
+        self._late = False
+        self._timer = None if timeout is None else call_later(timeout, self._expired)
+        work.on_done(self._done)
 
-    def update(self) -> None:
-        entries = () if self._inner is None else self._inner.foreign()
+    def show(self) -> None:
+        """Bring the job's wait context up to date before the job pauses."""
+        inner = self._inner
+        entries = () if inner is None else inner.foreign()
         for entry in self._shown:
             if entry not in entries:
                 self._context.clear_fd(entry)
         for entry in reversed(entries):
             if entry not in self._shown:
-                self._context.set_wait_fd(entry, entry.fd)
+                self._context.set_wait_fd(entry, entry.fd)  # the entry is its own key: nobody else has it
         self._shown = entries
+        # A promise only where somebody will keep it: the application polls what has neither that nor descriptors.
+        self._arm(
+            not self._work.resumable
+            or (inner is not None and inner.armed)
+            or (self._timer is not None and entries != ())
+        )
 
-    def give_back(self) -> None:
+    def go_on(self) -> None:
+        """The job has been resumed: let the work go on, unless its time is over."""
+        if self._work.resumable:
+            self._ours = True
+            self._work.resume()
+            self._ours = False
+        if self._late and not self._work.done():
+            raise OperationTimeout("the work was not done in time")
+
+    def end(self) -> None:
+        """Leave the wait context as it was."""
+        self._ours = True
+        self._arm(False)
+        if self._timer is not None:
+            self._timer.cancel()
         if self._inner is not None:
             self._inner.listen(self._before)
             for entry in self._shown:
                 self._context.clear_fd(entry)
 
+    def _arm(self, wanted: bool) -> None:
+        if wanted != self._armed:
+            self._armed = wanted
+            if wanted:
+                self._context.arm()
+            else:
+                self._context.disarm()
+
+    def _done(self, _: Pending[Any]) -> None:
+        if not self._ours:
+            self._context.notify()
+
+    def _expired(self) -> None:
+        self._late = True
+        self._context.notify()
+
+
+# --- outside a job ----------------------------------------------------------------------------------------------------
+
 
 def _block(work: Pending[Any], timeout: float | None) -> None:
     """Block the thread until the work is done, resuming what only moves when it is resumed."""
     deadline = None if timeout is None else monotonic() + timeout
+    context = work.wait_context if work.resumable else None
     poll = _FIRST_POLL
     with Wakeup() as wakeup:
-        context = work.wait_context if work.resumable else None
         before = None if context is None else context.listen(wakeup.set)
         if context is not None and context.signalled:
-            wakeup.set()
+            wakeup.set()  # it was told before we listened
         work.on_done(lambda _: wakeup.set())
         try:
             while not work.done():
-                fds = [] if context is None else [entry.fd for entry in context.foreign()]
                 pause = None
-                if work.resumable and (
-                    context is None or not (fds or context.armed) or context.get_status() == AsyncStatus.EAGAIN
-                ):
+                if work.resumable and not _will_tell(context):
                     pause, poll = poll, min(2 * poll, _LAST_POLL)
                 if deadline is not None:
                     left = deadline - monotonic()
                     if left <= 0:
                         raise OperationTimeout("the work was not done in time")
                     pause = left if pause is None else min(pause, left)
-                wait_readable([wakeup.fileno(), *fds], pause)
+                fds = () if context is None else context.foreign()
+                wait_readable([wakeup.fileno(), *(entry.fd for entry in fds)], pause)
                 wakeup.clear()
                 if work.resumable:
                     work.resume()
-        except UsageError:
-            raise
-        except BaseException:
-            work.cancel()
-            raise
         finally:
             if context is not None:
                 context.listen(before)
 
 
-class _Future(Pending[T], Generic[T]):
+def _will_tell(context: WaitContext | None) -> bool:
+    """Whether paused work says when it may go on; otherwise it is tried again from time to time."""
+    return (
+        context is not None
+        and (context.armed or context.foreign() != ())
+        and context.get_status() != AsyncStatus.EAGAIN  # refused: to be tried again anyway
+    )
+
+
+# --- what is no Pending yet -------------------------------------------------------------------------------------------
+
+
+class _Future(Pending[T]):
     """A future of the standard library as a `Pending`."""
 
     __slots__ = ("_future",)

@@ -4,14 +4,15 @@ Descriptors by key with what changed since the last pause, a callback with its s
 that ends on another thread. Nothing here starts, pauses or resumes anything.
 
 What "changed" means. Two snapshots of the live entries are kept: the *mark*, taken when a pause is reported to the
-application, and the *baseline*, which becomes the mark of the last pause when the job is resumed. Added is what lives now
-and is not in the baseline; deleted is what one of the two snapshots has and lives no more. So the lists stay as they are
-however often they are read during one pause, and a descriptor that was reported as added is also reported as deleted,
-whoever cleared it and whenever.
+application, and the *baseline*, which becomes the mark of the last pause when the job is resumed. Added is what lives
+now and is not in the baseline; deleted is what one of the two snapshots has and lives no more. So the lists stay as
+they are however often they are read during one pause, and a descriptor that was reported as added is also reported as
+deleted, whoever cleared it and whenever.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from enum import IntEnum, unique
 from types import TracebackType
@@ -23,7 +24,7 @@ from caesura.jobs.wakeup import Wakeup
 __all__ = ["AsyncCallback", "AsyncStatus", "Cleanup", "WaitContext"]
 
 AsyncCallback: TypeAlias = Callable[[Any], object]
-Cleanup: TypeAlias = "Callable[[WaitContext, object, int, Any], object]"
+Cleanup: TypeAlias = "Callable[[WaitContext, Any, int, Any], object]"
 
 
 @unique
@@ -41,40 +42,36 @@ class _Entry:
 
     __slots__ = ("cleanup", "custom_data", "fd", "key")
 
-    def __init__(self, key: object, fd: int, custom_data: Any, cleanup: Cleanup | None) -> None:
+    def __init__(self, key: object, fd: int, custom_data: Any = None, cleanup: Cleanup | None = None) -> None:
         self.key = key
         self.fd = fd
         self.custom_data = custom_data
         self.cleanup = cleanup
 
 
-class _OwnKey:
-    """The key of a context's own completion descriptor."""
-
-    def __repr__(self) -> str:
-        return "<completion>"
-
-
-_OWN_KEY: Final = _OwnKey()
+_COMPLETION: Final = object()  # the key of a context's own descriptor, which nobody else can have
 
 
 class WaitContext:
     """Descriptors, callback and status with which a paused job waits (ASYNC_WAIT_CTX_new(3)).
 
-    It serves one job at a time and outlives it. `owned=True` says that whoever made it (an SSL) calls `mark()`, `reset()`
-    and `drain()` itself, because several pieces of its work may be paused at once; otherwise the job does.
+    It serves one job at a time and outlives it. `owned=True` says that whoever made it (an SSL) calls `mark()`,
+    `reset()` and `drain()` itself, because several pieces of its work may be paused at once; otherwise the job does.
 
-    The descriptors belong to who set them: the context never reads or closes one, except by the entry's own cleanup.
+    The descriptors belong to who set them: the context neither reads nor closes one, except by the entry's cleanup.
     """
 
     __slots__ = (
         "_arg",
+        "_armed",
         "_baseline",
         "_callback",
         "_closed",
         "_entries",
         "_listener",
+        "_lock",
         "_mark",
+        "_own",
         "_status",
         "_wakeup",
         "owned",
@@ -89,22 +86,28 @@ class WaitContext:
         self._callback: AsyncCallback | None = None
         self._arg: Any = None
         self._status: int = AsyncStatus.UNSUPPORTED
-        self._listener: Callable[[], object] | None = None
         self._wakeup = Wakeup()
+        self._own: _Entry | None = (
+            None  # the entry of that wake-up: one for ever, so that coming and going is no change
+        )
+        self._armed = 0
+        self._listener: Callable[[], object] | None = None
+        self._lock = self._wakeup.lock
         self._closed = False
 
-    # --- descriptors ----------------------------------------------------------------------------------------------------
+    # --- descriptors ------------------------------------------------------------------------------------------------
 
     def set_wait_fd(self, key: object, fd: int, custom_data: Any = None, cleanup: Cleanup | None = None) -> None:
         """Add a descriptor that becomes readable when the job should be resumed (ASYNC_WAIT_CTX_set_wait_fd(3)).
 
         `key` counts by identity, and a second entry with the same key hides the first. `cleanup(context, key, fd,
-        custom_data)` runs when the context is closed, unless the entry was cleared before. Raises `UsageError` when
-        the context has been closed.
+        custom_data)` runs when the context is closed, unless the entry was cleared before. Raises `UsageError` when the
+        context has been closed.
         """
-        if self._closed:
-            raise UsageError("this wait context has been closed")
-        self._entries = (_Entry(key, fd, custom_data, cleanup), *self._entries)
+        with self._lock:
+            if self._closed:
+                raise UsageError("this wait context has been closed")
+            self._entries = (_Entry(key, fd, custom_data, cleanup), *self._entries)
 
     def get_fd(self, key: object) -> tuple[int, Any] | None:
         """Descriptor and custom data of the newest entry with this key, or None (ASYNC_WAIT_CTX_get_fd(3))."""
@@ -116,8 +119,9 @@ class WaitContext:
 
         Its cleanup is not called: whoever clears a descriptor also closes it.
         """
-        found = self._find(key)
-        self._entries = tuple(entry for entry in self._entries if entry is not found)
+        with self._lock:
+            found = self._find(key)
+            self._entries = tuple(entry for entry in self._entries if entry is not found)
         return found is not None
 
     def get_all_fds(self) -> list[int]:
@@ -137,8 +141,8 @@ class WaitContext:
         return added, deleted
 
     def foreign(self) -> tuple[_Entry, ...]:
-        """The entries that are not the context's own, newest first."""
-        return tuple(entry for entry in self._entries if entry.key is not _OWN_KEY)
+        """The entries that others have set: all but the context's own completion descriptor."""
+        return tuple(entry for entry in self._entries if entry is not self._own)
 
     def mark(self) -> None:
         """A pause is being reported: remember which descriptors live now."""
@@ -151,29 +155,31 @@ class WaitContext:
     def _find(self, key: object) -> _Entry | None:
         return next((entry for entry in self._entries if entry.key is key), None)
 
-    # --- callback and status --------------------------------------------------------------------------------------------
+    # --- callback and status ----------------------------------------------------------------------------------------
 
     def set_callback(self, callback: AsyncCallback | None, arg: Any = None) -> None:
-        """Set what is called, as `callback(arg)`, when paused work may go on; None unsets it (ASYNC_WAIT_CTX_set_callback(3)).
+        """Have `callback(arg)` called when paused work may go on; None: nothing (ASYNC_WAIT_CTX_set_callback(3)).
 
         It may be called on any thread, and before the call that starts the work has returned. It must be short, must
-        not block, and only schedules a retry. A callback set late is honoured: a completion that has been signalled and
-        not drained is told to it at once.
+        not block, and only schedules a retry. One set late is honoured: it is told at once of a completion that was
+        signalled before and not drained since.
         """
-        self._arg = arg
-        self._callback = callback
+        with self._lock:
+            self._callback, self._arg = callback, arg
+            self._show_own()
         if callback is not None and self._wakeup.clear():
             self.notify()
 
     def get_callback(self) -> tuple[AsyncCallback, Any] | None:
         """The callback and its argument, or None when none is set (ASYNC_WAIT_CTX_get_callback(3))."""
-        callback = self._callback
-        return None if callback is None else (callback, self._arg)
+        with self._lock:
+            return None if self._callback is None else (self._callback, self._arg)
 
     def set_status(self, status: int) -> None:
         """Any integer, usually an `AsyncStatus` (ASYNC_WAIT_CTX_set_status(3)).
 
-        `OK` promises that the callback will come. `EAGAIN`: the work was refused, resume to try again. `ERR`: it failed.
+        `OK` promises that the callback will come. `EAGAIN`: the work was refused, resume to try again. `ERR`: it has
+        failed.
         """
         self._status = status
 
@@ -181,44 +187,54 @@ class WaitContext:
         """What was set last; `AsyncStatus.UNSUPPORTED` in a new context (ASYNC_WAIT_CTX_get_status(3))."""
         return self._status
 
-    # --- completion -----------------------------------------------------------------------------------------------------
+    # --- completion -------------------------------------------------------------------------------------------------
 
     def arm(self) -> None:
-        """Put the context's own completion descriptor among the descriptors: one, the same until `close()`.
+        """Promise a `notify()`, until the matching `disarm()`.
 
-        Without it `notify()` only leaves a note, which makes the descriptor readable as soon as there is one.
+        With a callback the status becomes `OK`, which says just that. Without one the context's own descriptor stands
+        among the descriptors: one, the same until `close()`.
         """
-        if not self.armed:
-            self.set_wait_fd(_OWN_KEY, self._wakeup.fileno())
+        with self._lock:
+            self._armed += 1
+            if self._callback is not None:
+                self._status = AsyncStatus.OK
+            self._show_own()
 
-    def notify(self, status: int = AsyncStatus.OK) -> None:
-        """Paused work may go on: tell the application, from any thread; after `close()` nobody is told.
-
-        With a callback: the status is set, then the callback is called. Without: the context's own descriptor becomes
-        readable, and the status is left alone unless it is a failure, because OK would promise a callback.
-        """
-        if self._closed:
-            return
-        callback, arg = self._callback, self._arg
-        if callback is not None or status != AsyncStatus.OK:
-            self._status = status
-        listener = self._listener
-        if callback is None:
-            self._wakeup.set()
-        if listener is not None:
-            listener()
-        if callback is not None:
-            callback(arg)
+    def disarm(self) -> None:
+        """Take back one `arm()`: what was promised has come, or will not come."""
+        with self._lock:
+            self._armed -= 1
+            self._show_own()
 
     @property
     def armed(self) -> bool:
-        """Whether the context's own completion descriptor is among its descriptors."""
-        return self._find(_OWN_KEY) is not None
+        """Whether a `notify()` is promised."""
+        return self._armed > 0
 
     @property
     def signalled(self) -> bool:
         """Whether a `notify()` has come that no callback was called for and nobody has drained."""
         return self._wakeup.is_set()
+
+    def notify(self, status: int = AsyncStatus.OK) -> None:
+        """Paused work may go on: tell the application, from any thread; after `close()` nobody is told.
+
+        With a callback the status is set and then the callback called. Without, the context's own descriptor becomes
+        readable; the status is then set only if it is not `OK`, because that would promise a callback.
+        """
+        with self._lock:
+            if self._closed:
+                return
+            callback, arg, listener = self._callback, self._arg, self._listener
+            if callback is None:
+                self._wakeup.set()
+            if callback is not None or status != AsyncStatus.OK:
+                self._status = status
+        if listener is not None:
+            listener()
+        if callback is not None:
+            callback(arg)
 
     def drain(self) -> None:
         """Take back the signal of `notify()`; then look at everything that may have completed."""
@@ -232,20 +248,32 @@ class WaitContext:
         before, self._listener = self._listener, listener
         return before
 
-    # --- the end --------------------------------------------------------------------------------------------------------
+    def _show_own(self) -> None:
+        """Put the completion descriptor among the entries while it is promised and no callback comes instead."""
+        shown = self._own in self._entries
+        wanted = self._armed > 0 and self._callback is None and not self._closed
+        if wanted and not shown:
+            if self._own is None:
+                self._own = _Entry(_COMPLETION, self._wakeup.fileno())
+            self._entries = (self._own, *self._entries)
+        elif shown and not wanted:
+            self._entries = self.foreign()
+
+    # --- the end ----------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Run the cleanup of every live entry, newest first, each once, and drop them (ASYNC_WAIT_CTX_free(3)).
 
         The second time nothing happens. If cleanups raise, all of them still run and the first error is raised.
         """
-        if self._closed:
-            return
-        self._closed = True
-        self._wakeup.close()
-        entries = self._entries
-        self._entries = self._baseline = self._mark = ()
-        self._callback = self._arg = self._listener = None
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            entries = self._entries
+            self._entries = self._baseline = self._mark = ()
+            self._callback = self._arg = self._listener = self._own = None
+            self._wakeup.close()
         failure: BaseException | None = None
         for entry in entries:
             if entry.cleanup is not None:
@@ -267,5 +295,6 @@ class WaitContext:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
-    def __del__(self) -> None:
-        self.close()
+    def __del__(self, _finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if not _finalizing():
+            self.close()

@@ -1,8 +1,8 @@
-"""Descriptors that wake a waiter, waiting for descriptors, and the one clock that rings: where `jobs` meets the machine.
+"""Descriptors that wake a waiter, waiting for descriptors, and the clock that rings: where `jobs` meets the machine.
 
-A `Wakeup` is the descriptor an application watches while a job is paused (ASYNC_WAIT_CTX_set_wait_fd(3)); any thread may
-signal it, the job's own side drains it. `wait_readable` blocks on a few descriptors; `call_later` is one timer thread for
-the whole process. Nothing here knows what a job is.
+A `Wakeup` is the descriptor an application watches while a job is paused (ASYNC_WAIT_CTX_set_wait_fd(3)); any thread
+may signal it, the job's own side drains it. `wait_readable` blocks on a few descriptors; `call_later` is one timer
+thread for the whole process. Nothing here knows what a job is.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from caesura.errors import UsageError
 
 __all__ = ["Lock", "Timer", "Wakeup", "call_later", "loop_future", "monotonic", "report", "thread_id", "wait_readable"]
 
-Lock = threading.RLock  # re-entrant: a finaliser may run anywhere, also where the lock is held
+Lock = threading.RLock  # re-entrant, because a finaliser may run anywhere, also where the lock is held
 thread_id = threading.get_ident
 
 
@@ -44,6 +44,11 @@ class _EventFD:
 
     def close(self) -> None:
         os.close(self.fd)
+        self.fd = -1
+
+    def __del__(self, _close: Callable[[int], None] = os.close) -> None:
+        if self.fd >= 0:
+            _close(self.fd)
 
 
 class _SocketPair:
@@ -74,22 +79,22 @@ _Signal: type[_EventFD | _SocketPair] = _EventFD if hasattr(os, "eventfd") else 
 class Wakeup:
     """A signal that any thread may set, with a descriptor that is readable while it is set.
 
-    The descriptor is made when `fileno()` first asks for it and stays the same until `close()`. Setting and closing share
-    a lock, and after `close()` a signal does nothing: a late thread must not write into a descriptor that someone else
-    owns by now. The lock is re-entrant, because a finaliser may run anywhere and signal too.
+    The descriptor is made when `fileno()` first asks for it and stays the same until `close()`. Setting and closing
+    share a lock, and after `close()` a signal does nothing: a late thread must not write into a descriptor that someone
+    else owns by now.
     """
 
-    __slots__ = ("_closed", "_lock", "_set", "_signal")
+    __slots__ = ("_closed", "_set", "_signal", "lock")
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self.lock = Lock()
         self._signal: _EventFD | _SocketPair | None = None
         self._set = False
         self._closed = False
 
     def fileno(self) -> int:
         """The descriptor to watch for reading. Raises `UsageError` once closed."""
-        with self._lock:
+        with self.lock:
             if self._closed:
                 raise UsageError("this wake-up descriptor has been closed")
             if self._signal is None:
@@ -104,7 +109,7 @@ class Wakeup:
 
     def set(self) -> None:
         """Make the descriptor readable. Signals add up to one; after `close()` they do nothing."""
-        with self._lock:
+        with self.lock:
             if not (self._set or self._closed):
                 self._set = True
                 if self._signal is not None:
@@ -112,7 +117,7 @@ class Wakeup:
 
     def clear(self) -> bool:
         """Take the signal back; true if there was one."""
-        with self._lock:
+        with self.lock:
             was_set, self._set = self._set, False
             if was_set and self._signal is not None:
                 self._signal.clear()
@@ -120,7 +125,7 @@ class Wakeup:
 
     def close(self) -> None:
         """Close the descriptor; the second time nothing happens."""
-        with self._lock:
+        with self.lock:
             self._closed = True
             self._set = False
             signal, self._signal = self._signal, None
@@ -164,7 +169,7 @@ def report(error: BaseException) -> None:
     )
 
 
-# --- the clock that rings -----------------------------------------------------------------------------------------------
+# --- the clock that rings -------------------------------------------------------------------------------------------
 
 
 class Timer:
@@ -192,8 +197,8 @@ class Timer:
 class _Alarms:
     """All timers of the process on one thread, which starts with the first timer and ends after a while without any.
 
-    A daemon, so that a timer of an hour does not hold up the end of the program; `atexit` ends it before the interpreter
-    is taken down.
+    A daemon, so that a timer of an hour does not hold up the end of the program; `atexit` ends it before the
+    interpreter is taken down.
     """
 
     LINGER = 5.0  # seconds the thread stays when nothing is left to ring for
