@@ -86,12 +86,12 @@ class Work(Generic[T]):
         Raises what the function raises, and `UsageError` if it is a coroutine that suspends while there is no awaiter.
         """
         answer: Any = self.function(*self.args)
-        if type(answer) in _PLAIN:
-            return answer
-        if isinstance(answer, Awaitable):
-            answer = self._step(answer) if self.awaiter is None else self.awaiter(answer)
-        value: T = wait(answer) if isinstance(answer, Pending) else answer
-        return value
+        if type(answer) not in _PLAIN:
+            if isinstance(answer, Awaitable):
+                answer = self._step(answer) if self.awaiter is None else self.awaiter(answer)
+            if isinstance(answer, Pending):
+                answer = wait(answer)
+        return cast("T", answer)
 
     def _step(self, awaitable: Awaitable[T]) -> T:
         """The result of an awaitable that never suspends: an `async def` without an `await` that has to wait."""

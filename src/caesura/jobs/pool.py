@@ -51,6 +51,8 @@ class Fiber(greenlet):  # type: ignore[misc]
         """Run one job after another until a switch brings none. Between them no local keeps anything of the last."""
         self.gr_context = inherited = Context()  # type: ignore[misc] # greenlet's own, and so in none of our slots
         while True:  # not `while job`: CPython 3.11 specialises a frame that never returns only at this kind of jump
+            if job is None:
+                return
             self.caller, self.job, self.blocked = caller, job, 0
             if context:
                 self.gr_context = inherited = context  # type: ignore[misc]
@@ -63,8 +65,6 @@ class Fiber(greenlet):  # type: ignore[misc]
             if inherited:  # it is what the job has made of it: the next one must not see that
                 self.gr_context = inherited = Context()  # type: ignore[misc]
             caller, job, function, args, context = self.caller.switch()
-            if job is None:
-                return
 
 
 class Pool:
