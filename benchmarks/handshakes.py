@@ -1,0 +1,101 @@
+"""Handshakes in memory: new objects, a complete handshake, nothing sent on it; both sides' work added up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from ssl import SSLWantReadError
+from typing import Any
+
+from benchmarks.harness import Contestant, Goal, Race
+from benchmarks.pairs import (
+    caesura_contexts,
+    caesura_pair,
+    pyopenssl_contexts,
+    pyopenssl_pair,
+    shake_hands,
+    stdlib_contexts,
+    stdlib_pair,
+)
+from caesura import WantRead
+from caesura.crypto.certificates import _parse_cached
+
+
+def full(pair: Callable[[], tuple[Any, Any]]) -> Callable[[int], None]:
+    def run(count: int) -> None:
+        for _ in range(count):
+            shake_hands(*pair())
+
+    return run
+
+
+def nothing_cached(pair: Callable[[], tuple[Any, Any]]) -> Callable[[int], None]:
+    def run(count: int) -> None:
+        for _ in range(count):
+            _parse_cached.cache_clear()
+            shake_hands(*pair())
+
+    return run
+
+
+@contextmanager
+def full_contestants() -> Iterator[Sequence[Contestant]]:
+    uncached = caesura_contexts(ticket_count=0, verification_cache=None)
+    cached = caesura_contexts(ticket_count=0)
+    stdlib, pyopenssl = stdlib_contexts(), pyopenssl_contexts()
+    yield (
+        Contestant("caesura, nothing cached", nothing_cached(lambda: caesura_pair(*uncached))),
+        Contestant("caesura, verification cached", full(lambda: caesura_pair(*cached))),
+        Contestant("ssl", full(lambda: stdlib_pair(*stdlib))),
+        Contestant("pyOpenSSL (X25519MLKEM768)", full(lambda: pyopenssl_pair(*pyopenssl))),
+    )
+
+
+class Resuming:
+    """Each connection resumes the one before it, and takes the ticket for the next."""
+
+    def __init__(self, pair: Callable[[Any], tuple[Any, Any]]) -> None:
+        self._pair = pair
+        self._session: Any = None
+        self.connect()
+
+    def connect(self) -> Any:
+        client, server = self._pair(self._session)
+        shake_hands(client, server)
+        with suppress(WantRead, SSLWantReadError):
+            client.read(1)  # the ticket comes after the handshake
+        self._session = client.session
+        return client
+
+    def run(self, count: int) -> None:
+        for _ in range(count):
+            self.connect()
+
+
+@contextmanager
+def resumed_contestants() -> Iterator[Sequence[Contestant]]:
+    ours, stdlib = caesura_contexts(ticket_count=1), stdlib_contexts(tickets=1)
+    resuming = {
+        "caesura": Resuming(lambda session: caesura_pair(*ours, session)),
+        "ssl": Resuming(lambda session: stdlib_pair(*stdlib, session)),
+    }
+    for each in resuming.values():
+        assert each.connect().session_reused
+    yield [Contestant(name, each.run) for name, each in resuming.items()]
+
+
+ROWS = (
+    Race(
+        "handshake-full",
+        "full handshake",
+        full_contestants,
+        goals=(
+            Goal("ssl", 0.90, 0.75, ours="caesura, nothing cached"),
+            Goal("ssl", 0.70, 0.58, ours="caesura, verification cached"),
+        ),
+        quantile=0.25,
+    ),
+    Race(
+        "handshake-resumed", "resumed handshake", resumed_contestants, goals=(Goal("ssl", 0.65, 0.50),), quantile=0.25
+    ),
+)

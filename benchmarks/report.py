@@ -1,0 +1,73 @@
+"""What was measured, for people and for programs: a table in the terminal, the same as a picture, and JSON."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from benchmarks.harness import Line, Result
+
+FOLDER = Path(__file__).parent / "results"
+WIDTH = 124  # columns, where there is no terminal to ask
+
+
+def table(results: Sequence[Result], machine: dict[str, Any]) -> Table:
+    made = Table(title="Caesura and its peers, side by side", title_justify="left", caption=_caption(machine))
+    made.add_column("what", overflow="fold")
+    made.add_column("who", overflow="fold")
+    made.add_column("figure", justify="right", no_wrap=True)
+    made.add_column("ratio", no_wrap=True)
+    made.add_column("goal", no_wrap=True)
+    made.add_column("", no_wrap=True)
+    for result in results:
+        made.add_section()
+        title, before = result.title, ""
+        for line in result.lines:
+            who, *rest = _cells(line)
+            made.add_row(title, *(("", "") if who == before else (who, rest[0])), *rest[1:])
+            title, before = "", line.name
+    return made
+
+
+def _cells(line: Line) -> tuple[str, str, str, str, Text]:
+    figure = f"{_number(line.value)} {line.unit}"
+    ratio = "" if line.ratio is None else f"{line.ratio:.2f} × {line.against}"
+    if line.must is None:
+        return line.name, figure, ratio, "", Text(line.note, style="dim")
+    sign = "≥" if line.more_is_better else "≤"
+    goal = f"{sign} {line.must:g}" + (f" (aim {line.aim:g})" if line.aim is not None else "")
+    mark = Text("met", style="green") if line.met else Text("missed", style="bold red")
+    return line.name, figure, ratio, goal, mark
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def _caption(machine: dict[str, Any]) -> str:
+    return (
+        f"{machine['python']}, {machine['ssl']}, cryptography {machine['cryptography']}, {machine['cores']} cores, "
+        f"{machine['time']}. A ratio is our figure divided by the peer's."
+    )
+
+
+def save(results: Sequence[Result], machine: dict[str, Any], stem: str = "latest") -> tuple[Path, Path]:
+    """Write STEM.json and STEM.svg; their paths."""
+    FOLDER.mkdir(exist_ok=True)
+    data, picture = FOLDER / f"{stem}.json", FOLDER / f"{stem}.svg"
+    content = {"machine": machine, "results": [result.as_json() for result in results]}
+    data.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
+    console.print(table(results, machine))
+    svg = console.export_svg(title="make bench")
+    # The picture stands alone: no fonts from elsewhere.
+    picture.write_text(re.sub(r"\s*@font-face \{.*?\}", "", svg, flags=re.DOTALL), encoding="utf-8")
+    return data, picture
