@@ -1,0 +1,225 @@
+"""`caesura connect`: a client, like `openssl s_client`.
+
+Standard input goes to the server, what the server sends to standard output, and the handshake's facts to standard
+error. The end of the input closes our direction (close_notify) and leaves the server's open; the command ends when the
+server has closed its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from caesura import aio
+from caesura.cli.blocking import BlockingCalls
+from caesura.cli.common import Address, Misused, address_to_connect, load_identity, load_trust, readable_file, told
+from caesura.cli.facts import facts_table
+from caesura.context import Context, Verify
+from caesura.errors import Error
+from caesura.sessions import Session
+from caesura.tls import TLSConnection
+
+CHUNK = 65_536  # bytes read at a time
+INTERRUPTED = 130  # the exit code of a program that SIGINT has ended
+
+
+@click.command(short_help="Connect to a TLS server, like openssl s_client.")
+@click.argument("address", metavar="HOST:PORT", type=address_to_connect)
+@click.option(
+    "--ca", type=readable_file(), metavar="FILE", help="Trust the certificates in FILE (PEM or DER), not the system's."
+)
+@click.option(
+    "--insecure", is_flag=True, help="Take any certificate. Whoever is in between can read and change everything."
+)
+@click.option(
+    "--servername", metavar="NAME", help="The name the server has to prove, and is asked for (SNI).  [default: HOST]"
+)
+@click.option(
+    "--alpn", multiple=True, metavar="PROTOCOL", help="Offer an application protocol; may be given several times."
+)
+@click.option(
+    "--cert",
+    type=readable_file(),
+    metavar="FILE",
+    help="Our certificate, if the server asks for one, with its chain (PEM).",
+)
+@click.option("--key", type=readable_file(), metavar="FILE", help="Its private key.  [default: in the file of --cert]")
+@click.option(
+    "--session",
+    "session_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Resume the session in FILE if there is one, and keep the newest there.",
+)
+@click.option("--quiet", "-q", is_flag=True, help="Say nothing about the handshake.")
+def connect(
+    address: Address,
+    ca: Path | None,
+    insecure: bool,
+    servername: str | None,
+    alpn: tuple[str, ...],
+    cert: Path | None,
+    key: Path | None,
+    session_file: Path | None,
+    quiet: bool,
+) -> None:
+    """Connect to a TLS server, like openssl s_client.
+
+    Standard input goes to the server, what it sends comes to standard output, and the facts of the handshake to
+    standard error. At the end of the input our direction is closed; the command ends when the server closes its own.
+
+    An IPv6 address stands in brackets: [::1]:443. The password of an encrypted key is asked for, or taken from the
+    environment variable CAESURA_KEY_PASSWORD. SSLKEYLOGFILE names a file to which the secrets are logged, for
+    Wireshark.
+
+    The exit code is 0, or 1 if the connection or its handshake failed (a line says why, and names the alert), or 2 if
+    the command was used in the wrong way.
+
+    \b
+    Examples:
+      caesura connect example.org:443 --alpn http/1.1
+      printf 'GET / HTTP/1.0\\r\\n\\r\\n' | caesura connect localhost:4433 --ca ca.pem
+      caesura connect localhost:4433 --ca ca.pem --session last.session
+    """
+    if ca is not None and insecure:
+        raise click.UsageError("--ca and --insecure exclude each other.")
+    if key is not None and cert is None:
+        raise click.UsageError("--key needs --cert.")
+    with told():
+        context = Context.client(
+            trust=load_trust(ca) if ca is not None else None,
+            verify=Verify.NONE if insecure else Verify.REQUIRED,
+            identity=load_identity(cert, key) if cert is not None else None,
+            alpn=alpn,
+        )
+        session = load_session(session_file) if session_file is not None else None
+        client = Client(address, servername or address.host, context, session, session_file)
+        console = Console(stderr=True, highlight=False, quiet=quiet)
+        try:
+            asyncio.run(client.run(console))
+        except KeyboardInterrupt:
+            raise click.exceptions.Exit(INTERRUPTED) from None
+
+
+class Client:
+    """One connection between the server and the standard streams."""
+
+    def __init__(
+        self, address: Address, name: str, context: Context, session: Session | None, session_file: Path | None
+    ) -> None:
+        self._address = address
+        self._name = name
+        self._context = context
+        self._session = session
+        self._session_file = session_file
+
+    async def run(self, console: Console) -> None:
+        """Connect, tell the facts, and carry bytes both ways until the server closes."""
+        started = time.perf_counter()
+        connection: TLSConnection | None = None
+        try:
+            reader, writer = await aio.open_connection(
+                self._address.host,
+                self._address.port,
+                context=self._context,
+                server_hostname=self._name,
+                session=self._session,
+            )
+            connection = writer.get_extra_info("caesura")
+            assert connection is not None
+            console.print(
+                facts_table(connection, self._title(writer, time.perf_counter() - started), self._verified()), ""
+            )
+            await self._carry(reader, writer)
+        finally:
+            self._keep_session(connection)
+
+    def _title(self, writer: asyncio.StreamWriter, seconds: float) -> Text:
+        host, port = writer.get_extra_info("peername")[:2]
+        return Text.assemble(
+            ("connected", "bold green"), f" to {self._name} at {Address(host, port)} in {seconds * 1000:.0f} ms"
+        )
+
+    def _verified(self) -> Text:
+        if self._context.verify is Verify.NONE:
+            return Text("no: --insecure takes any certificate", style="bold red")
+        return Text(f"yes, as {self._name}", style="green")
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        sending = asyncio.create_task(send_input(writer))
+        write = BlockingCalls()
+        try:
+            while data := await reader.read(CHUNK):
+                await write(write_all, data)
+            writer.close()
+            with suppress(Error, OSError):  # the server has closed already: nothing that comes now matters
+                await writer.wait_closed()
+        finally:
+            sending.cancel()
+
+    def _keep_session(self, connection: TLSConnection | None) -> None:
+        """Write the newest session; forget the one that has been offered, for a ticket is used once."""
+        if self._session_file is None:
+            return
+        if connection is not None and connection.session is not None:
+            save_session(self._session_file, connection.session)
+        elif self._session is not None and not self._session.resumable:
+            self._session_file.unlink(missing_ok=True)
+
+
+async def send_input(writer: asyncio.StreamWriter) -> None:
+    """Send standard input, and close our direction when it ends."""
+    read = BlockingCalls()
+    with suppress(Error, OSError):  # what is wrong with the connection is told to who reads from it
+        while data := await read(read_some):
+            writer.write(data)
+            await writer.drain()
+        writer.write_eof()
+
+
+def read_some() -> bytes:
+    """What standard input has, waited for; empty at its end, and if it is closed or cannot be read."""
+    try:
+        return os.read(sys.stdin.fileno(), CHUNK) if sys.stdin is not None else b""
+    except OSError:
+        return b""
+
+
+def write_all(data: bytes) -> None:
+    """Write to standard output."""
+    if sys.stdout is None:
+        return
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(sys.stdout.fileno(), rest) :]
+
+
+def load_session(path: Path) -> Session | None:
+    """The session in the file; None if there is no such file."""
+    try:
+        return Session.from_bytes(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except Error as error:
+        raise Misused(f"--session: {click.format_filename(path)} holds no session of this release: {error}") from error
+
+
+def save_session(path: Path, session: Session) -> None:
+    """Replace the file by one that holds this session, and that nobody but its owner can read."""
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(session.to_bytes())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,351 @@
+"""`caesura demo`: what pausing is worth, measured on this machine and drawn.
+
+A server and its clients share one process, one thread and one event loop, and speak TLS 1.3 over loopback. The server's
+private key "lives in an HSM": each signature takes its time to come back. The same work is done three times. First the
+handshakes pause while they wait (a `DelayEngine` stands for the HSM); then the signer blocks, as it would behind an API
+that has no other way; then the key is in memory, which shows what the processor allows. At last one handshake is
+traced, in which both sides have their keys in the HSM and the server decides by coroutines, and is drawn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import click
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from caesura import aio
+from caesura.cli.common import told
+from caesura.cli.timeline import DIM, PAUSED, Timeline
+from caesura.context import ClientHelloInfo, Context, Identity, PeerChain, TraceEvent, TrustStore, Verify
+from caesura.crypto.selfsigned import Authority
+from caesura.crypto.signatures import SigningKey
+from caesura.engines import DelayEngine, Operation
+from caesura.wire.registries import SignatureScheme
+
+HOST = "127.0.0.1"
+NAME = "localhost"
+GREETING = b"a line there and back\n"
+PAUSING, BLOCKING, IN_MEMORY = "pausing", "blocking", "key in memory"
+REFRESH = 0.1  # seconds between two drawings of the progress bar
+BEAT = 0.001  # seconds between two looks at whether the loop comes round
+
+
+@click.command(short_help="Handshakes that pause, measured and drawn.")
+@click.option("--clients", default=300, show_default=True, type=click.IntRange(1, 100_000), help="How many come.")
+@click.option(
+    "--delay",
+    default=5.0,
+    show_default=True,
+    type=click.FloatRange(0, 1000),
+    metavar="MS",
+    help="Milliseconds that the HSM takes for a signature.",
+)
+@click.option(
+    "--concurrency",
+    default=32,
+    show_default=True,
+    type=click.IntRange(1, 400),
+    help="How many clients are there at a time.",
+)
+def demo(clients: int, delay: float, concurrency: int) -> None:
+    """Show what it is worth that a handshake can pause.
+
+    A server and its clients, in one process and on one event loop, perform real TLS 1.3 handshakes over loopback. The
+    server's private key stands in an HSM that takes its time for each signature (it is simulated by a delay). The same
+    work is done with handshakes that pause meanwhile, with a signer that blocks, and with a key in memory; the figures
+    stand side by side. Then one handshake is drawn on a time axis, with its messages and its pauses.
+    """
+    with told():
+        asyncio.run(perform(Console(highlight=False), Plan(clients, delay / 1000, concurrency)))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is to be done: `delay` is the HSM's time for a signature, in seconds."""
+
+    clients: int
+    delay: float
+    concurrency: int
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one run came to."""
+
+    handshakes: int
+    pauses: int
+    seconds: float
+    longest_stall: float  # seconds
+
+    @property
+    def rate(self) -> float:
+        """Handshakes per second."""
+        return self.handshakes / self.seconds
+
+
+class BlockingKey:
+    """A key in an HSM behind an interface that can only block."""
+
+    def __init__(self, key: SigningKey, delay: float) -> None:
+        self._key = key
+        self._delay = delay
+        self.schemes = key.schemes
+
+    def sign(self, scheme: SignatureScheme, message: bytes) -> bytes:
+        """Wait for the HSM, and everything else waits too."""
+        time.sleep(self._delay)
+        signature: bytes = self._key.sign(scheme, message)
+        return signature
+
+
+class Heartbeat:
+    """Measures the longest time in which the event loop did not come round, and lets the progress bar be drawn."""
+
+    def __init__(self, draw: Callable[[], object]) -> None:
+        self.longest_stall = 0.0
+        self._draw = draw
+        self._loop = asyncio.get_running_loop()
+        self._drawn = self._loop.time()
+        self._due = self._drawn + BEAT
+        self._timer = self._loop.call_at(self._due, self._beat)
+
+    def _beat(self) -> None:
+        now = self._loop.time()
+        self.longest_stall = max(self.longest_stall, now - self._due)
+        if now - self._drawn >= REFRESH:
+            self._draw()
+            self._drawn = now = self._loop.time()  # what drawing costs is nobody's stall
+        self._due = now + BEAT
+        self._timer = self._loop.call_at(self._due, self._beat)
+
+    def stop(self) -> None:
+        """Stop measuring."""
+        self._timer.cancel()
+
+
+class PauseCounter:
+    """Counts the operations that pause: once each, however often they are resumed before they are done."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._last = ""
+
+    def trace(self, event: TraceEvent) -> None:
+        """Take an event of `Context.trace`."""
+        self.count += event.kind == "paused" and self._last == "started"
+        self._last = event.kind
+
+
+class Bar:
+    """One line of the progress display."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress = progress
+        self._task = task
+
+    def start(self) -> None:
+        """The clock of this line runs from now on."""
+        self._progress.start_task(self._task)
+
+    def advance(self) -> None:
+        """One more is done. It is not drawn yet."""
+        self._progress.advance(self._task)
+
+    def draw(self) -> None:
+        """Draw the whole display."""
+        self._progress.refresh()
+
+
+async def run(plan: Plan, server: Context, client: Context, bar: Bar) -> Outcome:
+    """All clients of a plan against one server."""
+    pauses = PauseCounter()
+    server.trace = pauses.trace
+    async with await aio.start_server(greet, HOST, 0, context=server) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        numbers = iter(range(plan.clients))
+
+        async def visit() -> None:
+            for _ in numbers:
+                reader, writer = await aio.open_connection(HOST, port, context=client, server_hostname=NAME)
+                await exchange_greetings(reader, writer)
+                bar.advance()
+
+        bar.start()
+        heartbeat = Heartbeat(bar.draw)
+        started = time.perf_counter()
+        await asyncio.gather(*(visit() for _ in range(min(plan.concurrency, plan.clients))))
+        seconds = time.perf_counter() - started
+        heartbeat.stop()
+        bar.draw()
+    return Outcome(plan.clients, pauses.count, seconds, heartbeat.longest_stall)
+
+
+async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """The server: one line, sent back."""
+    writer.write(await reader.readline())
+    writer.close()
+
+
+async def exchange_greetings(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """The client: one line, which has to come back."""
+    writer.write(GREETING)
+    if await reader.readline() != GREETING:
+        raise click.ClickException("the server did not send back what it was sent")
+    writer.close()
+
+
+async def trace_one(trust: TrustStore, server: Identity, client: Identity, delay: float) -> Timeline:
+    """One handshake with both keys in the HSM, in which the server decides by coroutines."""
+    events: list[TraceEvent] = []
+    hsm = DelayEngine(delay, operations={Operation.SIGN})
+
+    async def choose(_hello: ClientHelloInfo) -> Identity:
+        await asyncio.sleep(delay / 2)
+        return server
+
+    async def judge(_chain: PeerChain) -> bool:
+        await asyncio.sleep(delay / 2)
+        return True
+
+    accepting = Context.server(
+        select_identity=choose,
+        verify_peer=judge,
+        verify=Verify.REQUIRED,
+        trust=trust,
+        engine=hsm,
+        ticket_count=0,
+        trace=events.append,
+    )
+    connecting = Context.client(identity=client, trust=trust, engine=hsm, sessions=None, trace=events.append)
+    async with await aio.start_server(greet, HOST, 0, context=accepting) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        await exchange_greetings(*await aio.open_connection(HOST, port, context=connecting, server_hostname=NAME))
+    return Timeline(events)
+
+
+# --- on the terminal ----------------------------------------------------------------------------------------------
+
+
+async def perform(console: Console, plan: Plan) -> None:
+    """The whole demonstration."""
+    now = datetime.now(UTC)
+    authority = Authority.create("Caesura demonstration CA", now)
+    identity = authority.issue("the server", [NAME, HOST], now=now)
+    trust = TrustStore.load(authority.pem)
+    client = Context.client(trust=trust, sessions=None)
+    hsm = DelayEngine(plan.delay, operations={Operation.SIGN})
+    servers = {
+        PAUSING: Context.server(identity=identity, engine=hsm, ticket_count=0),
+        BLOCKING: Context.server(identity=replace(identity, key=BlockingKey(identity.key, plan.delay)), ticket_count=0),
+        IN_MEMORY: Context.server(identity=identity, ticket_count=0),
+    }
+    say(console, introduction(plan))
+    with progress_display(console) as progress:
+        bars = [Bar(progress, progress.add_task(title, total=plan.clients, start=False)) for title in servers]
+        outcomes = [await run(plan, server, client, bar) for server, bar in zip(servers.values(), bars, strict=True)]
+    if console.is_terminal:
+        console.print()
+    say(console, comparison(tuple(servers), outcomes))
+    say(console, conclusion(*outcomes))
+    timeline = await trace_one(trust, identity, authority.issue("the client", now=now), plan.delay)
+    say(console, caption())
+    say(console, timeline)
+    console.print(legend(timeline))
+
+
+def say(console: Console, what: RenderableType) -> None:
+    """Print something, and an empty line."""
+    console.print(what)
+    console.print()
+
+
+def introduction(plan: Plan) -> Text:
+    """What is about to happen."""
+    return Text.assemble(
+        "A server and its clients share one thread and one event loop, and speak TLS 1.3 over loopback. The server's "
+        "private key is in an HSM (simulated), which takes ",
+        (f"{plan.delay * 1000:g} ms", f"bold {PAUSED}"),
+        f" for a signature. {plan.clients:,} clients come, {min(plan.clients, plan.concurrency)} at a time; each "
+        "performs a full handshake and exchanges a line of text.",
+    )
+
+
+class Seconds(ProgressColumn):
+    """How long a line has taken, to a tenth of a second."""
+
+    def render(self, task: Task) -> Text:
+        """The seconds, once the line has been started."""
+        elapsed = task.finished_time if task.finished else task.elapsed
+        return Text("" if elapsed is None else f"{elapsed:.1f} s", style=DIM)
+
+
+def progress_display(console: Console) -> Progress:
+    """The bars, drawn when told so; nothing where there is no terminal."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None, complete_style=PAUSED, finished_style=PAUSED),
+        MofNCompleteColumn(),
+        Seconds(),
+        console=console,
+        auto_refresh=False,
+        expand=True,
+        disable=not console.is_terminal,
+    )
+
+
+ROWS: Sequence[tuple[str, Callable[[Outcome], str]]] = (
+    ("handshakes", lambda outcome: f"{outcome.handshakes:,}"),
+    ("pauses", lambda outcome: f"{outcome.pauses:,}"),
+    ("seconds", lambda outcome: f"{outcome.seconds:.2f}"),
+    ("handshakes per second", lambda outcome: f"{outcome.rate:,.0f}"),
+    ("longest stall of the event loop", lambda outcome: f"{outcome.longest_stall * 1000:,.0f} ms"),
+)
+
+
+def comparison(titles: Sequence[str], outcomes: Sequence[Outcome]) -> Table:
+    """The runs side by side."""
+    table = Table(box=None, padding=(0, 3, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column("")
+    for title in titles:
+        table.add_column(title, justify="right", style="bold" if title is PAUSING else "")
+    for name, show in ROWS:
+        table.add_row(name, *map(show, outcomes))
+    return table
+
+
+def conclusion(pausing: Outcome, blocking: Outcome, _in_memory: Outcome) -> Text:
+    """What the figures say."""
+    return Text.assemble(
+        "Pausing brings ",
+        (f"{pausing.rate / blocking.rate:.1f} times", "bold green"),
+        " the handshakes that blocking does, and the loop's longest stall is ",
+        (f"{blocking.longest_stall / pausing.longest_stall:.1f} times", "bold green"),
+        " shorter.",
+    )
+
+
+def caption() -> Text:
+    """What the drawing shows."""
+    return Text.assemble(
+        ("One handshake", "bold"),
+        " with certificates on both sides. Both keys are in the HSM; the server chooses its certificate, and judges "
+        "the client's, by coroutines that ask elsewhere.",
+    )
+
+
+def legend(timeline: Timeline) -> Text:
+    """How the drawing is to be read."""
+    return Text.assemble(
+        (f"{timeline.seconds * 1000:.1f} ms", "bold"),
+        ", of which ",
+        (f"{timeline.paused * 1000:.1f} ms", f"bold {PAUSED}"),
+        " were pauses: meanwhile the event loop was free for everybody else.",
+    )

@@ -1,0 +1,311 @@
+"""`caesura serve`: a server that sends back what it receives, or files; like `openssl s_server`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from pathlib import Path
+from typing import Protocol
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from caesura import aio
+from caesura.cli.common import Address, address_to_listen, load_identity, load_trust, readable_file, reason, told
+from caesura.cli.facts import facts_line
+from caesura.cli.www import (
+    MAX_HEAD,
+    Found,
+    Refused,
+    Request,
+    find,
+    found_headers,
+    parse_request,
+    refusal,
+    response_head,
+)
+from caesura.context import Context, Verify
+from caesura.crypto.certificates import printable
+from caesura.errors import ConfigError, Error
+
+CHUNK = 65_536  # bytes read at a time
+REQUEST_SECONDS = 10.0  # for a whole request to arrive
+STALL_SECONDS = 60.0  # in which a client must take something of what it is sent
+HANDSHAKE_SECONDS = 30.0
+SHUTDOWN_SECONDS = 5.0  # for the client's close_notify
+GRACE_SECONDS = 1.0  # for all of that when the server ends
+
+
+@click.command(short_help="Serve TLS: an echo, or files over HTTP.")
+@click.argument("address", metavar="HOST:PORT", type=address_to_listen)
+@click.option(
+    "--cert",
+    required=True,
+    type=readable_file(),
+    metavar="FILE",
+    help="The server's certificate, with its chain (PEM).",
+)
+@click.option("--key", type=readable_file(), metavar="FILE", help="Its private key.  [default: in the file of --cert]")
+@click.option(
+    "--alpn",
+    multiple=True,
+    metavar="PROTOCOL",
+    help="An application protocol, the preferred one first; may be given several times.",
+)
+@click.option(
+    "--client-ca",
+    type=readable_file(),
+    metavar="FILE",
+    help="Ask clients for a certificate of a CA in FILE, and refuse those without.",
+)
+@click.option("--echo", is_flag=True, help="Send back what comes (the default).")
+@click.option(
+    "--www",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Answer HTTP/1.0 GET and HEAD with the files beneath DIR.",
+)
+@click.option("--quiet", "-q", is_flag=True, help="Do not tell of connections.")
+def serve(
+    address: Address,
+    cert: Path,
+    key: Path | None,
+    alpn: tuple[str, ...],
+    client_ca: Path | None,
+    echo: bool,
+    www: Path | None,
+    quiet: bool,
+) -> None:
+    """Serve TLS: an echo, or files over HTTP.
+
+    Standard error tells where the server listens (port 0 chooses a free one; an empty host stands for every address of
+    the machine) and tells of each connection. Ctrl-C ends it; SIGHUP makes it read the certificate and the key again,
+    for connections from then on.
+
+    Everything beneath the directory of --www can be read by whoever can connect. Symbolic links that lead out of it are
+    not followed.
+
+    The password of an encrypted key is asked for, or taken from the environment variable CAESURA_KEY_PASSWORD.
+
+    \b
+    Examples:
+      caesura serve localhost:4433 --cert server.pem --key server.key
+      caesura serve '[::1]:0' --cert server.pem --www public --alpn http/1.0
+      caesura serve :443 --cert server.pem --key server.key --client-ca staff.pem
+    """
+    if echo and www is not None:
+        raise click.UsageError("--echo and --www exclude each other.")
+    with told():
+        context = Context.server(
+            identity=load_identity(cert, key),
+            alpn=alpn,
+            trust=load_trust(client_ca) if client_ca is not None else None,
+            verify=Verify.REQUIRED if client_ca is not None else Verify.NONE,
+        )
+        service: Service = Files(www) if www is not None else Echo()
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        serving = Serving(context, service, console, quiet=quiet, reload=lambda: load_identity(cert, key))
+        asyncio.run(serving.run(address))
+
+
+class Service(Protocol):
+    """What is done with a connection."""
+
+    title: str
+
+    async def answer(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tell: Callable[[str], object]
+    ) -> None:
+        """Serve one client until it is done; `tell` is for what an operator wants to know."""
+
+
+class Echo:
+    """Sends back what comes, and ends when the client does."""
+
+    title = "an echo"
+
+    async def answer(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tell: Callable[[str], object]
+    ) -> None:
+        """Send everything back."""
+        total = 0
+        while data := await reader.read(CHUNK):
+            writer.write(data)
+            await writer.drain()
+            total += len(data)
+        tell(f"{total:,} bytes sent back")
+
+
+class Files:
+    """Answers one HTTP/1.0 request for a file."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+        self.title = f"the files in {printable(str(root))}"
+
+    async def answer(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tell: Callable[[str], object]
+    ) -> None:
+        """Read a request, and send the file or what is wrong with the request."""
+        line = "no request"
+        try:
+            request = parse_request(await read_head(reader))
+            line = f"{request.method} {request.target}"
+            found = await asyncio.to_thread(find, self._root, request)
+        except Refused as refused:
+            tell(f"{line}: {refused.status.value} {refused.status.phrase}")
+            writer.write(refusal(refused, time.time()))
+            return
+        tell(f"{line}: {found.size:,} bytes")
+        with found.file:
+            await send_file(writer, request, found)
+
+
+async def read_head(reader: asyncio.StreamReader) -> bytes:
+    """Request line and headers; Refused when they are too long, too slow, or do not come."""
+    try:
+        async with asyncio.timeout(REQUEST_SECONDS):
+            head = b""
+            while b"\r\n\r\n" not in head and b"\n\n" not in head:
+                data = await reader.read(MAX_HEAD + 1 - len(head))
+                if not data:
+                    raise Refused(HTTPStatus.BAD_REQUEST)
+                head += data
+                if len(head) > MAX_HEAD:
+                    raise Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            return head
+    except TimeoutError:
+        raise Refused(HTTPStatus.REQUEST_TIMEOUT) from None
+
+
+async def send_file(writer: asyncio.StreamWriter, request: Request, found: Found) -> None:
+    """Send a file as it was when it was opened: what it has grown since is left out."""
+    writer.write(response_head(HTTPStatus.OK, found_headers(found), time.time()))
+    left = found.size if request.method == "GET" else 0
+    while left and (data := await asyncio.to_thread(found.file.read, min(left, CHUNK))):
+        writer.write(data)
+        left -= len(data)
+        async with asyncio.timeout(STALL_SECONDS):
+            await writer.drain()
+
+
+class Serving:
+    """A server from its start to its end."""
+
+    def __init__(
+        self, context: Context, service: Service, console: Console, *, quiet: bool, reload: Callable[[], object]
+    ) -> None:
+        self._context = context
+        self._service = service
+        self._console = console
+        self._quiet = quiet
+        self._reload = reload
+        self._clients: dict[asyncio.Task[object], asyncio.StreamWriter] = {}
+        self._served = 0
+
+    async def run(self, address: Address) -> None:
+        """Listen until a signal says that it is enough."""
+        logger = logging.getLogger("caesura")
+        logger.addHandler(FailedHandshakes(self._tell))
+        logger.setLevel(logging.DEBUG)
+        server = await aio.start_server(
+            self._connected,
+            address.host or None,
+            address.port,
+            context=self._context,
+            ssl_handshake_timeout=HANDSHAKE_SECONDS,
+            ssl_shutdown_timeout=SHUTDOWN_SECONDS,
+        )
+        for socket in server.sockets:
+            where = Address(*socket.getsockname()[:2])
+            self._console.print(
+                Text.assemble(("listening", "bold green"), f" on {where}, serving {self._service.title}")
+            )
+        enough = asyncio.Event()
+        self._on_signals(enough)
+        try:
+            await enough.wait()
+        finally:
+            server.close()
+            await self._dismiss()
+        self._console.print(f"done; connections served: {self._served}")
+
+    def _on_signals(self, enough: asyncio.Event) -> None:
+        """The first Ctrl-C ends the server in an orderly way, the second one at once."""
+        loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            enough.set()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+        if sys.platform != "win32":  # whose loops know no signals: there Ctrl-C is an exception
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, stop)
+            loop.add_signal_handler(signal.SIGHUP, self._renew)
+
+    def _renew(self) -> None:
+        try:
+            self._context.identity = self._reload()
+        except (ConfigError, click.ClickException) as error:
+            self._console.print(Text.assemble(("not renewed", "bold red"), f": {error}"))
+        else:
+            self._console.print("certificate and key renewed")
+
+    async def _dismiss(self) -> None:
+        """End what is under way: with close_notify while there is time for it."""
+        for task in self._clients:
+            task.cancel()
+        if self._clients:
+            await asyncio.wait(self._clients, timeout=GRACE_SECONDS)
+        for writer in self._clients.values():
+            writer.transport.abort()
+        if self._clients:
+            await asyncio.wait(self._clients)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._clients[task] = writer
+        self._served += 1
+        peer = writer.get_extra_info("peername")
+        self._tell(peer, facts_line(writer.get_extra_info("caesura")))
+        try:
+            await self._service.answer(reader, writer, lambda text: self._tell(peer, text))
+        except (Error, OSError) as error:
+            self._tell(peer, reason(error))
+        finally:
+            try:
+                writer.close()
+                await writer.wait_closed()
+            except (Error, OSError):
+                writer.transport.abort()
+            finally:
+                del self._clients[task]
+
+    def _tell(self, peer: tuple[object, ...] | None, text: str) -> None:
+        if not self._quiet:
+            who = str(Address(str(peer[0]), int(str(peer[1])))) if peer else "somebody"
+            self._console.print(Text.assemble((f"{who}  ", "bright_black"), printable(text)))
+
+
+class FailedHandshakes(logging.Handler):
+    """Tells of the handshakes that failed: the library logs them with the peer and the error as arguments."""
+
+    def __init__(self, tell: Callable[[tuple[object, ...] | None, str], object]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Tell in one line."""
+        match record.args:
+            case (tuple() | None as peer, BaseException() as error):
+                self._tell(peer, f"no connection: {reason(error)}")
+            case _:
+                self._tell(None, record.getMessage())
