@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import partial
 from hmac import compare_digest
 from typing import Final
 
 from caesura.context import PeerChain, Settings, Verify
+from caesura.crypto.certificates import Certificate as ParsedCertificate
 from caesura.crypto.certificates import parse_certificate
 from caesura.crypto.hkdf import verify_data
 from caesura.crypto.identity import Identity
@@ -87,8 +89,9 @@ def authenticate_peer(hs: Handshake, message: Certificate, offered: Extensions) 
     check_signature = partial(verify, SignatureScheme(proof.algorithm), leaf.public_key, proof.signature, signed)
     if hs.settings.verify_mode(hs.server_side) is Verify.NONE:
         yield from perform(Operation.VERIFY_SIGNATURE, check_signature)
+        expiry = earliest_expiry(parse_certificate(der) for der in chain)
     else:
-        yield from perform_both(
+        _, expiry = yield from perform_both(
             Perform(Operation.VERIFY_SIGNATURE, check_signature),
             Perform(Operation.VERIFY_CHAIN, check_chain, (hs.settings, chain, hs.server_hostname, hs.server_side)),
         )
@@ -99,12 +102,15 @@ def authenticate_peer(hs: Handshake, message: Certificate, offered: Extensions) 
             raise CertificateVerifyError(
                 "verify_peer refused it", description=AlertDescription.certificate_unknown, verify_code=50
             )
-    return PeerIdentity(chain, ocsp_response, _valid_until(hs.settings, chain))
+    return PeerIdentity(chain, ocsp_response, min(expiry, int(hs.settings.clock.wall()) + MAX_LIFETIME))
 
 
-def check_chain(settings: Settings, chain: tuple[bytes, ...], server_hostname: str | None, server_side: bool) -> None:
-    """Verify the peer's chain against the trust store, the name and the time; raises CertificateVerifyError."""
-    verify_chain(
+def check_chain(settings: Settings, chain: tuple[bytes, ...], server_hostname: str | None, server_side: bool) -> int:
+    """Verify the peer's chain against the trust store, the name and the time; until when its path is valid.
+
+    Raises CertificateVerifyError. The answer is in seconds since 1970.
+    """
+    path = verify_chain(
         chain,
         trust=settings.trust if settings.trust is not None else TrustStore.system(),
         server_name=None if server_side else server_hostname,
@@ -113,6 +119,12 @@ def check_chain(settings: Settings, chain: tuple[bytes, ...], server_hostname: s
         max_depth=settings.limits.certificate_chain,
         cache=settings.verification_cache,
     )
+    return earliest_expiry(path)
+
+
+def earliest_expiry(path: Iterable[ParsedCertificate]) -> int:
+    """The earliest notAfter, in seconds since 1970."""
+    return int(min(certificate.not_after for certificate in path).timestamp())
 
 
 def receive_finished(hs: Handshake, secret: TrafficSecret) -> Steps[None]:
@@ -135,8 +147,3 @@ def _read_chain(
         entry.extensions.check(HandshakeType.certificate, offered)
     chain = tuple(entry.cert_data for entry in message.certificate_list)
     return chain, message.certificate_list[0].extensions.get(STATUS_RESPONSE)
-
-
-def _valid_until(settings: Settings, chain: tuple[bytes, ...]) -> int:
-    earliest = min(int(parse_certificate(der).not_after.timestamp()) for der in chain)
-    return min(earliest, int(settings.clock.wall()) + MAX_LIFETIME)

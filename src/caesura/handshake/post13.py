@@ -35,6 +35,8 @@ def send_tickets(transport: MessageTransport, profile: Profile, established: Est
             peer_certificates=peer.certificates,
         )
         ticket = yield from perform(Operation.SEAL_TICKET, tickets.seal_ticket, settings, state)
+        if len(ticket) > tickets.MAX_TICKET:  # the client's chain is too long for it: then there is no resumption
+            return
         age_add = int.from_bytes(settings.random(4), "big")
         message = NewSessionTicket(lifetime, age_add, nonce, ticket, Extensions())
         transport.send(Epoch.APPLICATION, message.encode())

@@ -89,6 +89,7 @@ class TLSConnection:
         "_events",
         "_idle_records",
         "_inbox",
+        "_key_update_requested",
         "_key_updates",
         "_performer",
         "_plaintext",
@@ -150,6 +151,7 @@ class TLSConnection:
         self._ended = False  # whether the last event was given
         self._idle_records = 0
         self._key_updates = 0
+        self._key_update_requested = False
         self._tickets = 0
         self._warnings = 0
         self._busy = False
@@ -183,7 +185,7 @@ class TLSConnection:
             return
         if type(data) is not bytes:
             data = bytes(data)
-        if self.handshake_complete and not self._post and not self._busy:
+        if self.handshake_complete and not self._post and not self._busy and not self._inbox.partial:
             content = self._reader.open_whole(data)
             if content is not None:
                 self._application_data(content)
@@ -309,7 +311,9 @@ class TLSConnection:
         """Change our sending keys, and ask the peer to change its own (RFC 9846 section 4.7.3)."""
         if not self.handshake_complete or self.close_notify_sent or self.error is not None or self._closed:
             raise self._cannot_write()
-        self._writer.update_key(request_peer=request_peer)
+        # A second request may not be sent before the peer has answered the first with a KeyUpdate of its own.
+        self._writer.update_key(request_peer=request_peer and not self._key_update_requested)
+        self._key_update_requested = self._key_update_requested or request_peer
 
     def export_keying_material(self, label: str | bytes, context: bytes | None, length: int) -> bytes:
         """`length` bytes that both sides and nobody else can derive (RFC 9846 section 7.5)."""
@@ -526,6 +530,8 @@ class TLSConnection:
         return self._inbox.taken > 0
 
     def _alert(self, content: bytes) -> None:
+        if not content:
+            raise UnexpectedMessage("an empty alert record", section="RFC 9846 section 5.4")
         if len(content) != 2:
             raise DecodeError("a record of type alert holds one alert", section="RFC 9846 section 5.1")
         description = ALERTS.get(content[1], content[1])
@@ -562,6 +568,7 @@ class TLSConnection:
         if self._key_updates > self._settings.limits.key_updates:
             raise UnexpectedMessage(f"more than {self._settings.limits.key_updates} KeyUpdates without data")
         self._reader.update_key()
+        self._key_update_requested = False
         if message.request_update == KeyUpdateRequest.update_requested and not self.close_notify_sent:
             # Answered before our next application data: many requests to a silent side get one answer.
             self._writer.key_update_owed = True

@@ -62,7 +62,7 @@ class RecordReader:
             return None
         header = data[:HEADER_LENGTH]
         inner = key.open_untrusted(header, data[HEADER_LENGTH:])
-        if inner is None or inner[-1] != APPLICATION_DATA or len(inner) > self.max_inner:
+        if inner is None or inner[-1] != APPLICATION_DATA or not 1 < len(inner) <= self.max_inner:
             if inner is not None:
                 key.sequence -= 1  # opened again, and judged, by the path that knows all rules
             return None
