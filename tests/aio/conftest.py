@@ -29,9 +29,10 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture(autouse=True)
-def nothing_stays() -> Iterator[None]:
+def nothing_stays(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """When a test's loop is gone so are its connections: no reader, timer, task or cache holds one."""
     yield
+    caplog.get_records("call").clear()  # tracebacks hold what they show
     gc.collect()
     left = [each for each in gc.get_objects() if isinstance(each, TLSProtocol)]
     assert not left, f"still held: {left}"

@@ -274,6 +274,13 @@ class Wire(asyncio.Transport):
         if data and self.protocol is not None:
             self.feed(data)
 
+    async def arrived(self, size: int) -> None:
+        """Carry bytes until the peer has so much data."""
+        async with asyncio.timeout(20):
+            while self.peer.pending() < size:
+                self.exchange()
+                await asyncio.sleep(0)
+
     def feed(self, data: bytes) -> None:
         """Bytes arrive."""
         buffer = self.protocol.get_buffer(-1)
