@@ -31,21 +31,21 @@ def table(results: Sequence[Result], machine: dict[str, Any]) -> Table:
         made.add_section()
         title, before = result.title, ""
         for line in result.lines:
-            who, *rest = _cells(line)
-            made.add_row(title, *(("", "") if who == before else (who, rest[0])), *rest[1:])
+            again = line.name == before  # the same figure, set against another peer
+            figure = "" if again else f"{_number(line.value)} {line.unit}"
+            made.add_row(title, "" if again else line.name, figure, *_judged(line))
             title, before = "", line.name
     return made
 
 
-def _cells(line: Line) -> tuple[str, str, str, str, Text]:
-    figure = f"{_number(line.value)} {line.unit}"
-    ratio = "" if line.ratio is None else f"{line.ratio:.2f} × {line.against}"
+def _judged(line: Line) -> tuple[str, str, Text]:
+    ratio = "" if line.ratio is None else f"{line.ratio:.2f} of {line.against}"
     if line.must is None:
-        return line.name, figure, ratio, "", Text(line.note, style="dim")
+        return ratio, "", Text(line.note, style="dim")
     sign = "≥" if line.more_is_better else "≤"
     goal = f"{sign} {line.must:g}" + (f" (aim {line.aim:g})" if line.aim is not None else "")
     mark = Text("met", style="green") if line.met else Text("missed", style="bold red")
-    return line.name, figure, ratio, goal, mark
+    return ratio, goal, mark
 
 
 def _number(value: float) -> str:
