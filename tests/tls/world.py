@@ -1,0 +1,54 @@
+"""What tests of connections begin with: contexts on a clock that stands still, with seeded randomness."""
+
+from __future__ import annotations
+
+import random
+from functools import cache
+
+from caesura.context import Context, Identity, TrustStore, Verify
+from tests.support.clock import FakeClock
+from tests.support.pki import pki
+
+WALL = pki().now.timestamp() + 60
+
+
+@cache
+def identity(name: str = "ec") -> Identity:
+    """The identity of one of the hierarchy's leaves."""
+    credential = getattr(pki(), name)
+    return Identity.load(credential.chain_pem, credential.key_pem)
+
+
+@cache
+def trust() -> TrustStore:
+    """What everybody trusts here: the root."""
+    return TrustStore.load(pki().trust_pem)
+
+
+def client_context(**settings: object) -> Context:
+    """A client's context; x25519 first, because it is the fastest."""
+    defaults: dict[str, object] = {
+        "trust": trust(),
+        "groups": ["x25519", "secp256r1"],
+        "clock": FakeClock(wall_time=WALL),
+        "random": random.Random(1).randbytes,
+        "keylog": None,
+    }
+    return Context.client(**{**defaults, **settings})
+
+
+def server_context(**settings: object) -> Context:
+    """A server's context with an ECDSA identity."""
+    defaults: dict[str, object] = {
+        "identity": identity(),
+        "groups": ["x25519", "secp256r1"],
+        "clock": FakeClock(wall_time=WALL),
+        "random": random.Random(2).randbytes,
+        "keylog": None,
+    }
+    return Context.server(**{**defaults, **settings})
+
+
+def asking_context(verify: Verify = Verify.REQUIRED, **settings: object) -> Context:
+    """A server's context that asks for a client certificate."""
+    return server_context(verify=verify, **{"trust": trust(), **settings})
