@@ -13,13 +13,16 @@ A write is *taken* when it is first accepted. If it then raises `WantAsync` or `
 same bytes again, or `b""`; other bytes before that are a `UsageError`, because they would overtake nothing and surprise
 everybody.
 
-One SSL is used by one thread at a time. `close` alone may be called at any moment and from anywhere, and takes effect
-as soon as no other call is in progress.
+Outside asynchronous mode the connection's work pauses as it does inside; it is the call that waits for it then, so that
+`close` can wake it.
+
+One SSL is used by one thread at a time. `close` alone may be called at any moment and from anywhere.
 """
 
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from enum import IntEnum, unique
@@ -28,8 +31,18 @@ from typing import NoReturn
 from caesura.bio import BIO, Data
 from caesura.context import Context
 from caesura.engines import Operation
-from caesura.errors import Error, UnexpectedEOF, UsageError, WantAsync, WantAsyncJob, WantRead, WantWrite, ZeroReturn
-from caesura.jobs import AsyncStatus, WaitContext
+from caesura.errors import (
+    Error,
+    OperationTimeout,
+    UnexpectedEOF,
+    UsageError,
+    WantAsync,
+    WantAsyncJob,
+    WantRead,
+    WantWrite,
+    ZeroReturn,
+)
+from caesura.jobs import AsyncStatus, Pending, WaitContext, wait
 from caesura.sessions import Session
 from caesura.tls.connection import TLSConnection
 from caesura.wire.registries import CipherSuite, NamedGroup, Version
@@ -70,6 +83,7 @@ class SSL:
     __slots__ = (
         "__weakref__",
         "_asynchronous",
+        "_blocking",
         "_busy",
         "_callback",
         "_closed",
@@ -88,6 +102,7 @@ class SSL:
         "_session",
         "_short",
         "_shutdown_told",
+        "_thread",
         "_wbio",
         "async_callback_arg",
         "context",
@@ -114,6 +129,7 @@ class SSL:
         self._wbio = rbio if wbio is None else wbio
         self._asynchronous = False  # an asynchronous operation was begun, so there is a wait context to show
         self._busy = False  # a call is in progress
+        self._thread = 0  # whose call it was that may have left paused work
         self._closing = False  # close() was called
         self._closed = False  # and has taken effect
         self._reset()
@@ -212,8 +228,10 @@ class SSL:
             server_hostname=self._server_hostname,
             session=self._session,
             wait_context=wait_context,
+            async_mode=True,
         )
         self._monotonic = settings.clock.monotonic
+        self._blocking = not settings.async_mode
         self._asynchronous = self._asynchronous or settings.async_mode
         self._records_pause = not settings.engine.operations.isdisjoint(_RECORD_OPERATIONS)
         return self._connection
@@ -421,12 +439,19 @@ class SSL:
         """Give everything up: paused work is cancelled, secrets are dropped, nothing is sent (SSL_free(3)).
 
         Legal at any moment and from any thread. While another call is in progress, which may be the one whose callback
-        this is called from, it takes effect when that call ends. A session whose connection ends without a close_notify
+        this is called from, it takes effect when that call ends; a call that waits for paused work is woken. (One that
+        waits in its socket is not: shut the socket down.) Paused work of another thread is unwound on that thread, by
+        its next call, for which it is woken as by a completion. A session whose connection ends without a close_notify
         in either direction will not be resumed.
         """
+        if self._closing:
+            return
         self._closing = True
-        if not self._busy:
+        elsewhere = self._thread != threading.get_ident()
+        if not self._busy and not (elsewhere and self.waiting_for_async()):
             self._close()
+        elif elsewhere and self._connection is not None:
+            self._connection.wait_context.notify()
 
     def _close(self) -> None:
         if not self._closed:
@@ -592,8 +617,10 @@ class SSL:
         if self._busy:
             raise UsageError("this connection is in use: by another thread, or by the call whose callback this is")
         if self._closing:
+            self._close()
             raise UsageError(_CLOSED)
         self._busy = True
+        self._thread = threading.get_ident()
 
     def _leave(self) -> None:
         self._busy = False
@@ -612,10 +639,15 @@ class SSL:
         connection.advance(now)
         if (deadline := connection.timeout()) is not None and deadline <= now:
             connection.handle_timeout(now)
+        if self._blocking and connection.waiting_for_async:
+            self._wait_for_work(connection)
 
     def _flush(self, connection: TLSConnection) -> bool:
         """Hand out all that is ready; whether the write BIO has taken it."""
         out = connection.data_to_send(self._monotonic())
+        if self._blocking and connection.waiting_for_async:  # the sealing of some of it, perhaps
+            self._wait_for_work(connection)
+            out += connection.data_to_send(self._monotonic())
         if self._out:
             out = self._out[self._out_position :] + out
         self._out, self._out_position = out, 0
@@ -627,6 +659,19 @@ class SSL:
         self._out, self._out_position = b"", 0
         return True
 
+    def _wait_for_work(self, connection: TLSConnection) -> None:
+        """Wait, outside asynchronous mode, until nothing is paused any more."""
+        work = _Work(self, connection)
+        while not work.done():
+            deadline = connection.timeout()
+            now = self._monotonic()
+            try:
+                wait(work, None if deadline is None else max(0.0, deadline - now))
+            except OperationTimeout:
+                connection.handle_timeout(self._monotonic())
+        if self._closing:
+            raise UsageError(_CLOSED)
+
     def _fill(self, connection: TLSConnection, want: Want = Want.READING) -> None:
         """Take a chunk from the read BIO, or raise what the call must wait for."""
         if self._closing:
@@ -636,6 +681,8 @@ class SSL:
         chunk = self._rbio.read(_CHUNK)  # type: ignore[union-attr]
         if chunk:
             connection.receive_data(chunk, self._monotonic())
+            if self._blocking and connection.waiting_for_async:
+                self._wait_for_work(connection)
         elif self._rbio.eof:  # type: ignore[union-attr]
             connection.receive_eof(self._monotonic())
             if connection.error is None and not connection.close_notify_received:
@@ -664,6 +711,36 @@ class SSL:
     def _fail(self, error: Error) -> NoReturn:
         self._short = None
         raise error.with_traceback(None)
+
+
+class _Work(Pending[None]):
+    """All that is paused on a connection, as one thing to wait for."""
+
+    resumable = True
+
+    def __init__(self, ssl: SSL, connection: TLSConnection) -> None:
+        self._ssl = ssl
+        self._connection = connection
+
+    @property
+    def wait_context(self) -> WaitContext:
+        return self._connection.wait_context
+
+    def done(self) -> bool:
+        return self._ssl._closing or self._connection.needs_job or not self._connection.waiting_for_async
+
+    def result(self) -> None:
+        pass
+
+    def cancel(self) -> None:
+        pass  # a wait that is interrupted or too long leaves the work alone
+
+    def on_done(self, callback: Callable[[Pending[None]], object]) -> None:
+        pass  # it ends in `resume`, where somebody looks, or in `close`, which notifies
+
+    def resume(self) -> None:
+        self.wait_context.drain()
+        self._connection.advance(self._ssl._monotonic())
 
 
 def _call_back(ssl: SSL) -> object:
