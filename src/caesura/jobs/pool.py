@@ -47,10 +47,11 @@ class Fiber(greenlet):  # type: ignore[misc]
     caller: Any  # the greenlet that started or resumed the job, and gets control at its pause or end
     blocked: int  # how many block_pause() are open
 
-    def run(self, caller: Any, job: Any, function: Any, args: Any, context: Any) -> None:
+    def run(self) -> None:
         """Run one job after another until a switch brings none. Between them no local keeps anything of the last."""
         self.gr_context = inherited = Context()  # type: ignore[misc] # greenlet's own, and so in none of our slots
-        while True:  # not `while job`: CPython 3.11 specialises a frame that never returns only at this kind of jump
+        while True:
+            caller, job, function, args, context = self.caller.switch()
             if job is None:
                 return
             self.caller, self.job, self.blocked = caller, job, 0
@@ -58,13 +59,14 @@ class Fiber(greenlet):  # type: ignore[misc]
                 self.gr_context = inherited = context  # type: ignore[misc]
             caller = job = context = None
             try:
-                self.job.finish(function(*args))
+                value = function(*args)
             except BaseException as error:  # noqa: BLE001 - it is the job's result, and belongs to who asks for that
                 self.job.fail(error)
-            function = args = self.job = None
+            else:
+                self.job.finish(value)
+            function = args = value = self.job = None
             if inherited:  # it is what the job has made of it: the next one must not see that
                 self.gr_context = inherited = Context()  # type: ignore[misc]
-            caller, job, function, args, context = self.caller.switch()
 
 
 class Pool:
@@ -89,7 +91,8 @@ class Pool:
         fiber = Fiber()
         # Not the greenlet that happens to be here: a parent is kept alive, and cannot become the child of its child.
         fiber.parent = _root()
-        fiber.pool, fiber.job = self, None
+        fiber.pool, fiber.job, fiber.caller = self, None, getcurrent()
+        fiber.switch()  # up to where it takes jobs: arguments of the first switch would live as long as the fiber
         self.size += 1
         return fiber
 
