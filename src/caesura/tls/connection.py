@@ -608,7 +608,8 @@ class TLSConnection:
         """Read with these keys from now on; messages of the old epoch may not remain (RFC 9846 section 5.1)."""
         if not self._inbox.empty:
             raise UnexpectedMessage("messages of the old keys remain", section="RFC 9846 section 5.1")
-        self._reader.install(RecordKey(secret, PROFILE.label_prefix))
+        answered = self.server_side and epoch is Epoch.HANDSHAKE  # the client has not read our ServerHello yet
+        self._reader.install(RecordKey(secret, PROFILE.label_prefix), may_fail_in_the_clear=answered)
         self._epoch = self._inbox.epoch = epoch
 
     def install_write(self, epoch: Epoch, secret: TrafficSecret) -> None:  # noqa: ARG002

@@ -10,6 +10,7 @@ from caesura.engines import Operation
 from caesura.errors import BadRecordMAC, RecordOverflow, UnexpectedMessage
 from caesura.handshake.performer import NOT_YET, Ongoing, Performer
 from caesura.handshake.requests import Perform
+from caesura.jobs import NoJobs
 from caesura.tls.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, RecordKey, split_inner
 from caesura.wire.records import HEADER, HEADER_LENGTH, MAX_CIPHERTEXT, MAX_INNER_PLAINTEXT, MAX_PLAINTEXT
 
@@ -27,8 +28,10 @@ class RecordReader:
     __slots__ = (
         "_buffer",
         "_key",
+        "_may_fail_in_the_clear",
         "_more",
         "_ongoing",
+        "_ongoing_size",
         "_performer",
         "_pos",
         "_skip",
@@ -45,6 +48,8 @@ class RecordReader:
         self._more = bytearray()  # what came behind `_buffer` and completes no record yet
         self._skip = 0
         self._ongoing: Ongoing | None = None
+        self._ongoing_size = 0
+        self._may_fail_in_the_clear = False
         self.max_inner = MAX_INNER_PLAINTEXT
 
     # --- bytes in ---
@@ -101,31 +106,38 @@ class RecordReader:
         """
         while True:
             if self._ongoing is not None:
-                answer = self._ongoing.answer()
-                if answer is NOT_YET:
+                inner = self._ongoing.answer()
+                if inner is NOT_YET:
                     return None
                 self._ongoing = None
-                return self._judged(answer)
-            found = self._next_fragment()
-            if found is None:
-                return None
-            content_type, header, fragment = found
-            key = self._key
-            if content_type == CHANGE_CIPHER_SPEC or key is None:
-                if content_type == APPLICATION_DATA and self._skipped(len(fragment)):
-                    continue
-                return content_type, bytes(fragment)
-            if content_type != APPLICATION_DATA:
-                return self._unprotected(key, content_type, bytes(fragment))
-            if self._through_engine:
-                request = Perform(Operation.OPEN_RECORD, key.open_untrusted, (header, bytes(fragment)))
-                answer = self._performer.perform(request, now)
-                if isinstance(answer, Ongoing):
-                    self._ongoing = answer
+                size = self._ongoing_size
+            else:
+                before = self._buffer, self._pos
+                found = self._next_fragment()
+                if found is None:
                     return None
-                return self._judged(answer)
-            inner = key.open_untrusted(header, fragment)
-            if inner is None and self._skipped(len(fragment)):
+                content_type, header, fragment = found
+                key = self._key
+                size = len(fragment)
+                if content_type == CHANGE_CIPHER_SPEC or key is None:
+                    if content_type == APPLICATION_DATA and self._skipped(size):
+                        continue
+                    return content_type, bytes(fragment)
+                if content_type != APPLICATION_DATA:
+                    return self._unprotected(key, content_type, bytes(fragment))
+                if self._through_engine:
+                    request = Perform(Operation.OPEN_RECORD, key.open_untrusted, (header, bytes(fragment)))
+                    try:
+                        inner = self._performer.perform(request, now)
+                    except NoJobs:
+                        self._buffer, self._pos = before  # it is still to be opened
+                        raise
+                    if isinstance(inner, Ongoing):
+                        self._ongoing, self._ongoing_size = inner, size
+                        return None
+                else:
+                    inner = key.open_untrusted(header, fragment)
+            if inner is None and self._skipped(size):
                 continue
             return self._judged(inner)
 
@@ -163,21 +175,26 @@ class RecordReader:
 
     def _unprotected(self, key: RecordKey, content_type: int, fragment: bytes) -> Record:
         """A record in the clear although a key is in use."""
-        if content_type == ALERT and key.sequence == 0:
-            # The peer may have failed before it had keys. Whoever could forge this could as well cut the connection.
+        if content_type == ALERT and self._may_fail_in_the_clear and key.sequence == 0:
             return content_type, fragment
         raise UnexpectedMessage("an unprotected record after keys were agreed", section="RFC 9846 section 5")
 
     # --- keys ---
 
-    def install(self, key: RecordKey) -> None:
-        """Open with this key from now on."""
+    def install(self, key: RecordKey, *, may_fail_in_the_clear: bool = False) -> None:
+        """Open with this key from now on.
+
+        `may_fail_in_the_clear`: the peer may turn out unable to derive its own key, and has nothing to protect the
+        alert with that says so. Nowhere else is an alert believed that anybody can forge: a close_notify would cut the
+        data short unnoticed.
+        """
         self._key = key
+        self._may_fail_in_the_clear = may_fail_in_the_clear
 
     def update_key(self) -> None:
         """The peer has sent a KeyUpdate."""
         assert self._key is not None
-        self._key = self._key.next_generation()
+        self.install(self._key.next_generation())
 
     def skip(self, limit: int) -> None:
         """Pass over early data that was refused: records that do not open, up to `limit` bytes of them."""
