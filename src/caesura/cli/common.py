@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import socket
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import NamedTuple
 import click
 
 from caesura.context import Identity, TrustStore
-from caesura.errors import AlertDescription, ConfigError, Error, LocalAlert
+from caesura.errors import ConfigError, Error, LocalAlert
 
 PASSWORD_VARIABLE = "CAESURA_KEY_PASSWORD"  # noqa: S105 - its name, not a password
 
@@ -107,8 +108,11 @@ def load_trust(path: Path) -> TrustStore:
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Tell failures in one line: exit code 2 for what was refused when it was given, 1 for what failed later."""
+def told(about: str = "") -> Iterator[None]:
+    """Tell failures in one line: exit code 2 for what was refused when it was given, 1 for what failed later.
+
+    `about` is what the latter have to do with, an address.
+    """
     try:
         yield
     except ConfigError as error:
@@ -116,12 +120,13 @@ def told() -> Iterator[None]:
     except (Error, OSError) as error:
         if isinstance(error, BrokenPipeError):
             raise
-        raise Failed(reason(error)) from error
+        raise Failed(f"{about}: {reason(error)}" if about else reason(error)) from error
 
 
 def reason(error: BaseException) -> str:
     """One line that says what failed, and names the alert that was sent or received."""
-    text = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
-    if isinstance(error, LocalAlert) and isinstance(error.description, AlertDescription):
-        return f"{text} (we sent the alert {error.description.name})"
-    return text
+    if isinstance(error, LocalAlert):
+        return f"{error}; we sent the alert {error.description.name}"
+    if isinstance(error, OSError) and error.errno is not None and not isinstance(error, Error | socket.gaierror):
+        return os.strerror(error.errno)  # asyncio's own words show the address as Python writes tuples
+    return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__

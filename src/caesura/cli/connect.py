@@ -94,7 +94,7 @@ def connect(
         raise click.UsageError("--ca and --insecure exclude each other.")
     if key is not None and cert is None:
         raise click.UsageError("--key needs --cert.")
-    with told():
+    with told(str(address)):
         context = Context.client(
             trust=load_trust(ca) if ca is not None else None,
             verify=Verify.NONE if insecure else Verify.REQUIRED,
@@ -136,23 +136,24 @@ class Client:
             )
             connection = writer.get_extra_info("caesura")
             assert connection is not None
-            console.print(
-                facts_table(connection, self._title(writer, time.perf_counter() - started), self._verified()), ""
-            )
+            console.print(self._greeting(writer, time.perf_counter() - started))
+            console.print(facts_table(connection, self._verified(connection)))
+            console.print()
             await self._carry(reader, writer)
         finally:
             self._keep_session(connection)
 
-    def _title(self, writer: asyncio.StreamWriter, seconds: float) -> Text:
+    def _greeting(self, writer: asyncio.StreamWriter, seconds: float) -> Text:
         host, port = writer.get_extra_info("peername")[:2]
         return Text.assemble(
             ("connected", "bold green"), f" to {self._name} at {Address(host, port)} in {seconds * 1000:.0f} ms"
         )
 
-    def _verified(self) -> Text:
+    def _verified(self, connection: TLSConnection) -> Text:
         if self._context.verify is Verify.NONE:
             return Text("no: --insecure takes any certificate", style="bold red")
-        return Text(f"yes, as {self._name}", style="green")
+        when = " when the session was made" if connection.session_reused else ""
+        return Text(f"yes, as {self._name}{when}", style="green")
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         sending = asyncio.create_task(send_input(writer))
@@ -160,11 +161,11 @@ class Client:
         try:
             while data := await reader.read(CHUNK):
                 await write(write_all, data)
-            writer.close()
-            with suppress(Error, OSError):  # the server has closed already: nothing that comes now matters
-                await writer.wait_closed()
         finally:
             sending.cancel()
+            writer.close()
+        with suppress(Error, OSError):  # the server has closed already: nothing that comes now matters
+            await writer.wait_closed()
 
     def _keep_session(self, connection: TLSConnection | None) -> None:
         """Write the newest session; forget the one that has been offered, for a ticket is used once."""

@@ -33,6 +33,9 @@ from caesura.wire.registries import SignatureScheme
 HOST = "127.0.0.1"
 NAME = "localhost"
 GREETING = b"a line there and back\n"
+NOTICEABLE = 1.2  # a factor below it is not worth a sentence
+GAIN = "bold green"
+
 PAUSING, BLOCKING, IN_MEMORY = "pausing", "blocking", "key in memory"
 REFRESH = 0.1  # seconds between two drawings of the progress bar
 BEAT = 0.001  # seconds between two looks at whether the loop comes round
@@ -269,11 +272,12 @@ def say(console: Console, what: RenderableType) -> None:
 
 def introduction(plan: Plan) -> Text:
     """What is about to happen."""
+    coming = f"{plan.clients:,} clients come, {min(plan.clients, plan.concurrency)} at a time; each"
     return Text.assemble(
         "A server and its clients share one thread and one event loop, and speak TLS 1.3 over loopback. The server's "
         "private key is in an HSM (simulated), which takes ",
         (f"{plan.delay * 1000:g} ms", f"bold {PAUSED}"),
-        f" for a signature. {plan.clients:,} clients come, {min(plan.clients, plan.concurrency)} at a time; each "
+        f" for a signature. {coming if plan.clients > 1 else 'One client comes, and'} "
         "performs a full handshake and exchanges a line of text.",
     )
 
@@ -323,13 +327,13 @@ def comparison(titles: Sequence[str], outcomes: Sequence[Outcome]) -> Table:
 
 def conclusion(pausing: Outcome, blocking: Outcome, _in_memory: Outcome) -> Text:
     """What the figures say."""
-    return Text.assemble(
-        "Pausing brings ",
-        (f"{pausing.rate / blocking.rate:.1f} times", "bold green"),
-        " the handshakes that blocking does, and the loop's longest stall is ",
-        (f"{blocking.longest_stall / pausing.longest_stall:.1f} times", "bold green"),
-        " shorter.",
-    )
+    rate, stall = pausing.rate / blocking.rate, blocking.longest_stall / pausing.longest_stall
+    if rate < NOTICEABLE:
+        return Text("With so short a delay, or so few clients at a time, there is little to be gained by pausing.")
+    words = Text.assemble("Pausing brings ", (f"{rate:.1f} times", GAIN), " the handshakes that blocking does")
+    if stall >= NOTICEABLE:
+        words.append_text(Text.assemble(", and the loop's longest stall is ", (f"{stall:.1f} times", GAIN), " shorter"))
+    return words.append(".")
 
 
 def caption() -> Text:

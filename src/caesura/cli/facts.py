@@ -20,9 +20,9 @@ VERSIONS = {Version.TLS13: "TLS 1.3"}
 HYBRID = {NamedGroup.X25519MLKEM768}
 
 
-def facts_table(connection: TLSConnection, title: Text, verified: Text) -> Table:
+def facts_table(connection: TLSConnection, verified: Text) -> Table:
     """Everything about a client's connection; `verified` says how far the server's certificate is believed."""
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0), title=title, title_justify="left")
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(style="bright_black", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in _facts(connection):

@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Protocol
@@ -38,7 +39,7 @@ CHUNK = 65_536  # bytes read at a time
 REQUEST_SECONDS = 10.0  # for a whole request to arrive
 STALL_SECONDS = 60.0  # in which a client must take something of what it is sent
 HANDSHAKE_SECONDS = 30.0
-SHUTDOWN_SECONDS = 5.0  # for the client's close_notify
+SHUTDOWN_SECONDS = 30.0  # for the rest to be sent, and the client's close_notify to come
 GRACE_SECONDS = 1.0  # for all of that when the server ends
 
 
@@ -101,7 +102,7 @@ def serve(
     """
     if echo and www is not None:
         raise click.UsageError("--echo and --www exclude each other.")
-    with told():
+    with told(str(address)):
         context = Context.server(
             identity=load_identity(cert, key),
             alpn=alpn,
@@ -139,7 +140,7 @@ class Echo:
             writer.write(data)
             await writer.drain()
             total += len(data)
-        tell(f"{total:,} bytes sent back")
+        tell(f"{total:,} {'byte' if total == 1 else 'bytes'} sent back")
 
 
 class Files:
@@ -155,8 +156,9 @@ class Files:
         """Read a request, and send the file or what is wrong with the request."""
         line = "no request"
         try:
-            request = parse_request(await read_head(reader))
-            line = f"{request.method} {request.target}"
+            head = await read_head(reader)
+            line = head.splitlines()[0].decode("latin-1")
+            request = parse_request(head)
             found = await asyncio.to_thread(find, self._root, request)
         except Refused as refused:
             tell(f"{line}: {refused.status.value} {refused.status.phrase}")
@@ -206,7 +208,7 @@ class Serving:
         self._console = console
         self._quiet = quiet
         self._reload = reload
-        self._clients: dict[asyncio.Task[object], asyncio.StreamWriter] = {}
+        self._clients: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._served = 0
 
     async def run(self, address: Address) -> None:
@@ -269,11 +271,14 @@ class Serving:
         if self._clients:
             await asyncio.wait(self._clients)
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._clients[task] = writer
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A handshake is complete. The task is our own: streams of Python 3.11 do not expect theirs to be cancelled."""
         self._served += 1
+        task = asyncio.create_task(self._answer(reader, writer))
+        self._clients[task] = writer
+        task.add_done_callback(self._clients.pop)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = writer.get_extra_info("peername")
         self._tell(peer, facts_line(writer.get_extra_info("caesura")))
         try:
@@ -281,13 +286,12 @@ class Serving:
         except (Error, OSError) as error:
             self._tell(peer, reason(error))
         finally:
+            writer.close()
             try:
-                writer.close()
-                await writer.wait_closed()
-            except (Error, OSError):
-                writer.transport.abort()
+                with suppress(Error, OSError):
+                    await writer.wait_closed()
             finally:
-                del self._clients[task]
+                writer.transport.abort()
 
     def _tell(self, peer: tuple[object, ...] | None, text: str) -> None:
         if not self._quiet:

@@ -40,7 +40,6 @@ class Request:
     """A request for a file: `parts` are the names on the way to it, beneath the directory."""
 
     method: str
-    target: str  # as it was sent
     parts: tuple[str, ...]
     names_directory: bool  # it ended in a slash
 
@@ -61,7 +60,7 @@ def parse_request(head: bytes) -> Request:
     # A backslash or a colon in a name would be a way out on some systems.
     if any(part == ".." or {"\0", "\\", ":", os.sep} & set(part) for part in parts):
         raise Refused(HTTPStatus.NOT_FOUND)
-    return Request(method, target, parts, path.endswith("/"))
+    return Request(method, parts, path.endswith("/"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +82,7 @@ def find(root: Path, request: Request) -> Found:
         path = root.joinpath(*request.parts).resolve(strict=True)
         if path.is_dir() and path.is_relative_to(root):
             if not request.names_directory:  # its page's relative links would lead elsewhere
-                here = "".join("/" + quote(part) for part in request.parts)
+                here = "".join("/" + quote(os.fsencode(part)) for part in request.parts)
                 raise Refused(HTTPStatus.MOVED_PERMANENTLY, ("Location", here + "/"))
             path = (path / "index.html").resolve(strict=True)
         elif request.names_directory:
