@@ -367,7 +367,8 @@ class TLSConnection:
         """Whether the adapter should read on from the transport."""
         if self.close_notify_received or self.error is not None or self.eof_received or self._closed:
             return False
-        return self._reader.buffered < self._settings.limits.parked_bytes
+        waiting = self._reader.paused or self.needs_job or (self._driver is not None and self._driver.parked)
+        return not waiting or self._reader.buffered < self._settings.limits.parked_bytes
 
     @property
     def write_backlog(self) -> int:
