@@ -12,8 +12,9 @@ def main() -> None:
     try:
         from caesura.cli.group import caesura
     except ModuleNotFoundError as missing:
-        if missing.name not in {"click", "rich"}:
+        package = (missing.name or "").partition(".")[0]
+        if package not in {"click", "rich"}:
             raise
-        sys.stderr.write(f"caesura: the command line needs {missing.name}: pip install 'caesura[cli]'\n")
+        sys.stderr.write(f"caesura: the command line needs {package}: pip install 'caesura[cli]'\n")
         sys.exit(2)
     caesura(prog_name="caesura")

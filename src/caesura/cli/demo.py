@@ -62,7 +62,7 @@ def demo(clients: int, delay: float, concurrency: int) -> None:
     """Show what it is worth that a handshake can pause.
 
     A server and its clients, in one process and on one event loop, perform real TLS 1.3 handshakes over loopback. The
-    server's private key stands in an HSM that takes its time for each signature (it is simulated by a delay). The same
+    server's private key is in an HSM, simulated by a delay, that takes its time for each signature. The same
     work is done with handshakes that pause meanwhile, with a signer that blocks, and with a key in memory; the figures
     stand side by side. Then one handshake is drawn on a time axis, with its messages and its pauses.
     """

@@ -162,7 +162,8 @@ class Axis:
         self.width = width
         self.scale = (width - 1) / seconds  # columns for a second
         self.step = next(step for step in _steps() if step * self.scale >= TICK_DISTANCE)
-        self.ticks = {round(number * self.step * self.scale): number for number in range(int(seconds / self.step) + 1)}
+        last = int(seconds / self.step + 1e-6)  # times are differences of floats: 19.999999 ms are 20
+        self.ticks = {round(number * self.step * self.scale): number for number in range(last + 1)}
 
     def column(self, time: float) -> int:
         """The column of a moment, kept within the axis."""
@@ -173,7 +174,7 @@ class Axis:
         line = ""
         for column, number in self.ticks.items():
             text = f"{number * self.step * 1000:g}" + (" ms" if number == 0 else "")
-            line = line.ljust(column) + text if column + len(text) <= self.width else line
+            line = line.ljust(min(column, self.width - len(text))) + text
         return Text(" " * LABEL + line, style=DIM, no_wrap=True)
 
     def line(self, row: Row, glyphs: Glyphs) -> Text:
