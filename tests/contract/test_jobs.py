@@ -41,7 +41,7 @@ def give_back(value: Any) -> Any:
     return value
 
 
-# --- starting and resuming ----------------------------------------------------------------------------------------------
+# --- starting and resuming ------------------------------------------------------------------------------------------
 
 
 def test_B1_the_function_runs_at_once_on_the_calling_thread() -> None:
@@ -219,7 +219,7 @@ def test_B10_resuming_from_another_context_does_not_change_the_jobs() -> None:
     assert job.result() == "nothing"
 
 
-# --- pausing ------------------------------------------------------------------------------------------------------------
+# --- pausing --------------------------------------------------------------------------------------------------------
 
 
 def test_B11_outside_a_job_a_pause_does_nothing() -> None:
@@ -347,7 +347,7 @@ def test_B17_without_one_the_job_has_its_own() -> None:
     other.resume()
 
 
-# --- nesting ------------------------------------------------------------------------------------------------------------
+# --- nesting --------------------------------------------------------------------------------------------------------
 
 
 def test_B18_a_pause_in_code_called_by_a_job_pauses_that_job() -> None:
@@ -414,7 +414,7 @@ def test_B19_the_outer_job_cannot_be_resumed_from_the_inner_one() -> None:
     assert "running" in errors[0]
 
 
-# --- the pool -----------------------------------------------------------------------------------------------------------
+# --- the pool -------------------------------------------------------------------------------------------------------
 
 
 def test_B20_zero_is_unlimited_and_the_initial_size_may_not_exceed_the_maximum() -> None:

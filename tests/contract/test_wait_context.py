@@ -66,7 +66,7 @@ def nothing() -> None:
     pass
 
 
-# --- lifecycle ----------------------------------------------------------------------------------------------------------
+# --- lifecycle ------------------------------------------------------------------------------------------------------
 
 
 def test_A1_a_new_context_is_empty() -> None:
@@ -155,7 +155,7 @@ def test_A7_a_context_outlives_its_jobs(context: WaitContext) -> None:
     assert seen.result() == (7, None)
 
 
-# --- set, get, clear ----------------------------------------------------------------------------------------------------
+# --- set, get, clear ------------------------------------------------------------------------------------------------
 
 
 def test_A8_setting_always_adds_at_the_head(context: WaitContext) -> None:
@@ -233,7 +233,7 @@ def test_A17_clearing_twice_is_false(context: WaitContext) -> None:
     assert context.clear_fd(A) is False
 
 
-# --- all and changed ----------------------------------------------------------------------------------------------------
+# --- all and changed ------------------------------------------------------------------------------------------------
 
 
 def test_A18_all_descriptors_newest_first_as_often_as_asked(context: WaitContext) -> None:
@@ -272,9 +272,7 @@ def test_A21_added_lives_and_was_not_there_deleted_was_there_and_does_not_live(c
 
 def test_A22_the_lists_are_reset_when_the_job_is_resumed(context: WaitContext) -> None:
     at_resume: list[Any] = []
-    job = legs(
-        context, lambda: context.set_wait_fd(A, 7), lambda: at_resume.append(context.get_changed_fds()), nothing
-    )
+    job = legs(context, lambda: context.set_wait_fd(A, 7), lambda: at_resume.append(context.get_changed_fds()), nothing)
     assert context.get_changed_fds() == ([7], [])  # not when the pause is reported
     assert context.get_changed_fds() == ([7], [])  # nor when they are read
     job.resume()
@@ -331,7 +329,7 @@ def test_A27_at_the_first_pause_all_that_was_ever_set_is_added(context: WaitCont
     job.resume()
 
 
-# --- callback and status ------------------------------------------------------------------------------------------------
+# --- callback and status --------------------------------------------------------------------------------------------
 
 
 def test_A28_a_callback_is_stored_with_its_argument_and_can_be_unset(context: WaitContext) -> None:

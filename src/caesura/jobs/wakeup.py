@@ -72,6 +72,9 @@ class _SocketPair:
         self._reader.close()
         self._writer.close()
 
+    def __del__(self) -> None:
+        self.close()
+
 
 _Signal: type[_EventFD | _SocketPair] = _EventFD if hasattr(os, "eventfd") else _SocketPair
 
@@ -175,14 +178,17 @@ def report(error: BaseException) -> None:
 class Timer:
     """What `call_later` hands back."""
 
-    __slots__ = ("_function",)
+    __slots__ = ("_alarms", "_function")
 
-    def __init__(self, function: Callable[[], object]) -> None:
+    def __init__(self, alarms: _Alarms, function: Callable[[], object]) -> None:
+        self._alarms = alarms
         self._function: Callable[[], object] | None = function
 
     def cancel(self) -> None:
         """Do not call the function any more; nothing happens if it has been called."""
-        self._function = None
+        if self._function is not None:
+            self._function = None
+            self._alarms.forget_one()
 
     def ring(self) -> None:
         """Call the function, once."""
@@ -193,6 +199,11 @@ class Timer:
             except BaseException as error:  # noqa: BLE001 - one bad callback must not stop everybody's clock
                 report(error)
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether it will never ring, or has done so."""
+        return self._function is None
+
 
 class _Alarms:
     """All timers of the process on one thread, which starts with the first timer and ends after a while without any.
@@ -202,16 +213,18 @@ class _Alarms:
     """
 
     LINGER = 5.0  # seconds the thread stays when nothing is left to ring for
+    CROWD = 100  # so many cancelled timers may stand in the queue, or as many as are not
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._queue: list[tuple[float, int, Timer]] = []
         self._serial = count()
+        self._cancelled = 0
         self._thread: threading.Thread | None = None
         self._stopping = False
 
     def call_later(self, seconds: float, function: Callable[[], object]) -> Timer:
-        timer = Timer(function)
+        timer = Timer(self, function)
         with self._changed:
             heapq.heappush(self._queue, (monotonic() + seconds, next(self._serial), timer))
             if self._thread is None and not self._stopping:
@@ -220,6 +233,15 @@ class _Alarms:
             elif self._queue[0][2] is timer:
                 self._changed.notify()
         return timer
+
+    def forget_one(self) -> None:
+        """A timer was cancelled: clear the queue of such ones when they are many."""
+        with self._changed:
+            self._cancelled += 1
+            if self._cancelled > max(self.CROWD, len(self._queue) // 2):
+                self._queue = [entry for entry in self._queue if not entry[2].cancelled]
+                heapq.heapify(self._queue)
+                self._cancelled = 0
 
     def stop(self) -> None:
         with self._changed:
@@ -232,13 +254,14 @@ class _Alarms:
     def _run(self) -> None:
         while (timer := self._next()) is not None:
             timer.ring()
+            del timer
 
     def _next(self) -> Timer | None:
         """The next timer that is due, waited for; None when the thread has to end."""
         with self._changed:
             while not self._stopping:
                 wait = self._queue[0][0] - monotonic() if self._queue else self.LINGER
-                if wait <= 0:
+                if self._queue and wait <= 0:
                     return heapq.heappop(self._queue)[2]
                 if not self._changed.wait(wait) and not self._queue:
                     break
