@@ -5,6 +5,7 @@ What the manual pages promise is in tests/contract; here is what they do not say
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl as standard
 import threading
@@ -17,6 +18,7 @@ from caesura.bio import Data, MemoryBIO, SocketBIO, bio_pair
 from caesura.context import Limits
 from caesura.engines import DelayEngine, Operation, ThreadEngine, Work
 from caesura.errors import (
+    CertificateVerifyError,
     ConfigError,
     OperationFailed,
     OperationTimeout,
@@ -274,6 +276,17 @@ class TestDriving:
         assert two.read(9) == b"important"
         assert two.read() == b"next"
 
+    def test_why_an_alert_had_to_be_sent_is_told_even_if_it_finds_nobody(self) -> None:
+        half, other = bio_pair()
+        one, two = client(half, name="elsewhere.test"), server(other)
+        with pytest.raises(WantRead):
+            one.do_handshake()
+        with pytest.raises(WantRead):
+            two.do_handshake()
+        half.write_eof()
+        with pytest.raises(CertificateVerifyError):
+            one.do_handshake()
+
     def test_a_nonblocking_socket(self) -> None:
         ours, theirs = socket.socketpair()
         with ours, theirs:
@@ -348,6 +361,23 @@ class TestWorkThatIsWaitedFor:
         with pytest.raises(WantRead):
             job.result()
         handshake(one, two)
+
+    def test_inside_a_job_also_for_what_was_paused_before(self) -> None:
+        one, two, engine = held_signature()
+        job = start_job(two.do_handshake)
+        assert not job.done()
+        engine.release()
+        job.resume()
+        with pytest.raises(WantRead):
+            job.result()
+        handshake(one, two)
+
+    def test_nobody_is_called_back(self) -> None:
+        called: list[object] = []
+        engine = DelayEngine(0, operations=[Operation.SIGN])
+        one, two = pair(server_settings={"engine": engine, "async_callback": lambda *args: called.append(args)})
+        handshake(one, two)
+        assert called == []
 
     def test_closing_from_another_thread_wakes_it(self) -> None:
         key = Blocking()
@@ -591,9 +621,11 @@ class TestThreads:
             assert two.waiting_for_async()
             fds = two.get_all_async_fds()
             assert len(fds) == 1
-            with socket.socket() as probe:
-                assert probe.fileno() not in fds
+            assert two.get_changed_async_fds() == (fds, [])
+            assert select.select(fds, [], [], 0)[0] == fds
             handshake(one, two)
+            assert two.get_all_async_fds() == []
+            assert two.get_changed_async_fds() == ([], fds)
 
 
 class TestSettings:

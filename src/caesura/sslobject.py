@@ -14,7 +14,7 @@ same bytes again, or `b""`; other bytes before that are a `UsageError`, because 
 everybody.
 
 Outside asynchronous mode the connection's work pauses as it does inside; it is the call that waits for it then, so that
-`close` can wake it.
+`close` can wake it. A call made inside a job waits too, by pausing that job.
 
 One SSL is used by one thread at a time. `close` alone may be called at any moment and from anywhere.
 """
@@ -42,7 +42,7 @@ from caesura.errors import (
     WantWrite,
     ZeroReturn,
 )
-from caesura.jobs import AsyncStatus, Pending, WaitContext, wait
+from caesura.jobs import AsyncStatus, Pending, WaitContext, current_job, wait
 from caesura.sessions import Session
 from caesura.tls.connection import TLSConnection
 from caesura.wire.registries import CipherSuite, NamedGroup, Version
@@ -95,6 +95,7 @@ class SSL:
         "_monotonic",
         "_out",
         "_out_position",
+        "_promised",
         "_rbio",
         "_records_pause",
         "_server_hostname",
@@ -103,6 +104,7 @@ class SSL:
         "_short",
         "_shutdown_told",
         "_thread",
+        "_waits",
         "_wbio",
         "async_callback_arg",
         "context",
@@ -142,6 +144,7 @@ class SSL:
         self._out_position = 0  # … up to here it has
         self._held: bytes | None = None  # a write that was taken and has not returned its count
         self._marked = False  # WANT_ASYNC was returned since paused work last went on
+        self._promised = False  # and the wait context's own descriptor is kept among the others
         self._shutdown_told = False  # a shutdown() has returned that close_notify is sent
         self.want = Want.NOTHING
 
@@ -210,9 +213,11 @@ class SSL:
         if self._rbio is None or self._wbio is None:
             raise UsageError(f"no {'read' if self._rbio is None else 'write'} BIO: set one with set_bio")
         self._enter()
-        self.want = Want.NOTHING
+        self.want = _NOTHING
         try:
-            return self._connection or self._connect(self._server_side)
+            connection = self._connection or self._connect(self._server_side)
+            self._waits = self._blocking or current_job() is not None
+            return connection
         except BaseException:
             self._leave()
             raise
@@ -220,7 +225,7 @@ class SSL:
     def _connect(self, server_side: bool) -> TLSConnection:
         settings = self.context.settings
         wait_context = WaitContext(owned=True)
-        if self._callback is not None:
+        if self._callback is not None and settings.async_mode:
             wait_context.set_callback(_call_back, self)
         self._connection = TLSConnection(
             self.context,
@@ -397,11 +402,11 @@ class SSL:
         """
         connection = self._begin("uninitialized: neither set_connect_state nor set_accept_state was called")
         try:
-            self._advance(connection)
             if connection.error is not None:
                 self._fail(connection.error)
             if not connection.handshake_complete:
                 raise UsageError("shutdown while in init: the handshake is not done")
+            self._advance(connection)
             if not connection.close_notify_sent:
                 connection.shutdown()
             while True:
@@ -446,7 +451,8 @@ class SSL:
         """
         if self._closing:
             return
-        self._closing = True
+        self._closing = True  # from here on no call begins …
+        self._short = None
         elsewhere = self._thread != threading.get_ident()
         if not self._busy and not (elsewhere and self.waiting_for_async()):
             self._close()
@@ -495,7 +501,7 @@ class SSL:
         """
         self._callback = callback
         self.async_callback_arg = arg
-        if self._connection is not None:
+        if self._connection is not None and not self._blocking:
             self._connection.wait_context.set_callback(None if callback is None else _call_back, self)
 
     def get_async_status(self) -> AsyncStatus | int:
@@ -624,35 +630,46 @@ class SSL:
 
     def _leave(self) -> None:
         self._busy = False
-        if self._closing:
+        if self._closing:  # … and the one in progress closes
             self._close()
 
     # --- the rounds -----------------------------------------------------------------------------------------------
 
     def _advance(self, connection: TLSConnection) -> None:
         """Let paused work go on: what `get_changed_async_fds` reports is measured from here."""
+        if connection.handshake_complete and not connection.waiting_for_async and not connection.needs_job:
+            return
         if self._marked:
             self._marked = False
-            connection.wait_context.reset()
-            connection.wait_context.drain()
+            context = connection.wait_context
+            context.reset()
+            context.drain()
+            if self._promised:
+                self._promised = False
+                context.disarm()
         now = self._monotonic()
         connection.advance(now)
         if (deadline := connection.timeout()) is not None and deadline <= now:
             connection.handle_timeout(now)
-        if self._blocking and connection.waiting_for_async:
+        if self._waits and connection.waiting_for_async:
             self._wait_for_work(connection)
 
     def _flush(self, connection: TLSConnection) -> bool:
         """Hand out all that is ready; whether the write BIO has taken it."""
         out = connection.data_to_send(self._monotonic())
-        if self._blocking and connection.waiting_for_async:  # the sealing of some of it, perhaps
+        if self._waits and connection.waiting_for_async:  # the sealing of some of it, perhaps
             self._wait_for_work(connection)
             out += connection.data_to_send(self._monotonic())
         if self._out:
             out = self._out[self._out_position :] + out
         self._out, self._out_position = out, 0
         while (position := self._out_position) < len(out):
-            taken = self._wbio.write(out[position : position + _PIECE] if position else out)  # type: ignore[union-attr]
+            try:
+                taken = self._wbio.write(out[position : position + _PIECE] if position else out)  # type: ignore[union-attr]
+            except OSError:
+                if connection.error is None:
+                    raise
+                taken = 0  # an alert that finds nobody: why it was to be sent is of more interest
             if not taken:
                 return False
             self._out_position += taken
@@ -660,7 +677,7 @@ class SSL:
         return True
 
     def _wait_for_work(self, connection: TLSConnection) -> None:
-        """Wait, outside asynchronous mode, until nothing is paused any more."""
+        """Wait until nothing is paused any more; within a job, by pausing that job."""
         work = _Work(self, connection)
         while not work.done():
             deadline = connection.timeout()
@@ -681,7 +698,7 @@ class SSL:
         chunk = self._rbio.read(_CHUNK)  # type: ignore[union-attr]
         if chunk:
             connection.receive_data(chunk, self._monotonic())
-            if self._blocking and connection.waiting_for_async:
+            if self._waits and connection.waiting_for_async:
                 self._wait_for_work(connection)
         elif self._rbio.eof:  # type: ignore[union-attr]
             connection.receive_eof(self._monotonic())
@@ -705,7 +722,13 @@ class SSL:
             raise WantAsyncJob
         self.want = Want.ASYNC_PAUSED
         self._marked = True
-        connection.wait_context.mark()
+        context = connection.wait_context
+        if (context.armed or context.signalled) and not self._promised and context.get_callback() is None:
+            # Work that ends now takes its descriptor away. It stays until the next call, or whoever asks for the
+            # descriptors a moment too late would wait for nothing.
+            self._promised = True
+            context.arm()
+        context.mark()
         raise WantAsync
 
     def _fail(self, error: Error) -> NoReturn:
