@@ -1,0 +1,153 @@
+"""Bytes of memory: of a handshake that is paused at its signature, and of an idle connection of a server.
+
+Each figure comes from a process of its own (`python -m benchmarks.memory KIND`), which measures how much its resident
+memory grows. That counts all there is: objects, the stacks of paused fibers, and what the libraries below hold.
+"Objects" are what Python's own allocator gave, which leaves out the first pages of a fiber's frame stack.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import statistics
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from benchmarks.harness import Line, Probe, Progress
+from benchmarks.pairs import caesura_contexts, credential_files, stdlib_contexts
+from caesura import SSL, MemoryBIO, WantAsync, WantRead, aio
+from caesura.engines import DelayEngine, Operation
+
+PAUSED = 1500  # handshakes
+IDLE = 300  # connections; each needs two descriptors
+ROUNDS = 3
+BEFORE = 50  # of each before the measurement begins: pools, caches and the allocator's first pages
+
+
+def resident() -> int:
+    """Bytes of resident memory, garbage apart."""
+    gc.collect()
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def allocated() -> int:
+    """Bytes that Python's allocator has handed out since it was first asked, garbage apart."""
+    gc.collect()
+    if not tracemalloc.is_tracing():
+        tracemalloc.start()
+    return tracemalloc.get_traced_memory()[0]
+
+
+def client_hello() -> bytes:
+    """The first flight of a client."""
+    sent = MemoryBIO()
+    client = SSL(caesura_contexts()[0], MemoryBIO(), sent, server_side=False, server_hostname="localhost")
+    try:
+        client.do_handshake()
+    except WantRead:
+        return sent.read()
+    raise AssertionError("a client cannot be done before it was answered")
+
+
+def paused(now: Callable[[], int]) -> float:
+    """Bytes of a server's handshake that waits for its signature, its BIOs included, by the measure `now`."""
+    engine = DelayEngine(None, operations={Operation.SIGN})
+    server = caesura_contexts(engine=engine, async_mode=True)[1]
+    hello = client_hello()
+    kept: list[SSL] = []
+
+    def pause(count: int) -> None:
+        for _ in range(count):
+            incoming = MemoryBIO()
+            incoming.write(hello)
+            ssl = SSL(server, incoming, MemoryBIO(), server_side=True)
+            try:
+                ssl.do_handshake()
+            except WantAsync:
+                kept.append(ssl)
+
+    pause(BEFORE)
+    before = now()
+    pause(PAUSED)
+    grown = now() - before
+    assert len(kept) == len(engine.waiting) == BEFORE + PAUSED
+    for each in kept:
+        each.close()
+    return grown / PAUSED
+
+
+async def held(port: int, root: str, count: int) -> asyncio.subprocess.Process:
+    """A process that holds so many connections open."""
+    arguments = ["hold", str(port), root, str(count)]
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "benchmarks.load", *arguments),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"ready\n"
+    await asyncio.sleep(0.2)  # the server may still be busy with what the clients need no answer to
+    return process
+
+
+async def idle(kind: str) -> float:
+    """Bytes of an idle connection of a server: TLS by Caesura or `ssl`, or plain TCP."""
+    loop = asyncio.get_running_loop()
+    if kind == "caesura":
+        server: Any = await aio.create_server(asyncio.Protocol, "127.0.0.1", 0, context=caesura_contexts()[1])
+    else:
+        context = stdlib_contexts(tickets=2)[1] if kind == "ssl" else None
+        server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    root = "-" if kind == "tcp" else str(credential_files()[2])
+    processes = [await held(port, root, BEFORE)]
+    before = resident()
+    processes.append(await held(port, root, IDLE))
+    grown = resident() - before
+    for process in processes:
+        process.stdin.close()  # type: ignore[union-attr]
+        await process.wait()
+    server.close()
+    return grown / IDLE
+
+
+def measured(kind: str) -> float:
+    """KiB, as a process of its own finds."""
+    found = subprocess.run(
+        [sys.executable, "-m", "benchmarks.memory", kind], capture_output=True, check=True, text=True, timeout=120
+    )
+    return float(found.stdout) / 1024
+
+
+def probe(progress: Progress) -> Sequence[Line]:
+    kinds = ("paused", "paused-objects", "tcp", "caesura", "ssl")
+    found = {}
+    for number, kind in enumerate(kinds):
+        found[kind] = statistics.median(measured(kind) for _ in range(ROUNDS))
+        progress((number + 1) / len(kinds))
+    socket = found["tcp"]
+    return (
+        Line("handshake paused at its signature, objects", found["paused-objects"], "KiB", must=12),
+        Line("handshake paused at its signature, resident", found["paused"], "KiB"),
+        Line("idle connection, caesura", found["caesura"] - socket, "KiB", must=24, note="beyond the socket"),
+        Line("idle connection, ssl", found["ssl"] - socket, "KiB", note="beyond the socket"),
+        Line("idle connection, plain TCP", socket, "KiB"),
+    )
+
+
+ROWS = (Probe("memory", "memory of a server, for each connection (beyond its socket)", probe),)
+
+
+if __name__ == "__main__":
+    match sys.argv[1]:
+        case "paused":
+            print(paused(resident))
+        case "paused-objects":
+            print(paused(allocated))
+        case kind:
+            print(asyncio.run(idle(kind)))

@@ -1,0 +1,85 @@
+"""How long the event loop of a server stands still while it signs with RSA-4096: not at all, in a thread, inline.
+
+Clients in another process open connections in short bursts. A task of the server sleeps a millisecond at a time; how
+much too late it wakes is how long something else held the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from benchmarks.harness import Line, Probe, Progress, quantile
+from caesura import Context, Identity, aio
+from caesura.engines import InlineEngine, Operation, ThreadEngine
+from tests.support.pki import pki, rsa_key
+
+BURST = 12  # connections, a millisecond apart: faster than anybody signs with RSA-4096
+REST = 0.05  # seconds after each burst
+NAP = 0.001  # seconds
+WINDOW = 1.0  # seconds of one measurement
+ROUNDS = 5
+IDLE_FLOOR = 0.5  # ms: an idle loop that is better than this counts as this
+
+
+@contextmanager
+def clients(mode: str, port: int, root: Path | None, *numbers: float) -> Iterator[None]:
+    """`benchmarks.load` in its own process, ready."""
+    arguments = [mode, str(port), str(root or "-"), *(str(number) for number in numbers)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.load", *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with process, process.stdin, process.stdout:
+        assert process.stdout.readline() == b"ready\n"
+        yield
+
+
+async def lateness(seconds: float) -> list[float]:
+    """Milliseconds by which naps were too long."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    found = []
+    while (began := loop.time()) < end:
+        await asyncio.sleep(NAP)
+        found.append((loop.time() - began - NAP) * 1e3)
+    return found
+
+
+def probe(progress: Progress) -> Sequence[Line]:
+    credential = pki().leaf("rsa-4096", issuer=pki().root, key=rsa_key(4096))
+    identity = Identity.load(credential.chain_pem, credential.key_pem)
+    loop = asyncio.new_event_loop()
+    late: dict[str, list[float]] = {"idle": [], "thread": [], "inline": []}
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        (root := folder / "root.pem").write_bytes(pki().trust_pem)
+        threads = stack.enter_context(ThreadEngine(1, operations={Operation.SIGN}))
+        for number in range(ROUNDS):
+            late["idle"] += loop.run_until_complete(lateness(WINDOW))
+            for name, engine in (("thread", threads), ("inline", InlineEngine())):
+                context = Context.server(identity=identity, engine=engine)
+                server = loop.run_until_complete(aio.create_server(asyncio.Protocol, "127.0.0.1", 0, context=context))
+                with clients("burst", server.sockets[0].getsockname()[1], root, BURST, REST):
+                    loop.run_until_complete(lateness(0.2))  # the clients' start
+                    late[name] += loop.run_until_complete(lateness(WINDOW))
+                server.close()
+            progress((number + 1) / ROUNDS)
+    loop.run_until_complete(asyncio.sleep(0.1))
+    loop.close()
+    idle, thread, inline = (quantile(late[name], 0.99) for name in ("idle", "thread", "inline"))
+    return (
+        Line("idle", idle, "ms"),
+        Line("in a ThreadEngine", thread, "ms", thread / max(idle, IDLE_FLOOR), "idle (0.5 ms or more)", must=3.0),
+        Line("in a ThreadEngine", thread, "ms", thread / inline, "inline", must=0.1),
+        Line("inline", inline, "ms"),
+    )
+
+
+ROWS = (Probe("stall", "event loop stalls while RSA-4096 signs, p99", probe),)
