@@ -21,6 +21,7 @@ from caesura.errors import (
     AlertDescription,
     BadCertificate,
     CertificateVerifyError,
+    DecodeError,
     DecryptError,
     IllegalParameter,
 )
@@ -131,6 +132,8 @@ def receive_finished(hs: Handshake, secret: TrafficSecret) -> Steps[None]:
     """Take the peer's Finished, made with its handshake traffic secret; it joins the transcript once it is proven."""
     finished = yield from hs.receive_raw(Finished)
     expected = verify_data(secret.suite.hash, secret, hs.transcript.digest(), hs.profile.label_prefix)
+    if len(finished.verify_data) != len(expected):
+        raise DecodeError(f"a Finished of {len(finished.verify_data)} bytes", section="RFC 9846 section 4.5.3")
     if not compare_digest(finished.verify_data, expected):
         raise DecryptError("the peer's Finished does not verify", section="RFC 9846 section 4.5.3")
     hs.transcript.add(finished.raw)

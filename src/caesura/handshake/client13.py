@@ -30,8 +30,16 @@ from caesura.wire.extensions import (
     SIGNATURE_ALGORITHMS,
     SUPPORTED_VERSIONS_SERVER,
 )
-from caesura.wire.messages import Certificate, CertificateRequest, ClientHello, EncryptedExtensions, ServerHello
-from caesura.wire.registries import HandshakeType
+from caesura.wire.messages import (
+    DOWNGRADE_TLS11,
+    DOWNGRADE_TLS12,
+    Certificate,
+    CertificateRequest,
+    ClientHello,
+    EncryptedExtensions,
+    ServerHello,
+)
+from caesura.wire.registries import ExtensionType, HandshakeType
 
 
 @dataclass(slots=True)
@@ -108,7 +116,9 @@ def accept(hs: Handshake, offer: Offer, hello: ServerHello) -> Accepted:
     if offer.retried is not None and hello.cipher_suite != offer.retried.cipher_suite:
         raise IllegalParameter("a suite other than the HelloRetryRequest's", section="RFC 9846 section 4.2.4")
     share = hello.extensions.get(KEY_SHARE_SERVER)
-    if share is None:  # we offer psk_dhe_ke only
+    if share is None and ExtensionType.pre_shared_key in hello.extensions:  # we offer psk_dhe_ke only
+        raise IllegalParameter("a pre-shared key without a key share", section="RFC 9846 section 4.3.11")
+    if share is None:
         raise MissingExtension("key_share", section="RFC 9846 section 4.2.3")
     key_pair = offer.key_pairs.get(share.group)
     if key_pair is None:
@@ -120,6 +130,8 @@ def check_server_hello(hs: Handshake, offer: Offer, hello: ServerHello) -> Suite
     """What holds for a ServerHello and a HelloRetryRequest alike."""
     section = "RFC 9846 section 4.2.3"
     version = hello.extensions.get(SUPPORTED_VERSIONS_SERVER)
+    if version is None and hello.random.endswith((DOWNGRADE_TLS12, DOWNGRADE_TLS11)):
+        raise IllegalParameter("a server of TLS 1.3 was made to choose a version before it", section=section)
     if version is None:
         raise ProtocolVersionAlert("the server chose a version before TLS 1.3", section=section)
     if version != hs.profile.version13:

@@ -21,8 +21,9 @@ from caesura.wire.codec import U8, U16, U64, Opaque, Struct, Vector
 MAX_LIFETIME: Final = 604_800
 """Seconds: no ticket lives longer, and no chain of resumptions outlives its first handshake by more (section 4.7.1)."""
 
-MAX_TICKET: Final = 2**16 - 1
-"""Bytes of a ticket (section 4.7.1)."""
+MAX_TICKET: Final = 2**15
+"""Bytes of a ticket that is made or kept. The format has room for twice as many, but they must fit into the extensions
+of a hello beside everything else."""
 
 _FORMAT: Final = 1
 

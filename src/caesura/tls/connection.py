@@ -45,6 +45,7 @@ from caesura.handshake.inbox import Inbox
 from caesura.handshake.performer import Awaiter, Performer
 from caesura.handshake.schedule13 import export
 from caesura.handshake.state import Established, Handshake
+from caesura.handshake.tickets import MAX_TICKET
 from caesura.handshake.transport import Epoch, Profile
 from caesura.jobs import NoJobs, WaitContext
 from caesura.sessions import Session
@@ -585,6 +586,7 @@ class TLSConnection:
         if (
             done.resumption is None
             or not message.ticket_lifetime
+            or len(message.ticket) > MAX_TICKET
             or self._tickets > done.settings.limits.session_tickets
         ):
             return
