@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -83,6 +84,19 @@ class Running:
         assert self._process.stdout is not None
         return self._process.stdout.read(size)
 
+    def out_line(self, pattern: bytes) -> str:
+        """What the pattern's first group found in a line of standard output."""
+        assert self._process.stdout is not None
+        for line in iter(self._process.stdout.readline, b""):
+            if match := re.search(pattern, line):
+                return match[1].decode()
+        raise AssertionError(f"{self._process.args!r} ended without saying {pattern!r}")
+
+    def close_output(self) -> None:
+        """Nobody reads its standard output any more."""
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
@@ -96,9 +110,8 @@ class Running:
         assert self._process.stdout is not None
         assert self._process.stderr is not None
         self._process.wait(PATIENCE)
-        return Outcome(
-            self._process.returncode, self._process.stdout.read(), self._err + self._process.stderr.read().decode()
-        )
+        out = b"" if self._process.stdout.closed else self._process.stdout.read()
+        return Outcome(self._process.returncode, out, self._err + self._process.stderr.read().decode())
 
     def __enter__(self) -> Running:
         return self

@@ -216,6 +216,8 @@ class Serving:
         logger = logging.getLogger("caesura")
         logger.addHandler(FailedHandshakes(self._tell))
         logger.setLevel(logging.DEBUG)
+        enough = asyncio.Event()
+        self._on_signals(enough)
         server = await aio.start_server(
             self._connected,
             address.host or None,
@@ -229,8 +231,6 @@ class Serving:
             self._console.print(
                 Text.assemble(("listening", "bold green"), f" on {where}, serving {self._service.title}")
             )
-        enough = asyncio.Event()
-        self._on_signals(enough)
         try:
             await enough.wait()
         finally:
