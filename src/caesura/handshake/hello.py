@@ -15,7 +15,7 @@ from caesura.crypto.groups import GROUPS, KeyPair
 from caesura.crypto.names import server_name
 from caesura.crypto.suites import SUITES, Suite
 from caesura.engines import Operation
-from caesura.errors import DecryptError, HandshakeFailure, IllegalParameter, UnexpectedMessage
+from caesura.errors import DecryptError, HandshakeFailure, IllegalParameter, MissingExtension, UnexpectedMessage
 from caesura.handshake import tickets
 from caesura.handshake.client13 import Offer, check_server_hello, client13
 from caesura.handshake.negotiate import (
@@ -254,6 +254,8 @@ def choose(hs: Handshake, hello: ClientHello, identities: tuple[Identity, ...]) 
     name = extensions.get(SERVER_NAME)
     schemes = extensions.get(SIGNATURE_ALGORITHMS) or ()
     chosen = choose_identity(settings, identities, name, schemes)
+    if chosen is None and ExtensionType.signature_algorithms not in extensions:
+        raise MissingExtension("signature_algorithms", section="RFC 9846 section 4.3.3")
     if chosen is None:
         raise HandshakeFailure("no identity that can sign with a scheme of the client's")
     identity, scheme = chosen

@@ -9,7 +9,7 @@ from caesura.crypto.groups import Group
 from caesura.crypto.identity import Identity
 from caesura.crypto.suites import Suite
 from caesura.engines import Operation
-from caesura.errors import CertificateRequired
+from caesura.errors import CertificateRequired, IllegalParameter
 from caesura.handshake.authenticate13 import authenticate_peer, prove_identity, receive_finished, send_finished
 from caesura.handshake.negotiate import CERTIFICATE_ONLY_SCHEMES
 from caesura.handshake.requests import Steps, perform
@@ -156,6 +156,8 @@ def receive_client(
         peer = PeerIdentity(resumed.state.peer_certificates, None, resumed.state.valid_until)
     if request is not None:
         message = yield from hs.receive(Certificate)
+        if message.certificate_request_context != request.certificate_request_context:
+            raise IllegalParameter("another certificate_request_context", section="RFC 9846 section 4.5.1")
         if message.certificate_list:
             peer = yield from authenticate_peer(hs, message, request.extensions)
         elif hs.settings.verify_mode(server_side=True) is Verify.REQUIRED:
