@@ -53,9 +53,10 @@ class Aead:
 
     def new(self, key: Secret) -> AeadKey:
         """A key for use; ValueError if its length is wrong."""
-        if len(key) != self.key_length:
-            raise ValueError(f"{self.name} has keys of {self.key_length} bytes, not {len(key)}")
-        return self._new(key.reveal())
+        value = key._value
+        if len(value) != self.key_length:
+            raise ValueError(f"{self.name} has keys of {self.key_length} bytes, not {len(value)}")
+        return self._new(value)
 
 
 # RFC 9846 section 5.5: 2^24.5 full-size records for AES-GCM; with ChaCha20 the sequence number ends first.

@@ -4,7 +4,8 @@ What is secret goes in and comes out as a `Secret`. The schedule itself, which s
 here.
 
 HMAC is made of two one-shot hash calls over a key that `bytes.translate` has masked. For the short inputs of a key
-schedule that takes 0.6 to 0.75 of the time of `hmac.digest`, and a handshake makes some forty of them.
+schedule that takes 0.6 to 0.75 of the time of `hmac.digest`, and a handshake makes some forty of them. Where one secret
+gives several others, `Keyed` hashes the masked key once: half the time again.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from caesura.crypto.secrets import Secret
+from caesura.crypto.secrets import Secret, TrafficSecret
+
+if TYPE_CHECKING:
+    from caesura.crypto.suites import Suite
 
 _INNER_PAD: Final = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER_PAD: Final = bytes(byte ^ 0x5C for byte in range(256))
@@ -72,16 +76,16 @@ SHA384: Final = Hash("sha384", 48, 128, hashlib.sha384)
 
 def extract(hash: Hash, salt: Secret, ikm: Secret) -> Secret:  # noqa: A002  # the RFC's word
     """HKDF-Extract (RFC 5869 section 2.2). Where there is no salt or no key, the schedule has `hash.zeros`."""
-    return Secret(hash.hmac(salt.reveal(), ikm.reveal()))
+    return Secret(hash.hmac(salt._value, ikm._value))
 
 
 def expand(hash: Hash, secret: Secret, info: bytes, length: int) -> Secret:  # noqa: A002
     """HKDF-Expand (RFC 5869 section 2.3) to `length` bytes, at most 255 digests."""
     if length > 255 * hash.digest_size:
         raise ValueError(f"HKDF-Expand gives at most {255 * hash.digest_size} bytes, not {length}")
-    output = block = hash.hmac(secret.reveal(), info + b"\1")
+    output = block = hash.hmac(secret._value, info + b"\1")
     for counter in range(2, -(-length // hash.digest_size) + 1):
-        block = hash.hmac(secret.reveal(), block + info + counter.to_bytes(1, "big"))
+        block = hash.hmac(secret._value, block + info + counter.to_bytes(1, "big"))
         output += block
     return Secret(output[:length])
 
@@ -106,7 +110,7 @@ def expand_label(
     """HKDF-Expand-Label to `length` bytes (RFC 9846 section 7.1). `context` is mostly a transcript hash, or empty."""
     info = _info_head(prefix, label, length, len(context)) + context
     if length <= hash.digest_size:  # nearly always: a key, an IV or another secret
-        return Secret(hash.hmac(secret.reveal(), info + b"\1")[:length])
+        return Secret(hash.hmac(secret._value, info + b"\1")[:length])
     return expand(hash, secret, info, length)
 
 
@@ -123,5 +127,44 @@ def derive_secret(
 
 def verify_data(hash: Hash, base_key: Secret, transcript_hash: bytes, prefix: bytes = TLS13_PREFIX) -> bytes:  # noqa: A002
     """What a Finished or a PSK binder carries (RFC 9846 sections 4.5.3 and 4.3.11.2). Compare in constant time."""
-    finished_key = expand_label(hash, base_key, b"finished", b"", hash.digest_size, prefix)
-    return hash.hmac(finished_key.reveal(), transcript_hash)
+    finished_key = hash.hmac(base_key._value, _info_head(prefix, b"finished", hash.digest_size, 0) + b"\1")
+    return hash.hmac(finished_key, transcript_hash)
+
+
+class Keyed:
+    """HMAC with one secret for several inputs: what is the same for all of them is hashed once, then copied.
+
+    The secret is a salt for `extract`, or what `expand_label` and `derive` make others of.
+    """
+
+    __slots__ = ("_inner", "_outer", "_prefix", "_size")
+
+    def __init__(self, hash: Hash, secret: Secret, prefix: bytes = TLS13_PREFIX) -> None:  # noqa: A002
+        key = secret._value.ljust(hash.block_size, b"\0")
+        self._inner = hash.new(key.translate(_INNER_PAD))
+        self._outer = hash.new(key.translate(_OUTER_PAD))
+        self._prefix = prefix
+        self._size = hash.digest_size
+
+    def extract(self, ikm: Secret) -> Secret:
+        """HKDF-Extract with the secret as the salt."""
+        return Secret(self._hmac(ikm._value))
+
+    def expand_label(self, label: bytes, length: int) -> Secret:
+        """HKDF-Expand-Label without a context, to at most the hash's own length."""
+        return Secret(self._hmac(_info_head(self._prefix, label, length, 0) + b"\1")[:length])
+
+    def derive(self, label: bytes, transcript_hash: bytes) -> Secret:
+        """Derive-Secret."""
+        return Secret(self._hmac(_info_head(self._prefix, label, self._size, self._size) + transcript_hash + b"\1"))
+
+    def traffic(self, label: bytes, transcript_hash: bytes, suite: Suite) -> TrafficSecret:
+        """Derive-Secret, for a secret that record keys will be made of."""
+        info = _info_head(self._prefix, label, self._size, self._size) + transcript_hash + b"\1"
+        return TrafficSecret(self._hmac(info), suite)
+
+    def _hmac(self, data: bytes) -> bytes:
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(data)
+        outer.update(inner.digest())
+        return outer.digest()

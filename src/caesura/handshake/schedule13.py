@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from caesura.crypto.hkdf import Hash, derive_secret, expand_label, extract, verify_data
+from caesura.crypto.hkdf import Hash, Keyed, derive_secret, expand_label, extract, verify_data
 from caesura.crypto.secrets import Secret, SharedSecret, TrafficSecret
 from caesura.crypto.suites import Suite
 
@@ -42,19 +42,18 @@ class EarlySecret:
 
     def handshake(self, suite: Suite, shared: SharedSecret) -> HandshakeSecret:
         """The next stage, from what the key exchange gave."""
-        salt = (
-            _without_psk(self._algorithm, self._prefix)
-            if self._secret is None
-            else derive_secret(self._algorithm, self._secret, b"derived", self._algorithm.empty_digest, self._prefix)
-        )
-        return HandshakeSecret(suite, self._prefix, extract(self._algorithm, salt, shared))
+        algorithm, prefix = self._algorithm, self._prefix
+        if self._secret is None:
+            return HandshakeSecret(suite, prefix, _without_psk(algorithm, prefix).extract(shared))
+        salt = derive_secret(algorithm, self._secret, b"derived", algorithm.empty_digest, prefix)
+        return HandshakeSecret(suite, prefix, extract(algorithm, salt, shared))
 
 
 @lru_cache(maxsize=16)
-def _without_psk(algorithm: Hash, prefix: bytes) -> Secret:
+def _without_psk(algorithm: Hash, prefix: bytes) -> Keyed:
     """What every handshake without a pre-shared key salts its handshake secret with."""
     early = extract(algorithm, algorithm.zeros, algorithm.zeros)
-    return derive_secret(algorithm, early, b"derived", algorithm.empty_digest, prefix)
+    return Keyed(algorithm, derive_secret(algorithm, early, b"derived", algorithm.empty_digest, prefix), prefix)
 
 
 class _Stage:
@@ -63,13 +62,7 @@ class _Stage:
     def __init__(self, suite: Suite, prefix: bytes, secret: Secret) -> None:
         self._suite = suite
         self._prefix = prefix
-        self._secret = secret
-
-    def _derive(self, label: bytes, transcript_hash: bytes) -> Secret:
-        return derive_secret(self._suite.hash, self._secret, label, transcript_hash, self._prefix)
-
-    def _traffic(self, label: bytes, transcript_hash: bytes) -> TrafficSecret:
-        return TrafficSecret(self._derive(label, transcript_hash).reveal(), self._suite)
+        self._secret = Keyed(suite.hash, secret, prefix)
 
 
 class HandshakeSecret(_Stage):
@@ -79,14 +72,15 @@ class HandshakeSecret(_Stage):
 
     def traffic(self, transcript_hash: bytes) -> TrafficSecrets:
         """The handshake traffic secrets, over ClientHello to ServerHello."""
+        traffic, suite = self._secret.traffic, self._suite
         return TrafficSecrets(
-            self._traffic(b"c hs traffic", transcript_hash), self._traffic(b"s hs traffic", transcript_hash)
+            traffic(b"c hs traffic", transcript_hash, suite), traffic(b"s hs traffic", transcript_hash, suite)
         )
 
     def main(self) -> MainSecret:
         """The last stage."""
         algorithm = self._suite.hash
-        salt = self._derive(b"derived", algorithm.empty_digest)
+        salt = self._secret.derive(b"derived", algorithm.empty_digest)
         return MainSecret(self._suite, self._prefix, extract(algorithm, salt, algorithm.zeros))
 
 
@@ -97,17 +91,18 @@ class MainSecret(_Stage):
 
     def traffic(self, transcript_hash: bytes) -> TrafficSecrets:
         """The first application traffic secrets, over ClientHello to the server's Finished."""
+        traffic, suite = self._secret.traffic, self._suite
         return TrafficSecrets(
-            self._traffic(b"c ap traffic", transcript_hash), self._traffic(b"s ap traffic", transcript_hash)
+            traffic(b"c ap traffic", transcript_hash, suite), traffic(b"s ap traffic", transcript_hash, suite)
         )
 
     def exporter(self, transcript_hash: bytes) -> Secret:
         """exporter_secret, over ClientHello to the server's Finished."""
-        return self._derive(b"exp master", transcript_hash)
+        return self._secret.derive(b"exp master", transcript_hash)
 
     def resumption(self, transcript_hash: bytes) -> Secret:
         """resumption_secret, over ClientHello to the client's Finished."""
-        return self._derive(b"res master", transcript_hash)
+        return self._secret.derive(b"res master", transcript_hash)
 
 
 def next_generation(secret: TrafficSecret, prefix: bytes) -> TrafficSecret:
@@ -120,8 +115,8 @@ def next_generation(secret: TrafficSecret, prefix: bytes) -> TrafficSecret:
 def write_key(secret: TrafficSecret, prefix: bytes) -> tuple[Secret, Secret]:
     """The key and the IV of one direction (RFC 9846 section 7.3)."""
     suite = secret.suite
-    key = expand_label(suite.hash, secret, b"key", b"", suite.aead.key_length, prefix)
-    return key, expand_label(suite.hash, secret, b"iv", b"", suite.aead.iv_length, prefix)
+    keyed = Keyed(suite.hash, secret, prefix)
+    return keyed.expand_label(b"key", suite.aead.key_length), keyed.expand_label(b"iv", suite.aead.iv_length)
 
 
 def ticket_psk(algorithm: Hash, resumption: Secret, nonce: bytes, prefix: bytes) -> Secret:
