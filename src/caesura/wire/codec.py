@@ -158,28 +158,32 @@ class Fixed(Codec[bytes]):
 class Opaque(Codec[bytes]):
     """`opaque name<minimum..maximum>`: bytes behind their length, whose width follows from `maximum`."""
 
-    __slots__ = ("length", "maximum", "minimum")
+    __slots__ = ("maximum", "minimum", "width")
 
     def __init__(self, minimum: int, maximum: int) -> None:
         self.minimum: Final = minimum
         self.maximum: Final = maximum
-        self.length: Final[Codec[int]] = U8 if maximum < 2**8 else U16 if maximum < 2**16 else U24
+        self.width: Final = 1 if maximum < 2**8 else 2 if maximum < 2**16 else 3
 
     def read(self, data: bytes, pos: int) -> tuple[bytes, int]:
-        """Read length and bytes."""
-        length, start = self.length.read(data, pos)
-        stop = start + length
+        """Read length and bytes. The length is read here and not by a codec of its own: nothing is read more often."""
+        start = pos + self.width
+        stop = start + int.from_bytes(data[pos:start], "big")  # if that is cut short, so is what it leads to
         if stop > len(data):
-            raise _cut_short(data, start, length)
-        if not self.minimum <= length <= self.maximum:
-            raise DecodeError(f"{length} bytes where {self.minimum} to {self.maximum} may stand")
+            raise _cut_short(data, pos, stop - pos)
+        if not self.minimum <= stop - start <= self.maximum:
+            raise self._out_of_bounds(stop - start)
         return data[start:stop], stop
 
     def encode(self, value: bytes) -> bytes:
         """Write length and bytes."""
-        if not self.minimum <= len(value) <= self.maximum:
-            raise ValueError(f"{len(value)} bytes where {self.minimum} to {self.maximum} may stand")
-        return self.length.encode(len(value)) + value
+        length = len(value)
+        if not self.minimum <= length <= self.maximum:
+            raise ValueError(f"{length} bytes where {self.minimum} to {self.maximum} may stand")
+        return length.to_bytes(self.width, "big") + value
+
+    def _out_of_bounds(self, length: int) -> DecodeError:
+        return DecodeError(f"{length} bytes where {self.minimum} to {self.maximum} may stand")
 
 
 class Vector(Codec[tuple[T, ...]]):
@@ -322,7 +326,7 @@ class Struct(Codec[T]):
     that the constructor does not take are not on the wire.
     """
 
-    __slots__ = ("cls", "fields")
+    __slots__ = ("_readers", "cls", "fields")
 
     def __init__(self, cls: type[T], /, **codecs: Codec[Any]) -> None:
         expected = [field.name for field in fields(cls) if field.init]  # type: ignore[arg-type]  # checked: a dataclass
@@ -330,13 +334,15 @@ class Struct(Codec[T]):
             raise TypeError(f"{cls.__name__} has the fields {expected}, its format {list(codecs)}")
         self.cls: Final = cls
         self.fields: Final = tuple(codecs.items())
+        # Looked up once, for every message and most extensions are one.
+        self._readers: Final = tuple(codec.read for codec in codecs.values())
 
     def read(self, data: bytes, pos: int) -> tuple[T, int]:
         """Read all fields."""
         values: list[Any] = []
         try:
-            for _name, codec in self.fields:
-                value, pos = codec.read(data, pos)
+            for read in self._readers:
+                value, pos = read(data, pos)
                 values.append(value)
         except DecodeError as error:
             raise DecodeError(f"{self.cls.__name__}.{self.fields[len(values)][0]}: {error.strerror}") from None
