@@ -15,13 +15,15 @@ from typing import Any
 import pytest
 
 from caesura.bio import Data, MemoryBIO, SocketBIO, bio_pair
-from caesura.context import Limits
+from caesura.context import Limits, TraceEvent
 from caesura.engines import DelayEngine, Operation, ThreadEngine, Work
 from caesura.errors import (
+    BadRecordMAC,
     CertificateVerifyError,
     ConfigError,
     OperationFailed,
     OperationTimeout,
+    PeerAlert,
     UnexpectedEOF,
     UsageError,
     WantAsync,
@@ -29,7 +31,7 @@ from caesura.errors import (
     WantWrite,
     ZeroReturn,
 )
-from caesura.jobs import JobCancelled, current_job, pause_job, start_job, wait
+from caesura.jobs import Completion, JobCancelled, current_job, pause_job, start_job, wait
 from caesura.sessions import SessionCache
 from caesura.sslobject import SSL, Want
 from caesura.wire.registries import CipherSuite, NamedGroup, Version
@@ -204,6 +206,65 @@ class TestDriving:
             one.read()
         two.write(b"meanwhile")
         assert one.read() == b"meanwhile"
+
+    def test_what_is_stuck_goes_out_before_what_is_written_later(self) -> None:
+        half, other = bio_pair(30, 0)
+        one, two = client(half), server(other)
+        handshake(one, two)
+        one.write(b"12345678")
+        one.key_update()  # stuck: the pair is full
+        assert two.read() == b"12345678"
+        with pytest.raises(WantWrite):
+            one.write(b"x")
+        with pytest.raises(WantRead):
+            two.read()
+        assert one.write(b"x") == 1
+        assert two.read() == b"x"
+
+    def test_a_finished_handshake_is_finished_whatever_is_stuck(self) -> None:
+        half, other = bio_pair(30, 0)
+        one, two = client(half), server(other)
+        handshake(one, two)
+        with pytest.raises(WantWrite):
+            one.write(b"too long for the pair")
+        one.do_handshake()
+
+    def test_data_before_a_bad_record_is_given_and_then_the_failure(self) -> None:
+        forth, back = MemoryBIO(), MemoryBIO()
+        one, two = client(back, forth), server(forth, back)
+        handshake(one, two)
+        one.write(b"good")
+        forth.write(bytes.fromhex("17 0303 0020") + bytes(32))
+        assert two.read() == b"good"
+        with pytest.raises(BadRecordMAC):
+            two.write(b"an answer")
+        with pytest.raises(PeerAlert, match="bad_record_mac"):
+            one.read()
+        with pytest.raises(BadRecordMAC):
+            two.do_handshake()
+        with pytest.raises(BadRecordMAC):
+            two.read()
+
+    def test_reading_waits_for_paused_tickets_when_there_is_nothing_to_read(self) -> None:
+        engine = DelayEngine(None, operations=[Operation.SEAL_TICKET])
+        one, two = pair(
+            client_settings={"sessions": SessionCache()},
+            server_settings={"async_mode": True, "engine": engine, "ticket_count": 1},
+        )
+        handshake(one, two)
+        assert two.handshake_complete
+        with pytest.raises(WantAsync):
+            two.read()
+        one.write(b"data comes first")
+        assert two.read() == b"data comes first"
+        assert two.write(b"and is answered") == 15
+        assert one.read() == b"and is answered"
+        engine.release()
+        with pytest.raises(WantRead):
+            two.read()
+        with pytest.raises(WantRead):
+            one.read()
+        assert one.session is not None
 
     def test_key_updates_in_both_directions(self) -> None:
         one, two = connected()
@@ -626,6 +687,47 @@ class TestThreads:
             handshake(one, two)
             assert two.get_all_async_fds() == []
             assert two.get_changed_async_fds() == ([], fds)
+
+    def test_work_that_ends_before_the_call_returns_can_be_seen_too(self) -> None:
+        works: list[tuple[Work[Any], Completion[Any]]] = []
+
+        class Elsewhere:
+            operations = frozenset({Operation.SIGN})
+
+            def start(self, work: Work[Any]) -> Completion[Any]:
+                works.append((work, Completion()))
+                return works[-1][1]
+
+        def trace(event: TraceEvent) -> None:
+            if event.kind == "paused":
+                work, pending = works[-1]
+                pending.set_result(work.run())
+                assert work.wait_context is not None
+                work.wait_context.notify()
+
+        one, two = pair(server_settings={"async_mode": True, "engine": Elsewhere(), "trace": trace})
+        with pytest.raises(WantRead):
+            one.do_handshake()
+        with suppress(WantAsync, WantRead):
+            two.do_handshake()
+        if two.waiting_for_async():
+            fds = two.get_all_async_fds()
+            assert select.select(fds, [], [], 0)[0] == fds != []
+        handshake(one, two)
+
+    def test_the_descriptor_is_drained_by_the_next_call(self) -> None:
+        engine = DelayEngine(None, operations=[Operation.KEY_EXCHANGE, Operation.SIGN])
+        one, two = pair(server_settings={"async_mode": True, "engine": engine})
+        with pytest.raises(WantRead):
+            one.do_handshake()
+        for _ in range(2):
+            with pytest.raises(WantAsync):
+                two.do_handshake()
+            fds = two.get_all_async_fds()
+            assert select.select(fds, [], [], 0)[0] == []
+            engine.release()
+            assert select.select(fds, [], [], 0)[0] == fds != []
+        handshake(one, two)
 
 
 class TestSettings:

@@ -693,8 +693,6 @@ class SSL:
         """Take a chunk from the read BIO, or raise what the call must wait for."""
         if self._closing:
             raise UsageError(_CLOSED)
-        if not connection.wants_data:  # it has as much as it may keep beside paused work
-            self._want_async(connection)
         chunk = self._rbio.read(_CHUNK)  # type: ignore[union-attr]
         if chunk:
             connection.receive_data(chunk, self._monotonic())
@@ -704,7 +702,7 @@ class SSL:
             connection.receive_eof(self._monotonic())
             if connection.error is None and not connection.close_notify_received:
                 raise UnexpectedEOF("unexpected eof while reading")
-        elif connection.handshake_paused or connection.needs_job:
+        elif connection.handshake_paused:  # tickets, or what the application does with a session
             self._want_async(connection)
         elif want is Want.WRITING:
             self._want_write()
