@@ -38,6 +38,7 @@ logger = logging.getLogger("caesura")
 logger.addHandler(logging.NullHandler())
 
 WRITE_LIMITS: Final = (16_384, 65_536)  # bytes, low and high: asyncio's own defaults for transports
+_LARGE: Final = 20_000  # bytes
 GATHERED: Final = 65_536  # bytes that callbacks may write before they are sent on the way
 FUTILE_WRITES: Final = 5  # writes into a closed connection that are passed over; from then on there is a warning
 
@@ -54,6 +55,9 @@ class State(IntEnum):
     LOST = 5
 
 
+_OPEN: Final = State.OPEN  # asked for with every record
+
+
 class TLSProtocol(asyncio.BufferedProtocol):
     """One TLS connection between a raw transport and the application's protocol.
 
@@ -63,8 +67,8 @@ class TLSProtocol(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_app", "_app_fills_buffers", "_app_holds_reading", "_app_holds_writing", "_end_told", "_error",
-        "_futile_writes", "_gathered", "_gathering", "_pause", "_raw_full", "_raw_held", "_timer", "_waiter", "_waker",
-        "_write_ended", "connection", "endpoint", "raw", "state", "transport", "wait_context", "write_limits",
+        "_futile_writes", "_gathered", "_gathering", "_pause", "_raw_full", "_raw_held", "_time", "_timer", "_waiter",
+        "_waker", "_write_ended", "connection", "endpoint", "raw", "state", "transport", "wait_context", "write_limits",
     )  # fmt: skip
 
     endpoint: Endpoint
@@ -93,6 +97,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
         self.transport = TLSTransport(self)
         self.write_limits = WRITE_LIMITS
         self._waiter = waiter
+        self._time = endpoint.loop.time
         self._waker = waker_of(endpoint.loop)
         self.wait_context.set_callback(self._waker.completed, self)
         self._pause: Pause | None = None
@@ -130,7 +135,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
             self.abort()
             return
         self._timer = self.loop.call_later(self.endpoint.handshake_timeout, self._handshake_expired)
-        self.resume_paused(self.loop.time())
+        self.resume_paused(self._time())
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
         """The buffer that all connections of the loop share."""
@@ -142,15 +147,20 @@ class TLSProtocol(asyncio.BufferedProtocol):
 
     def data_arrived(self, data: Data) -> None:
         """Ciphertext has arrived."""
-        if self.state < State.FAILED:  # else the peer is only waited for to go
-            now = self.endpoint.loop.time()
+        if self.state is _OPEN:
+            now = self._time()
+            self.connection.receive_data(data, now)
+            self._deliver()
+            self._settle(now)
+        elif self.state < State.FAILED:  # else the peer is only waited for to go
+            now = self._time()
             self.connection.receive_data(data, now)
             self._react(now)
 
     def eof_received(self) -> bool:
         """The peer has closed its direction of the raw transport. True keeps ours open."""
         if self.state < State.FAILED:
-            now = self.loop.time()
+            now = self._time()
             self.connection.receive_eof(now)
             self._react(now)
             if self.state is State.CLOSING:
@@ -221,27 +231,46 @@ class TLSProtocol(asyncio.BufferedProtocol):
 
     def _settle(self, now: float) -> None:
         """Write what is to be written, and bring timers, watched descriptors and flow control up to date."""
+        connection = self.connection
+        if self.state is not _OPEN or connection.error is not None:
+            self._settle_end(now)
+            return
+        self._send(now)
+        if connection.waiting_for_async or connection.needs_job or self._pause is not None:
+            self._follow_pause(now)
+
+    def _send(self, now: float) -> None:
+        """Write what is to be written."""
+        data = self.connection.data_to_send(now)
+        if data:
+            # What a transport cannot send at once it slices, and slices of a view are no copies.
+            self.raw.write(data if len(data) < _LARGE else memoryview(data))
+        self._gathered = 0
+
+    def _settle_end(self, now: float) -> None:
+        """The rarer states: a handshake, and whatever ends a connection."""
         if self.state >= State.FAILED:
             return
         connection = self.connection
-        data = connection.data_to_send(now)
-        if data:
-            self.raw.write(data)
-        self._gathered = 0
+        self._send(now)
         error = connection.error
         if error is not None and self.state is not State.CLOSING:
             self._fail(error)
             return
-        if error is None and (connection.waiting_for_async or connection.needs_job):
+        self._follow_pause(now)
+        if self.state is State.CLOSING and self._pause is None and (error or connection.close_notify_received):
+            self._finish()
+
+    def _follow_pause(self, now: float) -> None:
+        """Follow work that is paused, or has been, and what it does to the flow of both directions."""
+        connection = self.connection
+        if connection.error is None and (connection.waiting_for_async or connection.needs_job):
             if self._pause is None:
                 self._pause = Pause(self, self._waker)
             self._pause.follow(connection.timeout(), now, poll=connection.needs_job)
         elif self._pause is not None:
             self._pause.end()
             self._pause = None
-        if self.state is State.CLOSING and self._pause is None and (error or connection.close_notify_received):
-            self._finish()
-            return
         self._control_reading()
         self._control_writing()
 
@@ -326,7 +355,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
     @property
     def reading(self) -> bool:
         """Whether the application may be told of data."""
-        return self.state is State.OPEN and not self._app_holds_reading
+        return self.state is _OPEN and not self._app_holds_reading
 
     def hold_reading(self) -> None:
         """The application wants no data for a while."""
@@ -342,11 +371,13 @@ class TLSProtocol(asyncio.BufferedProtocol):
 
     def _catch_up(self) -> None:
         if self.state is State.OPEN:
-            self._react(self.loop.time())
+            self._react(self._time())
+        if self.state is State.OPEN:
+            self._control_reading()
 
     def write(self, data: Data) -> None:
         """Seal and send; from a callback of the application, it is sent when the callback returns."""
-        if self.state is not State.OPEN or self._write_ended:
+        if self.state is not _OPEN or self._write_ended:
             self._refuse_to_write()
             return
         if not data:
@@ -356,7 +387,10 @@ class TLSProtocol(asyncio.BufferedProtocol):
             self._gathered += len(data)
             if self._gathered < GATHERED:
                 return
-        self._settle(self.endpoint.loop.time())
+        if self.connection.write_paused:
+            self._settle(self._time())
+        else:
+            self._send(0.0)  # everything is sealed: nothing looks at the time
 
     def _refuse_to_write(self) -> None:
         if self._write_ended and self.state is State.OPEN:
@@ -370,7 +404,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
         if self.state is State.OPEN and not self._write_ended:
             self._write_ended = True
             self.connection.shutdown()
-            self._settle(self.loop.time())
+            self._settle(self._time())
 
     def unsent(self) -> int:
         """Bytes that have not reached the socket."""
@@ -398,7 +432,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
             self.connection.read()
             if not self._write_ended:
                 self.connection.shutdown()
-            self._settle(self.loop.time())
+            self._settle(self._time())
 
     def abort(self) -> None:
         """Drop everything, now."""
