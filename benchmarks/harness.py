@@ -2,7 +2,8 @@
 
 A machine's speed wanders by tens of percents within seconds, so absolute times say little and times of different runs
 compare badly. What lasts is the ratio between two contestants whose samples lie side by side. Each row says which
-quantile of the samples it takes: the median, or the lower quartile where disturbances are long.
+quantile of the samples it takes: the median, or the lower quartile where disturbances are long. A race has no waiting
+in it, so it is timed on the process' own clock, which stands still while others have the processor.
 
 A `Race` is such a row; a `Probe` measures something else (memory, stalls) by a function of its own. Both give a
 `Result`, which knows the goals and whether they were met.
@@ -162,15 +163,15 @@ class Probe:
 def interleaved(
     contestants: Sequence[Contestant], rounds: int, sample: float, progress: Progress
 ) -> dict[str, list[float]]:
-    """Seconds for one operation, a list of samples for each contestant."""
+    """Processor seconds for one operation, a list of samples for each contestant."""
     counts = {each.name: _operations_in(each, sample) for each in contestants}
     samples: dict[str, list[float]] = {each.name: [] for each in contestants}
     for number in range(-WARM_UP, rounds):
         for each in contestants if number % 2 else reversed(contestants):
             count = counts[each.name]
-            began = time.perf_counter()
+            began = time.process_time()
             each.run(count)
-            took = time.perf_counter() - began
+            took = time.process_time() - began
             if number >= 0:
                 samples[each.name].append(took / count)
         gc.collect()  # between samples, so that nobody pays for another's garbage; it stays switched on within them
@@ -182,9 +183,9 @@ def _operations_in(contestant: Contestant, seconds: float) -> int:
     """How many operations last about this long."""
     count = 1
     while True:
-        began = time.perf_counter()
+        began = time.process_time()
         contestant.run(count)
-        took = time.perf_counter() - began
+        took = time.process_time() - began
         if took >= seconds / 4:
             return max(1, round(count * seconds / took))
         count *= 2

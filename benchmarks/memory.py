@@ -132,15 +132,15 @@ def probe(progress: Progress) -> Sequence[Line]:
         progress((number + 1) / len(kinds))
     socket = found["tcp"]
     return (
-        Line("handshake paused at its signature, objects", found["paused-objects"], "KiB", must=12),
-        Line("handshake paused at its signature, resident", found["paused"], "KiB"),
+        Line("paused handshake, objects", found["paused-objects"], "KiB", must=12),
+        Line("paused handshake, resident", found["paused"], "KiB"),
         Line("idle connection, caesura", found["caesura"] - socket, "KiB", must=24, note="beyond the socket"),
         Line("idle connection, ssl", found["ssl"] - socket, "KiB", note="beyond the socket"),
         Line("idle connection, plain TCP", socket, "KiB"),
     )
 
 
-ROWS = (Probe("memory", "memory of a server, for each connection (beyond its socket)", probe),)
+ROWS = (Probe("memory", "memory of a server", probe),)
 
 
 if __name__ == "__main__":

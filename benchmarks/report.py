@@ -21,8 +21,8 @@ WIDTH = 124  # columns, where there is no terminal to ask
 
 def table(results: Sequence[Result], machine: dict[str, Any]) -> Table:
     made = Table(title="Caesura and its peers, side by side", title_justify="left", caption=_caption(machine))
-    made.add_column("what", overflow="fold")
-    made.add_column("who", overflow="fold")
+    made.add_column("what", min_width=30)
+    made.add_column("who", min_width=30)
     made.add_column("figure", justify="right", no_wrap=True)
     made.add_column("ratio", no_wrap=True)
     made.add_column("goal", no_wrap=True)
