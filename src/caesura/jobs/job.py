@@ -206,7 +206,11 @@ def pause_job() -> None:
 
 
 def current_job() -> Job[Any] | None:
-    """The job this code runs in, or None (ASYNC_get_current_job(3))."""
+    """The job this code runs in, or None (ASYNC_get_current_job(3)).
+
+    Do not keep it in a local variable across a pause: the job would hold itself, and could be forgotten without being
+    cancelled. Its wait context may be kept.
+    """
     fiber = getcurrent()
     return fiber.job if type(fiber) is Fiber else None
 

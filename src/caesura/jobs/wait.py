@@ -95,6 +95,8 @@ class _Waiting:
         self._late = False
         self._timer = None if timeout is None else call_later(timeout, self._expired)
         work.on_done(self._done)
+        if self._inner is not None and self._inner.signalled:
+            context.notify()  # it was told before we listened
 
     def show(self) -> None:
         """Bring the job's wait context up to date before the job pauses."""
@@ -161,11 +163,14 @@ def _block(work: Pending[Any], timeout: float | None) -> None:
     poll = _FIRST_POLL
     with Wakeup() as wakeup:
         before = None if context is None else context.listen(wakeup.set)
-        if context is not None and context.signalled:
-            wakeup.set()  # it was told before we listened
         work.on_done(lambda _: wakeup.set())
         try:
-            while not work.done():
+            while True:
+                wakeup.clear()
+                if work.resumable:
+                    work.resume()  # the first time too: it may have been told to go on before we listened
+                if work.done():
+                    return
                 pause = None
                 if work.resumable and not _will_tell(context):
                     pause, poll = poll, min(2 * poll, _LAST_POLL)
@@ -176,9 +181,6 @@ def _block(work: Pending[Any], timeout: float | None) -> None:
                     pause = left if pause is None else min(pause, left)
                 fds = () if context is None else context.foreign()
                 wait_readable([wakeup.fileno(), *(entry.fd for entry in fds)], pause)
-                wakeup.clear()
-                if work.resumable:
-                    work.resume()
         finally:
             if context is not None:
                 context.listen(before)
