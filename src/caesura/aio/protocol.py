@@ -428,11 +428,12 @@ class TLSProtocol(asyncio.BufferedProtocol):
             self.abort()
         elif self.state is State.OPEN:
             self.state = State.CLOSING
-            self._timer = self.loop.call_later(self.endpoint.shutdown_timeout, self._shutdown_expired)
             self.connection.read()
             if not self._write_ended:
                 self.connection.shutdown()
             self._settle(self._time())
+            if not self.raw.is_closing() or self.raw.get_write_buffer_size():
+                self._timer = self.loop.call_later(self.endpoint.shutdown_timeout, self._shutdown_expired)
 
     def abort(self) -> None:
         """Drop everything, now."""
