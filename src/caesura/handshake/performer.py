@@ -131,7 +131,7 @@ NOT_YET: Any = object()
 class Ongoing:
     """Work under way: one piece, or two that do not depend on each other."""
 
-    __slots__ = ("_performer", "_pieces", "_request", "deadline")
+    __slots__ = ("_performer", "_pieces", "_request", "_results", "deadline")
 
     def __init__(
         self,
@@ -143,6 +143,7 @@ class Ongoing:
         self._performer = performer
         self._request = request
         self._pieces = pieces
+        self._results = [NOT_YET] * len(pieces)
         self.deadline = deadline
 
     def resume(self) -> None:
@@ -152,15 +153,15 @@ class Ongoing:
 
     def answer(self) -> Any:
         """The answer to the request, or NOT_YET. The first failure is raised, and cancels the rest."""
-        results = []
-        for request, pending in self._pieces:
-            if pending.done():
+        results = self._results
+        for index, (request, pending) in enumerate(self._pieces):
+            if results[index] is NOT_YET and pending.done():
                 try:
-                    results.append(self._performer.outcome(request, pending))
+                    results[index] = self._performer.outcome(request, pending)
                 except BaseException:
                     self.cancel()
                     raise
-        if len(results) < len(self._pieces):
+        if any(result is NOT_YET for result in results):
             return NOT_YET
         return results[0] if isinstance(self._request, Perform) else tuple(results)
 
