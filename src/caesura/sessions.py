@@ -13,7 +13,7 @@ from typing import Protocol
 
 from caesura.crypto.secrets import Secret
 from caesura.engines import Answer
-from caesura.errors import UsageError
+from caesura.errors import DecodeError, UsageError
 from caesura.wire.codec import U8, U16, U32, U64, Codec, Opaque, Struct, Vector
 
 
@@ -124,6 +124,10 @@ class Session:
         stored = _STORED.decode(data)
         if stored.format != _FORMAT:
             raise UsageError(f"a session of format {stored.format}; this release reads format {_FORMAT}")
+        try:
+            server_hostname = stored.server_hostname.decode()
+        except UnicodeDecodeError:
+            raise DecodeError("a stored session's server_hostname is no text") from None
         return cls(
             stored.version,
             stored.cipher_suite,
@@ -134,7 +138,7 @@ class Session:
             stored.received / 1000,
             stored.valid_until,
             stored.binding,
-            stored.server_hostname.decode() or None,
+            server_hostname or None,
             stored.alpn.decode("latin-1") or None,
             stored.peer_certificates,
         )

@@ -22,6 +22,8 @@ def send_tickets(transport: MessageTransport, profile: Profile, established: Est
     now = int(settings.clock.wall())
     valid_until = min(peer.valid_until, now + tickets.MAX_LIFETIME)
     lifetime = min(settings.ticket_lifetime, valid_until - now)
+    if lifetime < 1:  # what the client proved has run out while its handshake was paused
+        return
     for number in range(1 if established.session_reused else settings.ticket_count):
         nonce = number.to_bytes(1, "big")
         state = tickets.new_state(
