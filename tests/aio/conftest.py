@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib.util
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,11 +29,28 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
+class Tracked(TLSProtocol):
+    """A connection that can be seen to go."""
+
+    __slots__ = ("__weakref__",)
+
+    def __init__(self, *args: Any, **arguments: Any) -> None:
+        super().__init__(*args, **arguments)
+        _alive.add(self)
+
+
+_alive: weakref.WeakSet[Tracked] = weakref.WeakSet()
+
+
 @pytest.fixture(autouse=True)
-def nothing_stays(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+def nothing_stays(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """When a test's loop is gone so are its connections: no reader, timer, task or cache holds one."""
+    for module in ("connect", "server", "upgrade"):
+        monkeypatch.setattr(f"caesura.aio.{module}.TLSProtocol", Tracked)
     yield
-    caplog.get_records("call").clear()  # tracebacks hold what they show
-    gc.collect()
-    left = [each for each in gc.get_objects() if isinstance(each, TLSProtocol)]
+    if _alive:
+        caplog.get_records("call").clear()  # tracebacks hold what they show
+        gc.collect()
+    left = list(_alive)
+    _alive.clear()
     assert not left, f"still held: {left}"

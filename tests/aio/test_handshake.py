@@ -203,6 +203,7 @@ async def test_a_client_that_fails_and_stays_is_dropped() -> None:
             while True:
                 peer.writer.write(b"still here")
                 await peer.writer.drain()
+                await asyncio.sleep(0)
         await peer.close()
 
 
