@@ -45,8 +45,6 @@ class Driver(Generic[T]):
 
         Raises what the handshake raises, after which it is done; and NoJobs, after which it stands where it stood.
         """
-        if self._ongoing is not None:
-            self._ongoing.resume()
         while not self.done:
             try:
                 answer = self._answer(self._request, now)
@@ -58,6 +56,11 @@ class Driver(Generic[T]):
                 if answer is NOT_YET:
                     return
                 self._send(answer)
+
+    def resume(self) -> None:
+        """Let work that waits for this thread go on; `advance` then takes what came of it."""
+        if self._ongoing is not None:
+            self._ongoing.resume()
 
     def expire(self, now: float) -> None:
         """Fail the work under way if its deadline has passed; raises OperationTimeout."""

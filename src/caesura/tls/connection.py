@@ -169,13 +169,17 @@ class TLSConnection:
     # --- driving --------------------------------------------------------------------------------------------------
 
     def advance(self, now: float) -> None:
-        """Start the handshake, or go on with whatever paused. Harmless when there is nothing to do."""
+        """Start the handshake, or go on with whatever paused. Harmless when there is nothing to do.
+
+        Raises UsageError, and does no harm, when a job is paused that another thread has started.
+        """
         if self._closed or self.error is not None:
             return
         self._enter()
         try:
-            self._writer.resume()
-            self._reader.resume()
+            for part in (self._driver, self._reader, self._writer, *self._post):
+                if part is not None:
+                    part.resume()
             self._go_on(now)
         finally:
             self._leave()
@@ -346,7 +350,7 @@ class TLSConnection:
     @property
     def handshake_paused(self) -> bool:
         """Whether work of the handshake, or of an exchange after it, is paused."""
-        return (self._driver is not None and self._driver.parked) or bool(self._post)
+        return (self._driver is not None and self._driver.parked) or (bool(self._post) and self._post[0].parked)
 
     @property
     def read_paused(self) -> bool:
