@@ -99,7 +99,8 @@ def authenticate_peer(hs: Handshake, message: Certificate, offered: Extensions) 
     hs.transcript.add(proof.raw)
     if hs.settings.verify_peer is not None:
         facts = PeerChain(chain, hs.server_hostname, hs.server_side, ocsp_response)
-        if (yield from perform(Operation.VERIFY_PEER, hs.settings.verify_peer, facts)) is False:
+        verdict = yield from perform(Operation.VERIFY_PEER, hs.settings.verify_peer, facts)
+        if verdict is not None and not verdict:  # whatever counts as false refuses, not False alone
             raise CertificateVerifyError(
                 "verify_peer refused it", description=AlertDescription.certificate_unknown, verify_code=50
             )

@@ -15,7 +15,14 @@ from caesura.crypto.groups import GROUPS, KeyPair
 from caesura.crypto.names import server_name
 from caesura.crypto.suites import SUITES, Suite
 from caesura.engines import Operation
-from caesura.errors import DecryptError, HandshakeFailure, IllegalParameter, MissingExtension, UnexpectedMessage
+from caesura.errors import (
+    DecryptError,
+    HandshakeFailure,
+    IllegalParameter,
+    MissingExtension,
+    UnexpectedMessage,
+    UsageError,
+)
 from caesura.handshake import tickets
 from caesura.handshake.client13 import Offer, check_server_hello, client13
 from caesura.handshake.negotiate import (
@@ -239,8 +246,10 @@ def select_identities(hs: Handshake, hello: ClientHello) -> Steps[tuple[Identity
         if isinstance(selected, Context):
             selected.settings.require(server_side=True)
             hs.settings = selected.settings
-        elif selected is not None:
+        elif isinstance(selected, Identity):
             return (selected,)
+        elif selected is not None:
+            raise UsageError(f"select_identity: expected an Identity, a Context or None, not {type(selected).__name__}")
     return hs.settings.identity
 
 
