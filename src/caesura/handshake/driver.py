@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from caesura.handshake.inbox import Inbox
 from caesura.handshake.performer import NOT_YET, Ongoing, Performer
-from caesura.handshake.requests import Receive, Request, Steps
+from caesura.handshake.requests import Perform, PerformBoth, Receive, Request, Steps
 from caesura.jobs import NoJobs
 
 T = TypeVar("T")
@@ -46,15 +46,23 @@ class Driver(Generic[T]):
         Raises what the handshake raises, after which it is done; and NoJobs, after which it stands where it stood.
         """
         while not self.done:
+            request = self._request
             try:
-                answer = self._answer(self._request, now)
+                if isinstance(request, Receive):
+                    answer = self._inbox.take(request.types)
+                    if answer is None:
+                        return
+                elif request is None:  # the generator has not begun
+                    answer = None
+                else:
+                    answer = self._performed(request, now)
+                    if answer is NOT_YET:
+                        return
             except NoJobs:
                 raise
             except BaseException as error:  # noqa: BLE001 - thrown into the generator, and so out of it
                 self._throw(error)
             else:
-                if answer is NOT_YET:
-                    return
                 self._send(answer)
 
     def resume(self) -> None:
@@ -77,12 +85,7 @@ class Driver(Generic[T]):
         self._steps.close()
         self._inbox.clear()
 
-    def _answer(self, request: Request | None, now: float) -> Any:
-        if request is None:  # the generator has not begun
-            return None
-        if isinstance(request, Receive):
-            message = self._inbox.take(request.types)
-            return NOT_YET if message is None else message
+    def _performed(self, request: Perform[Any] | PerformBoth[Any, Any], now: float) -> Any:
         if self._ongoing is None:
             answer = self._performer.perform(request, now)
             if type(answer) is Ongoing:

@@ -35,7 +35,8 @@ class Inbox:
             del self._partial[:stop]
         else:
             stop = self._split(epoch, data)
-            self._partial += data[stop:]
+            if stop < len(data):
+                self._partial += data[stop:]
 
     def _split(self, epoch: Epoch, data: bytes | bytearray) -> int:
         """Queue the whole messages at the beginning of `data`; where the rest begins."""

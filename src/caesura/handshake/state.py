@@ -14,7 +14,7 @@ from caesura.context import Settings
 from caesura.crypto.identity import Identity
 from caesura.crypto.secrets import Secret, TrafficSecret
 from caesura.crypto.suites import Suite
-from caesura.handshake.requests import Steps, receive
+from caesura.handshake.requests import Receive, Steps
 from caesura.handshake.transcript import Transcript
 from caesura.handshake.transport import Epoch, MessageTransport, Profile
 from caesura.sessions import Session
@@ -76,14 +76,16 @@ class Handshake:
 
     def receive_raw(self, *types: type[M]) -> Steps[M]:
         """The peer's next message, not yet part of the transcript: for hellos and for what signs the transcript."""
-        message = yield from receive(*types)
+        message: M = yield Receive(types)
         if self.trace is not None:
             self.trace("received", message.msg_type.name, len(message.raw))
         return message
 
     def receive(self, *types: type[M]) -> Steps[M]:
         """The peer's next message; it joins the transcript."""
-        message = yield from self.receive_raw(*types)
+        message: M = yield Receive(types)  # as in receive_raw: every generator on the way costs at each step
+        if self.trace is not None:
+            self.trace("received", message.msg_type.name, len(message.raw))
         self.transcript.add(message.raw)
         return message
 

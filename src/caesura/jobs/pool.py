@@ -172,6 +172,13 @@ def init_thread(max_size: int = 0, init_size: int = 0) -> None:
     thread.renew(pool)
 
 
+def need_job() -> None:
+    """See to it that a job could be started now. Raises `NoJobs` where `start_job` would."""
+    pool = thread.pool
+    if not pool.idle:
+        pool.idle.append(pool.grow())
+
+
 def cleanup_thread() -> None:
     """End the idle fibers of this thread (ASYNC_cleanup_thread(3)); a job that is paused can still be resumed."""
     thread.renew(Pool(0))
