@@ -427,17 +427,18 @@ class Checked(Codec[T]):
 class Remembered(Codec[T]):
     """A format whose values come again and again and cannot change: decoded once, then handed out again.
 
-    Clients of one kind send the same lists of groups, schemes and versions in every hello, and looking a short list up
-    costs a fifth of reading it. Bounded, so that nobody fills memory with lists that never come again: `kept` values of
-    at most `longest` bytes, the least recently used go first. Only for values that are immutable.
+    Clients of one kind send the same lists of suites, groups, schemes and versions in every hello, and looking a short
+    list up costs a fifth of reading it. Bounded, so that nobody fills memory with lists that never come again: `kept`
+    values of at most `longest` bytes, the least recently used go first. Only for values that are immutable.
     """
 
-    __slots__ = ("_decode", "codec", "longest")
+    __slots__ = ("_decode", "_read_run", "codec", "longest")
 
     def __init__(self, codec: Codec[T], *, kept: int = 64, longest: int = 64) -> None:
         self.codec: Final = codec
         self.longest: Final = longest
         self._decode: Final[Callable[[bytes], T]] = lru_cache(kept)(codec.decode)
+        self._read_run: Final[Callable[[bytes], tuple[T, ...]]] = lru_cache(kept)(codec.read_run)
 
     def read(self, data: bytes, pos: int) -> tuple[T, int]:
         """Read the value; only what fills its input is remembered."""
@@ -447,9 +448,17 @@ class Remembered(Codec[T]):
         """Return the value that fills `data` exactly, as it was decoded before or anew."""
         return self._decode(data) if len(data) <= self.longest else self.codec.decode(data)
 
+    def read_run(self, data: bytes) -> tuple[T, ...]:
+        """Return the values that fill `data`, as they were read before or anew."""
+        return self._read_run(data) if len(data) <= self.longest else self.codec.read_run(data)
+
     def encode(self, value: T) -> bytes:
         """Write the value."""
         return self.codec.encode(value)
+
+    def encode_run(self, values: Iterable[T]) -> bytes:
+        """Write the values one behind the other."""
+        return self.codec.encode_run(values)
 
 
 def _cut_short(data: bytes, pos: int, needed: int) -> DecodeError:

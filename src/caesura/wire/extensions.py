@@ -125,7 +125,7 @@ class Extensions:
 
     def put(self, extension: Extension[T], value: T) -> None:
         """Append the extension, or give it another value in its place."""
-        self.put_data(extension.code, extension.encode(value))
+        self.put_data(extension.code, extension.codec.encode(value))
         self._values[extension] = value
 
     def put_data(self, code: int, data: bytes) -> None:
@@ -171,11 +171,12 @@ class Extensions:
         """
         rows = _ROWS[message]
         values = self._values
+        asked = offered._data if isinstance(offered, Extensions) else offered
         for code, data in self._data.items():
             row = rows.get(code)
             if row is None and code in _KNOWN:
                 raise IllegalParameter(f"{name_of(code)} in {message.name}", section="RFC 9846 section 4.3")
-            if offered is not None and code not in offered and row is not COOKIE:  # which may come unasked
+            if asked is not None and code not in asked and row is not COOKIE:  # which may come unasked
                 raise UnsupportedExtension(f"{name_of(code)} was not offered", section="RFC 9846 section 4.3")
             if row is not None and row not in values:
                 values[row] = row.decode(data)
@@ -184,15 +185,23 @@ class Extensions:
 
 
 class _ExtensionsCodec(Codec[Extensions]):
-    """`Extension extensions<minimum..2^16-1>`."""
+    """`Extension extensions<minimum..2^16-1>`.
 
-    __slots__ = ()
+    `optional`: at the end of a hello, where before TLS 1.3 the whole field may be missing (RFC 9846 section 4.2.2).
+    """
+
+    __slots__ = ("_optional",)
 
     _HEAD: Final = struct.Struct(">HH")  # extension_type, length of extension_data
 
+    def __init__(self, *, optional: bool) -> None:
+        self._optional = optional
+
     def read(self, data: bytes, pos: int) -> tuple[Extensions, int]:
-        body, end = _EXTENSIONS_BODY.read(data, pos)
         extensions = Extensions()
+        if self._optional and pos == len(data):
+            return extensions, pos
+        body, end = _EXTENSIONS_BODY.read(data, pos)
         found = extensions._data
         unpack, size, pos = self._HEAD.unpack_from, len(body), 0
         while size - pos >= 4:
@@ -207,27 +216,15 @@ class _ExtensionsCodec(Codec[Extensions]):
         return extensions, end
 
     def encode(self, value: Extensions) -> bytes:
+        if self._optional and not value._data:
+            return b""
         pack = self._HEAD.pack
         return _EXTENSIONS_BODY.encode(b"".join([pack(code, len(data)) + data for code, data in value._data.items()]))
 
 
-class _HelloExtensionsCodec(_ExtensionsCodec):
-    """The same at the end of a hello, where before TLS 1.3 the whole field may be missing (RFC 9846 section 4.2.2)."""
-
-    __slots__ = ()
-
-    def read(self, data: bytes, pos: int) -> tuple[Extensions, int]:
-        if pos == len(data):
-            return Extensions(), pos
-        return super().read(data, pos)
-
-    def encode(self, value: Extensions) -> bytes:
-        return super().encode(value) if len(value) else b""
-
-
 _EXTENSIONS_BODY: Final = Opaque(0, _OPAQUE16)
-EXTENSIONS: Final = _ExtensionsCodec()
-HELLO_EXTENSIONS: Final = _HelloExtensionsCodec()
+EXTENSIONS: Final = _ExtensionsCodec(optional=False)
+HELLO_EXTENSIONS: Final = _ExtensionsCodec(optional=True)
 
 
 def name_of(code: int) -> str:
@@ -273,7 +270,7 @@ class OIDFilter:
     certificate_extension_values: bytes
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class OCSPStatusRequest:
     """Which OCSP responders a client trusts, and extensions for them, in DER (RFC 6066 section 8)."""
 
@@ -281,7 +278,7 @@ class OCSPStatusRequest:
     request_extensions: bytes = b""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class CertificateStatusRequest:
     """A client's wish for a certificate status (RFC 6066 section 8); of an unknown type the request stays bytes."""
 
@@ -403,7 +400,7 @@ _X = ExtensionType
 
 # RFC 9846 sections 4.3.1 to 4.3.11
 SUPPORTED_VERSIONS_CLIENT: Final = _row(_X.supported_versions, Remembered(Vector(_PROTOCOL_VERSION, 2, 254)), _CH)
-SUPPORTED_VERSIONS_SERVER: Final = _row(_X.supported_versions, _PROTOCOL_VERSION, _SH, _HRR)
+SUPPORTED_VERSIONS_SERVER: Final = _row(_X.supported_versions, Remembered(_PROTOCOL_VERSION), _SH, _HRR)
 COOKIE: Final = _row(_X.cookie, Opaque(1, _OPAQUE16), _CH, _HRR)
 SIGNATURE_ALGORITHMS: Final = _row(_X.signature_algorithms, _SCHEMES, _CH, _CR)
 SIGNATURE_ALGORITHMS_CERT: Final = _row(_X.signature_algorithms_cert, _SCHEMES, _CH, _CR)
@@ -426,10 +423,10 @@ PRE_SHARED_KEY_SERVER: Final = _row(_X.pre_shared_key, U16, _SH)
 
 # RFC 6066 sections 3 and 8 as RFC 9846 section 4.5.1.1 uses them, RFC 6962 section 3.3
 SERVER_NAME: Final = _row(
-    _X.server_name, One(Vector(Case(U8, ServerNameType.host_name, _HostName()), 1, _OPAQUE16)), _CH, _CR
+    _X.server_name, Remembered(One(Vector(Case(U8, ServerNameType.host_name, _HostName()), 1, _OPAQUE16))), _CH, _CR
 )
 SERVER_NAME_ACCEPTED: Final = _row(_X.server_name, EMPTY, _EE)
-STATUS_REQUEST: Final = _row(_X.status_request, CERTIFICATE_STATUS_REQUEST, _CH)
+STATUS_REQUEST: Final = _row(_X.status_request, Remembered(CERTIFICATE_STATUS_REQUEST), _CH)
 STATUS_REQUEST_SERVER: Final = _row(_X.status_request, EMPTY, _CR)
 STATUS_RESPONSE: Final = _row(_X.status_request, Case(U8, CertificateStatusType.ocsp, Opaque(1, 2**24 - 1)), _CT)
 SIGNED_CERTIFICATE_TIMESTAMP: Final = _row(_X.signed_certificate_timestamp, EMPTY, _CH, _CR)
@@ -439,7 +436,7 @@ SIGNED_CERTIFICATE_TIMESTAMP_LIST: Final = _row(
 
 # RFC 7301, 7250, 8879, 8449, 7685. A server chooses one protocol and one certificate type.
 ALPN: Final = _row(_X.application_layer_protocol_negotiation, Remembered(_PROTOCOL_NAMES), _CH)
-ALPN_SERVER: Final = _row(_X.application_layer_protocol_negotiation, One(_PROTOCOL_NAMES), _EE)
+ALPN_SERVER: Final = _row(_X.application_layer_protocol_negotiation, Remembered(One(_PROTOCOL_NAMES)), _EE)
 CLIENT_CERTIFICATE_TYPES: Final = _row(_X.client_certificate_type, Vector(_CERTIFICATE_TYPE, 1, 255), _CH)
 CLIENT_CERTIFICATE_TYPE: Final = _row(_X.client_certificate_type, _CERTIFICATE_TYPE, _EE)
 SERVER_CERTIFICATE_TYPES: Final = _row(_X.server_certificate_type, Vector(_CERTIFICATE_TYPE, 1, 255), _CH)

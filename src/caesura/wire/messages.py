@@ -12,7 +12,19 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Self, TypeVar
 
 from caesura.errors import DecodeError, UnexpectedMessage
-from caesura.wire.codec import REST, U8, U16, U32, ClosedEnumerated, Enumerated, Fixed, Opaque, Struct, Vector
+from caesura.wire.codec import (
+    REST,
+    U8,
+    U16,
+    U32,
+    ClosedEnumerated,
+    Enumerated,
+    Fixed,
+    Opaque,
+    Remembered,
+    Struct,
+    Vector,
+)
 from caesura.wire.extensions import EXTENSIONS, HELLO_EXTENSIONS, PRE_SHARED_KEY_CLIENT, Extensions
 from caesura.wire.registries import CipherSuite, HandshakeType, KeyUpdateRequest, SignatureScheme
 
@@ -62,9 +74,12 @@ def decode_message(cls: type[M], raw: bytes) -> M:
         raise DecodeError("a handshake message is not as long as it says", section="RFC 9846 section 4")
     if raw[0] != cls.msg_type:
         raise UnexpectedMessage(f"message type {raw[0]} where {cls.__name__} must stand", section="RFC 9846 section 4")
-    message = cls.codec.decode(raw[HEADER_LENGTH:])
+    message: M
+    message, stop = cls.codec.read(raw, HEADER_LENGTH)
+    if stop != len(raw):
+        raise DecodeError(f"{len(raw) - stop} bytes left over in a {cls.__name__}")
     message.raw = raw
-    return message  # type: ignore[no-any-return]  # a class's codec makes that class
+    return message
 
 
 def message_length(data: bytes | bytearray | memoryview, pos: int = 0) -> int | None:
@@ -123,7 +138,7 @@ ClientHello.codec = Struct(
     legacy_version=U16,
     random=Fixed(32),
     legacy_session_id=Opaque(0, 32),
-    cipher_suites=Vector(Enumerated(CipherSuite, U16), 2, 2**16 - 2),
+    cipher_suites=Vector(Remembered(Enumerated(CipherSuite, U16)), 2, 2**16 - 2),
     legacy_compression_methods=Opaque(1, 2**8 - 1),
     extensions=HELLO_EXTENSIONS,
 )
