@@ -297,9 +297,14 @@ class TLSConnection:
             self._writer.write(data if type(data) is bytes else bytes(data))
 
     def shutdown(self) -> None:
-        """Send close_notify: our direction ends, the peer's stays open (RFC 9846 section 6.1)."""
+        """Send close_notify: our direction ends, the peer's stays open (RFC 9846 section 6.1).
+
+        Legal twice. Raises UsageError before the handshake is complete: what is not yet open can only be given up.
+        """
         if self.close_notify_sent or self.error is not None or self._closed:
             return
+        if not self.handshake_complete:
+            raise UsageError("shutdown: the handshake is not complete; close() gives it up")
         self.close_notify_sent = True
         self._writer.alert(AlertDescription.close_notify)
 

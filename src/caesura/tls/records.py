@@ -26,7 +26,7 @@ _TYPES: Final = tuple(bytes((code,)) for code in range(256))
 class RecordKey:
     """One direction's key with its sequence number; the nonce is the IV exclusive-or that number (section 5.3).
 
-    A key seals at most `limit` records; the connection changes keys before (section 5.5).
+    A key seals `limit` records of data, and then the KeyUpdate that ends it (section 5.5).
     """
 
     __slots__ = ("_decrypt", "_encrypt", "_iv", "_prefix", "_secret", "limit", "sequence")
@@ -39,7 +39,7 @@ class RecordKey:
         self._iv = int.from_bytes(iv.reveal(), "big")
         self._prefix = prefix
         self._secret = secret
-        self.limit = min(secret.suite.aead.confidentiality_limit, 2**63)
+        self.limit = min(secret.suite.aead.confidentiality_limit, 2**63) - 1
         self.sequence = 0
 
     def seal(self, content_type: int, content: bytes) -> bytes:
