@@ -20,6 +20,7 @@ from caesura.jobs import AsyncStatus, Completion, Pending, start_job
 from caesura.wire.registries import SignatureScheme
 from tests.aio.support import (
     HOST,
+    ByHand,
     Echo,
     Recorder,
     Wire,
@@ -183,6 +184,39 @@ class Stubborn(Key):
 async def test_a_job_that_says_nothing_is_tried_again() -> None:
     async with serving(context=server_context(identity=Stubborn().identity())) as port:
         await talk(port)
+
+
+class Promising(Key):
+    """Promises to call back, and keeps its word."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ready = False
+        self.resumed = 0
+
+    def sign(self, scheme: SignatureScheme, message: bytes) -> bytes:
+        job = jobs.current_job()
+        assert job is not None
+        context = job.wait_context
+        assert context is not None
+
+        def complete() -> None:
+            self.ready = True
+            context.notify()
+
+        context.set_status(AsyncStatus.OK)
+        asyncio.get_running_loop().call_later(0.02, complete)
+        while not self.ready:
+            jobs.pause_job()
+            self.resumed += 1
+        return self.finish(scheme, message)
+
+
+async def test_a_job_that_promises_a_callback_is_left_alone_until_then() -> None:
+    key = Promising()
+    async with serving(context=server_context(identity=key.identity())) as port:
+        await talk(port)
+    assert key.resumed == 1
 
 
 class File(Stubborn):
@@ -516,6 +550,45 @@ async def test_close_waits_for_what_is_being_sealed() -> None:
     assert wire.peer.read() == b"everything"
     assert wire.peer.close_notify_received
     assert application.error is None
+
+
+async def test_a_peer_that_ends_its_direction_still_gets_what_is_being_sealed() -> None:
+    engine = DelayEngine(None, operations={Operation.SEAL_RECORD})
+    wire, transport = await _release_all(
+        engine, Wire.to_server(application := Recorder(), context=server_context(engine=engine))
+    )
+    transport.write(b"everything")
+    transport.close()
+    assert wire.protocol.eof_received()
+    assert not wire.closing
+    await _release_all(engine, application.told("lost"))
+    wire.exchange()
+    assert wire.peer.read() == b"everything"
+    assert application.error is None
+
+
+async def test_a_client_that_says_all_and_ends_is_served_after_the_pause() -> None:
+    """Certificate, Finished, data, close_notify and the end of the stream arrive while the server still verifies."""
+    engine = DelayEngine(None, operations={Operation.VERIFY_SIGNATURE})
+    server = server_context(engine=engine, verify=Verify.REQUIRED, trust=trust(), ticket_count=0)
+    answered: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answered.put_nowait(await reader.read())
+        await close(writer)
+
+    async with serving(handler, server) as port:
+        peer = await (await ByHand.connect(port, client_context(identity=identity(pki().client)))).handshake()
+        peer.connection.write(b"all of it")
+        peer.connection.shutdown()
+        await peer.send()
+        peer.writer.write_eof()
+        await turns(lambda: engine.waiting)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        engine.release()
+        assert await answered.get() == b"all of it"
+        await peer.close()
 
 
 async def test_nothing_is_read_while_too_much_waits_to_be_opened() -> None:

@@ -10,7 +10,7 @@ import pytest
 from caesura import aio
 from caesura.aio.endpoint import Endpoint
 from caesura.aio.protocol import TLSProtocol
-from caesura.engines import DelayEngine, Operation
+from caesura.engines import DelayEngine, InlineEngine, Operation
 from caesura.tls import TLSConnection
 from tests.aio.support import (
     HOST,
@@ -112,13 +112,41 @@ async def test_closing_drops_handshakes_that_are_paused() -> None:
 async def test_what_is_accepted_while_the_server_closes_is_dropped() -> None:
     endpoint = Endpoint(Recorder, server_context(), server_side=True)
     accepted = TLSProtocol(endpoint)
-    endpoint.handshakes.close()
+    endpoint.peers.close()
     wire = Wire(TLSConnection(client_context(), server_side=False, server_hostname="localhost"))
     wire.set_protocol(accepted)
     accepted.connection_made(wire)
     assert wire.calls == ["abort"]
-    await endpoint.handshakes.wait_closed()
+    await endpoint.peers.wait_closed()
     await asyncio.sleep(0)
+
+
+async def test_clients_can_be_closed() -> None:
+    context = server_context(engine=(engine := DelayEngine(None, operations={Operation.SIGN})))
+    async with await aio.start_server(echo, HOST, 0, context=context) as server:
+        task = asyncio.create_task(connect(port_of(server)))
+        async with asyncio.timeout(20):
+            while not engine.waiting:  # noqa: ASYNC110 - there is no event
+                await asyncio.sleep(0)
+        context.engine = InlineEngine()
+        first, second = [await connect(port_of(server)) for _ in range(2)]
+        second[1].write(b"x")
+        assert await second[0].readexactly(1) == b"x"  # the server has seen it by now
+        server.close_clients()
+        assert await first[0].read() == b""
+        assert await second[0].read() == b""
+        for _, writer in (first, second):
+            await close(writer)
+        third = await connect(port_of(server))
+        third[1].write(b"x")
+        assert await third[0].readexactly(1) == b"x"
+        server.abort_clients()
+        assert not engine.waiting
+        with pytest.raises(OSError):
+            await third[0].read()
+        with pytest.raises(OSError):
+            await task
+        await close(third[1])
 
 
 async def test_certificates_can_be_replaced_while_serving() -> None:

@@ -486,6 +486,19 @@ async def test_a_forged_record_ends_the_connection() -> None:
         await peer.close()
 
 
+async def test_an_answer_to_the_data_before_a_forged_record_is_nobodys_mistake() -> None:
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    wire, transport = await Wire.to_server(application := Echo())
+    application.transport = transport
+    wire.peer.write(b"good")
+    good = wire.peer.data_to_send(0.0)
+    wire.feed(good + good)
+    await application.told("lost")
+    assert isinstance(application.error, BadRecordMAC)
+    assert not reported
+
+
 class Breaks(Recorder):
     """Raises in one of its callbacks."""
 

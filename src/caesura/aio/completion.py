@@ -22,8 +22,9 @@ from caesura.jobs import AsyncStatus, WaitContext
 __all__ = ["Pause", "Waiting", "Waker", "waker_of"]
 
 BUFFER_SIZE = 262_144  # bytes one read may bring: sixteen records of the largest size
-FIRST_POLL = 0.001  # seconds until paused work without any descriptor is tried again; doubled each time it did not help
+FIRST_POLL = 0.001  # seconds until paused work without any descriptor is tried again
 LAST_POLL = 0.064
+"""Each time it did not help the wait is doubled, up to this. Work that promises a callback is not tried at all."""
 CLOCK_TICK = 0.001  # seconds: loops may round their clock to this
 
 
@@ -140,11 +141,11 @@ class Pause:
         """The work is paused, still or again: watch the descriptors it has now, and set the timer.
 
         `deadline` is the earliest of its operations, on the loop's clock. Without descriptors the work is tried again
-        after a while, because it may be a job that nobody will wake; with `poll` in any case.
+        after a while, unless its status promises a callback (ASYNC_WAIT_CTX_set_status(3)); with `poll` in any case.
         """
         self._follow_descriptors()
         when = deadline
-        if poll or not self._fds:
+        if poll or not (self._fds or self._connection.wait_context.get_status() == AsyncStatus.OK):
             again = now + self._delay
             when = again if when is None or again < when else when
         self._set_timer(when, now)
@@ -182,14 +183,18 @@ class Pause:
     def _ring(self) -> None:
         self._timer = None
         self._delay = min(self._delay * 2, LAST_POLL)
-        self._connection.resume_paused(self._connection.loop.time())
+        self._resume()
 
     def woken(self) -> None:
         """A completion or a readable descriptor: let the work go on, unless it was only told to try again later."""
         if not self._fds and self._connection.wait_context.get_status() == AsyncStatus.EAGAIN:
             return  # the timer is set: trying at once would spin
         self._delay = FIRST_POLL
-        self._context.run(self._connection.resume_paused, self._connection.loop.time())
+        self._context.run(self._resume)
+
+    def _resume(self) -> None:
+        forget_status(self._connection.wait_context)
+        self._connection.resume_paused(self._connection.loop.time())
 
     def end(self) -> None:
         """Nothing is paused any more."""
@@ -199,3 +204,9 @@ class Pause:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        forget_status(self._connection.wait_context)
+
+
+def forget_status(wait_context: WaitContext) -> None:
+    """What an earlier submission came to says nothing about the next one."""
+    wait_context.set_status(AsyncStatus.UNSUPPORTED)

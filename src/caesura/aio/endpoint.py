@@ -17,41 +17,65 @@ HANDSHAKE_TIMEOUT = 60.0  # seconds, as asyncio has them
 SHUTDOWN_TIMEOUT = 30.0
 
 
-class Abortable(Protocol):
-    """A connection that can be dropped at once."""
+class Peer(Protocol):
+    """A connection, as seen from here."""
+
+    def close(self) -> None:
+        """End it."""
 
     def abort(self) -> None:
         """Drop it."""
 
 
-class Handshakes:
-    """The handshakes of a server that are not complete: closing it drops them, and lets no other begin."""
+class Peers:
+    """The connections of an endpoint. Closing a server drops those whose handshake is not complete."""
 
-    __slots__ = ("_closed", "_emptied", "_under_way")
+    __slots__ = ("_closed", "_emptied", "_open", "_under_way")
 
     def __init__(self) -> None:
-        self._under_way: set[Abortable] = set()
+        self._under_way: set[Peer] = set()
+        self._open: set[Peer] = set()
         self._closed = False
-        self._emptied: asyncio.Future[None] | None = None  # who waits for it
+        self._emptied: asyncio.Future[None] | None = None  # who waits for the last handshake to go
 
-    def begin(self, connection: Abortable) -> bool:
-        """Count one in; false if none may begin any more."""
+    def begin(self, peer: Peer) -> bool:
+        """A handshake begins; false if none may begin any more."""
         if not self._closed:
-            self._under_way.add(connection)
+            self._under_way.add(peer)
         return not self._closed
 
-    def end(self, connection: Abortable) -> None:
-        """It is complete, or gone."""
-        self._under_way.discard(connection)
+    def complete(self, peer: Peer) -> None:
+        """The handshake is complete."""
+        self._under_way.discard(peer)
+        self._open.add(peer)
+        self._look()
+
+    def end(self, peer: Peer) -> None:
+        """It is gone."""
+        self._under_way.discard(peer)
+        self._open.discard(peer)
+        self._look()
+
+    def _look(self) -> None:
         if self._emptied is not None and not self._under_way:
             self._emptied.set_result(None)
             self._emptied = None
 
     def close(self) -> None:
-        """Drop all of them."""
+        """Drop the handshakes."""
         self._closed = True
-        for connection in tuple(self._under_way):
-            connection.abort()
+        for peer in tuple(self._under_way):
+            peer.abort()
+
+    def close_open(self) -> None:
+        """Close the connections."""
+        for peer in tuple(self._open):
+            peer.close()
+
+    def abort_all(self) -> None:
+        """Drop the handshakes and the connections."""
+        for peer in (*self._under_way, *self._open):
+            peer.abort()
 
     async def wait_closed(self) -> None:
         """Wait until those that were dropped are gone."""
@@ -65,8 +89,8 @@ class Endpoint:
     """Role, context and timeouts (seconds), and where the application's protocols come from."""
 
     __slots__ = (
-        "awaiter", "context", "handshake_timeout", "handshakes", "loop", "make_protocol", "server_hostname",
-        "server_side", "session", "shutdown_timeout",
+        "awaiter", "context", "handshake_timeout", "loop", "make_protocol", "peers", "server_hostname", "server_side",
+        "session", "shutdown_timeout",
     )  # fmt: skip
 
     def __init__(
@@ -92,7 +116,7 @@ class Endpoint:
         self.handshake_timeout = _seconds("ssl_handshake_timeout", handshake_timeout, HANDSHAKE_TIMEOUT)
         self.shutdown_timeout = _seconds("ssl_shutdown_timeout", shutdown_timeout, SHUTDOWN_TIMEOUT)
         self.awaiter = Awaiter(self.loop)
-        self.handshakes = Handshakes()
+        self.peers = Peers()
 
 
 def _seconds(name: str, given: float | None, default: float) -> float:

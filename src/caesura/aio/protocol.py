@@ -25,7 +25,7 @@ import logging
 from enum import IntEnum, unique
 from typing import TYPE_CHECKING, Final, cast
 
-from caesura.aio.completion import Pause, waker_of
+from caesura.aio.completion import Pause, forget_status, waker_of
 from caesura.aio.transport import Data, TLSTransport
 from caesura.errors import Error, OperationFailed, OperationTimeout, PeerAlert, UnexpectedEOF
 from caesura.jobs import WaitContext
@@ -131,7 +131,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
             self.raw.abort()
             return
         self.state = State.HANDSHAKE
-        if not self.endpoint.handshakes.begin(self):
+        if not self.endpoint.peers.begin(self):
             self.abort()
             return
         self._timer = self.loop.call_later(self.endpoint.handshake_timeout, self._handshake_expired)
@@ -159,13 +159,14 @@ class TLSProtocol(asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         """The peer has closed its direction of the raw transport. True keeps ours open."""
-        if self.state < State.FAILED:
+        if self.state is State.CLOSING:
+            self._end_told = True
+            self._settle(self._time())  # what is still being sealed may still be sent
+        elif self.state < State.FAILED:
             now = self._time()
             self.connection.receive_eof(now)
             self._react(now)
-            if self.state is State.CLOSING:
-                self._finish()
-        return self.state is State.OPEN
+        return self.state < State.FAILED and not self.raw.is_closing()
 
     def pause_writing(self) -> None:
         """The raw transport's buffer is full."""
@@ -189,7 +190,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
             error = UnexpectedEOF("the transport was closed during the handshake")
         self._release()
         self.state = State.LOST
-        self.endpoint.handshakes.end(self)
+        self.endpoint.peers.end(self)
         if error is not None:
             self._tell_waiter(error)
         application, self._app, self.transport = self._app, None, None
@@ -202,6 +203,8 @@ class TLSProtocol(asyncio.BufferedProtocol):
         """Paused work may go on."""
         if self._pause is not None:
             self._pause.woken()
+        else:
+            forget_status(self.wait_context)
 
     def resume_paused(self, now: float) -> None:
         """Let the handshake, or paused work, go on; fail what has gone past its deadline."""
@@ -258,7 +261,8 @@ class TLSProtocol(asyncio.BufferedProtocol):
             self._fail(error)
             return
         self._follow_pause(now)
-        if self.state is State.CLOSING and self._pause is None and (error or connection.close_notify_received):
+        ended = error or connection.close_notify_received or self._end_told
+        if ended and self.state is State.CLOSING and self._pause is None:
             self._finish()
 
     def _follow_pause(self, now: float) -> None:
@@ -276,7 +280,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
 
     def _complete(self) -> None:
         """The handshake is complete: introduce the application to its transport."""
-        self.endpoint.handshakes.end(self)
+        self.endpoint.peers.complete(self)
         self._cancel_timer()
         self.state = State.OPEN
         self._gathering = True
@@ -377,23 +381,24 @@ class TLSProtocol(asyncio.BufferedProtocol):
 
     def write(self, data: Data) -> None:
         """Seal and send; from a callback of the application, it is sent when the callback returns."""
-        if self.state is not _OPEN or self._write_ended:
+        connection = self.connection
+        if self.state is not _OPEN or self._write_ended or connection.error is not None:
             self._refuse_to_write()
             return
         if not data:
             return
-        self.connection.write(data)
+        connection.write(data)
         if self._gathering:
             self._gathered += len(data)
             if self._gathered < GATHERED:
                 return
-        if self.connection.write_paused:
+        if connection.write_paused:
             self._settle(self._time())
         else:
             self._send(0.0)  # everything is sealed: nothing looks at the time
 
     def _refuse_to_write(self) -> None:
-        if self._write_ended and self.state is State.OPEN:
+        if self._write_ended and self.state is State.OPEN:  # as asyncio's own transports do
             raise RuntimeError("cannot write() after write_eof()")
         self._futile_writes += 1
         if self._futile_writes >= FUTILE_WRITES:

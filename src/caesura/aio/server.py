@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, cast
 
-from caesura.aio.endpoint import Endpoint, Handshakes, ProtocolFactory, refuse_ssl
+from caesura.aio.endpoint import Endpoint, Peers, ProtocolFactory, refuse_ssl
 from caesura.aio.protocol import TLSProtocol
 from caesura.context import Context
 
@@ -18,9 +18,9 @@ class Server(asyncio.AbstractServer):
     connections that are open stay open, as with `asyncio.Server`.
     """
 
-    def __init__(self, tcp: asyncio.AbstractServer, handshakes: Handshakes) -> None:
+    def __init__(self, tcp: asyncio.AbstractServer, peers: Peers) -> None:
         self._tcp = tcp
-        self._handshakes = handshakes
+        self._peers = peers
         self._forever: asyncio.Future[None] | None = None
 
     @property
@@ -58,14 +58,22 @@ class Server(asyncio.AbstractServer):
     def close(self) -> None:
         """Close the sockets and drop the handshakes."""
         self._tcp.close()
-        self._handshakes.close()
+        self._peers.close()
         if self._forever is not None:
             self._forever.cancel()
 
     async def wait_closed(self) -> None:
         """Wait until the sockets are closed and the handshakes gone; from Python 3.12 on also for the connections."""
-        await self._handshakes.wait_closed()
+        await self._peers.wait_closed()
         await self._tcp.wait_closed()
+
+    def close_clients(self) -> None:
+        """Close every connection."""
+        self._peers.close_open()
+
+    def abort_clients(self) -> None:
+        """Drop every connection and every handshake."""
+        self._peers.abort_all()
 
     async def __aenter__(self) -> Server:
         return self
@@ -106,4 +114,4 @@ async def create_server(
         shutdown_timeout=ssl_shutdown_timeout,
     )
     tcp = await endpoint.loop.create_server(lambda: TLSProtocol(endpoint), host, cast("int", port), **arguments)
-    return Server(tcp, endpoint.handshakes)
+    return Server(tcp, endpoint.peers)
