@@ -6,19 +6,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import ocsp
 
 from tests.interop.peers import Workshop
-from tests.support.pki import key_usage, pki, rsa_key
+from tests.support.pki import DAY, key_usage, pki, rsa_key
 
 
 @pytest.fixture(scope="session")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """PEM files: "root" and "other root", and NAME.chain and NAME.key for every other name."""
+    """PEM files: "root" and "other root", and NAME.chain and NAME.key for the others; "staple" is DER, for "ec"."""
     made = pki()
     folder = tmp_path_factory.mktemp("pki")
     found = {"root": folder / "root.pem", "other root": folder / "other_root.pem"}
     found["root"].write_bytes(made.root.pem)
     found["other root"].write_bytes(made.other_root.pem)
+    found["staple"] = folder / "ocsp.der"
+    found["staple"].write_bytes(ocsp_response())
     for_nss = ("digital_signature", "key_encipherment")  # what it wants an RSA certificate to be for
     leaves = {
         "ec": made.ec,
@@ -32,6 +37,23 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, leaf in leaves.items():
         found[f"{name}.chain"], found[f"{name}.key"] = leaf.files(folder, name.replace(" ", "_"))
     return found
+
+
+def ocsp_response() -> bytes:
+    """What the CA of the EC leaf says of it: good."""
+    made = pki()
+    builder = ocsp.OCSPResponseBuilder().responder_id(ocsp.OCSPResponderEncoding.HASH, made.intermediate.certificate)
+    builder = builder.add_response(
+        cert=made.ec.certificate,
+        issuer=made.intermediate.certificate,
+        algorithm=hashes.SHA256(),
+        cert_status=ocsp.OCSPCertStatus.GOOD,
+        this_update=made.now - DAY,
+        next_update=made.now + DAY,
+        revocation_time=None,
+        revocation_reason=None,
+    )
+    return builder.sign(made.intermediate.key, hashes.SHA256()).public_bytes(Encoding.DER)
 
 
 @pytest.fixture

@@ -15,11 +15,20 @@ from typing import Any, ClassVar
 
 import pytest
 
-from caesura.bio import SocketBIO
-from caesura.context import Context, Identity, TrustStore, Verify
-from caesura.errors import LocalAlert, PeerAlert, UnexpectedEOF, ZeroReturn
-from caesura.sslobject import SSL
-from caesura.wire.registries import Version
+from caesura import (
+    SSL,
+    Context,
+    Identity,
+    LocalAlert,
+    PeerAlert,
+    SocketBIO,
+    TrustStore,
+    UnexpectedEOF,
+    Verify,
+    Version,
+    ZeroReturn,
+)
+from caesura.context import PeerChain
 from tests.interop.peers import EXPORTER, Facts, Setup
 from tests.interop.peers.stdlib import ALERTS, context
 
@@ -78,6 +87,8 @@ class Subject(ABC):
 
 
 class CaesuraConnection(Connection):
+    stapled: bool | None = None
+
     def __init__(self, tls: SSL, sock: socket.socket) -> None:
         self._tls = tls
         self._sock = sock
@@ -96,6 +107,7 @@ class CaesuraConnection(Connection):
             group=tls.group.name if tls.group is not None else None,
             alpn=tls.alpn,
             peer_certificate=bool(tls.peer_certificates),
+            stapled=self.stapled,
             exported=tls.export_keying_material(*EXPORTER).hex(),
         )
 
@@ -130,6 +142,7 @@ class CaesuraSubject(Subject):
     def __init__(self) -> None:
         super().__init__()
         self._contexts: dict[tuple[Setup, bool], Context] = {}
+        self._stapled: bool | None = None
 
     def _context(self, setup: Setup, server_side: bool) -> Context:
         """One context for each set-up: a server that made a new one could not open its own tickets."""
@@ -141,21 +154,32 @@ class CaesuraSubject(Subject):
                 settings["trust"] = TrustStore.load(setup.trust)
             if setup.groups:
                 settings["groups"] = setup.groups
+            if setup.staple is not None:
+                settings["ocsp_response"] = setup.staple.read_bytes()
+            if setup.record_size is not None:
+                settings["record_size_limit"] = setup.record_size
+            if not server_side:
+                settings["verify_peer"] = self._look
             if server_side and setup.trust is not None:
                 settings["verify"] = Verify.REQUIRED if setup.require_certificate else Verify.OPTIONAL
             make = Context.server if server_side else Context.client
             self._contexts[setup, server_side] = make(**settings)
         return self._contexts[setup, server_side]
 
+    def _look(self, peer: PeerChain) -> None:
+        self._stapled = peer.ocsp_response is not None
+
     def connect(self, sock: socket.socket, setup: Setup, session: Any = None) -> Connection:
         made = self._context(setup, server_side=False)
         tls = SSL(made, SocketBIO(sock), server_side=False, server_hostname=setup.server_name, session=session)
-        return self._handshake(tls, sock)
+        connection = self._handshake(tls, sock)
+        connection.stapled = self._stapled
+        return connection
 
     def accept(self, sock: socket.socket, setup: Setup) -> Connection:
         return self._handshake(SSL(self._context(setup, True), SocketBIO(sock), server_side=True), sock)
 
-    def _handshake(self, tls: SSL, sock: socket.socket) -> Connection:
+    def _handshake(self, tls: SSL, sock: socket.socket) -> CaesuraConnection:
         self._sockets.append(sock)
         try:
             tls.do_handshake()
@@ -213,7 +237,7 @@ def refusal(error: ssl.SSLError) -> Refused:
 
 class StdlibSubject(Subject):
     # OpenSSL 3.0's client refuses a server with an alert in the clear, which only OpenSSL's server understands.
-    cannot: ClassVar = frozenset({"key update", "hybrid", "protected alert"})
+    cannot: ClassVar = frozenset({"key update", "hybrid", "protected alert", "staple", "record size"})
 
     def connect(self, sock: socket.socket, setup: Setup, session: Any = None) -> Connection:
         made, kept = session or (context(setup, server_side=False), None)

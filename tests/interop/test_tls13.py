@@ -44,7 +44,7 @@ def dial(port: int) -> socket.socket:
 
 def agree(ours: Facts, theirs: Facts) -> None:
     """Both sides say the same, where both say something."""
-    for what in ("resumed", "suite", "group", "alpn", "exported"):
+    for what in ("resumed", "suite", "group", "alpn", "stapled", "exported"):
         here, there = getattr(ours, what), getattr(theirs, what)
         assert here is None or there is None or here == there, f"{what}: {here} here, {there} there"
 
@@ -216,6 +216,28 @@ class TestClient:
             own.connect(dial(remote.port), client).read(1)
         assert caught.value.by_peer
         assert caught.value.code == 116
+
+    @needs("staple")
+    @servers("staple")
+    def test_staple(
+        self, kind: type[Peer], own: Subject, workshop: Workshop, files: Files, server: Setup, client: Setup
+    ) -> None:
+        for staple in (None, files["staple"]):
+            remote = kind(workshop).serve(replace(server, staple=staple))
+            end = own.connect(dial(remote.port), client)
+            remote.talk(end)
+            assert end.facts().stapled is (staple is not None)
+            end.close()
+
+    @needs("record size")
+    @servers("record size")
+    def test_record_size(
+        self, kind: type[Peer], own: Subject, workshop: Workshop, server: Setup, client: Setup
+    ) -> None:
+        remote = kind(workshop).serve(replace(server, record_size=512))
+        end = own.connect(dial(remote.port), replace(client, record_size=1024))
+        remote.hear(end, 10_000)
+        end.close()
 
     @servers("bulk")
     def test_bulk(self, kind: type[Peer], own: Subject, workshop: Workshop, server: Setup, client: Setup) -> None:
@@ -468,6 +490,30 @@ class TestServer:
         with pytest.raises(Refused) as caught:
             take(replace(server, trust=client.trust, require_certificate=True))
         assert not caught.value.by_peer
+
+    @needs("staple")
+    @clients("staple")
+    def test_staple(
+        self, kind: type[Peer], accept: Accept, workshop: Workshop, files: Files, server: Setup, client: Setup
+    ) -> None:
+        for staple in (None, files["staple"]):
+            port, take = accept
+            remote = kind(workshop).connect(port, client)
+            end = take(replace(server, staple=staple))
+            remote.talk(end)
+            part(end, remote)
+            assert remote.facts().stapled is (staple is not None)
+
+    @needs("record size")
+    @clients("record size")
+    def test_record_size(
+        self, kind: type[Peer], accept: Accept, workshop: Workshop, server: Setup, client: Setup
+    ) -> None:
+        port, take = accept
+        remote = kind(workshop).connect(port, replace(client, record_size=512))
+        end = take(replace(server, record_size=1024))
+        remote.hear(end, 10_000)
+        part(end, remote)
 
     @clients("bulk")
     def test_bulk(self, kind: type[Peer], accept: Accept, workshop: Workshop, server: Setup, client: Setup) -> None:

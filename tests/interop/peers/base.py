@@ -40,6 +40,8 @@ class Setup:
     alpn: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     keylog: Path | None = None
+    staple: Path | None = None  # a server's OCSP response, DER
+    record_size: int | None = None  # bytes of data that the other side may put into a record (RFC 8449)
     verbose: bool = False  # tell of every handshake message and take commands, if it can
     size: int = 64  # bytes that a program sends which does so by itself: Go's and CPython's clients, selfserv
 
@@ -54,6 +56,7 @@ class Facts:
     alpn: str | None = None
     peer_certificate: bool | None = None
     hello_retry: bool | None = None
+    stapled: bool | None = None
     exported: str | None = None  # hex, of `EXPORTER`
 
 
@@ -105,6 +108,10 @@ class Remote(ABC):
     @abstractmethod
     def bulk(self, end: End, size: int) -> None:
         """`size` bytes each way, checked at both ends."""
+
+    def hear(self, end: End, size: int) -> None:
+        """One line of `size` bytes from our side, checked at the other."""
+        raise AssertionError(f"{type(self).__name__} does not show what it hears")
 
     def key_update(self, request_peer: bool) -> None:
         """Change its write keys, and ask for ours to be changed too."""
@@ -170,6 +177,10 @@ class PipeRemote(Remote):
         self.process.send(b"1-from-the-peer\n")
         assert read_exactly(end, 16) == b"1-from-the-peer\n"
 
+    def hear(self, end: End, size: int) -> None:
+        end.write(b"7" * (size - 1) + b"\n")
+        self.process.wait_for("7" * (size - 1) + "\n", "data")
+
     def bulk(self, end: End, size: int) -> None:
         size = min(size, self.most)
         payload = text_payload(size)
@@ -190,6 +201,10 @@ class EchoServer(Remote):
     def talk(self, end: End) -> None:
         end.write(b"there and back\n")
         assert read_exactly(end, 15) == b"there and back\n"
+
+    def hear(self, end: End, size: int) -> None:
+        end.write(line := b"7" * (size - 1) + b"\n")
+        assert read_exactly(end, size) == line
 
     def bulk(self, end: End, size: int) -> None:
         payload = text_payload(size)

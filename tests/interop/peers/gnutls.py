@@ -85,8 +85,10 @@ class GnuTLSClient(PipeRemote):
 class GnuTLS(Peer):
     name = "gnutls"
     refusal_alerts: ClassVar = {"wrong name": 42, "expired": 42, "unknown CA": 42}
-    can_serve = frozenset({"ed25519", "resume", "client certificate", "retry", "alpn", "bulk", "keylog", "group"})
-    can_connect = can_serve | {"key update", "close", "closes"}
+    can_serve = frozenset(
+        {"ed25519", "resume", "client certificate", "retry", "alpn", "bulk", "keylog", "group", "staple", "record size"}
+    )
+    can_connect = can_serve - {"staple"} | {"key update", "close", "closes"}
 
     @staticmethod
     def _common(setup: Setup) -> Iterator[str]:
@@ -95,6 +97,8 @@ class GnuTLS(Peer):
             yield from ("--x509certfile", str(setup.chain), "--x509keyfile", str(setup.key))
         if setup.trust is not None:
             yield from ("--x509cafile", str(setup.trust))
+        if setup.record_size is not None:
+            yield from ("--recordsize", str(setup.record_size))
         for protocol in setup.alpn:
             yield from ("--alpn", protocol)
 
@@ -106,6 +110,8 @@ class GnuTLS(Peer):
 
     def serve(self, setup: Setup) -> Remote:
         arguments = ["--echo", *self._common(setup)]
+        if setup.staple is not None:
+            arguments += ["--ocsp-response", str(setup.staple)]
         if setup.trust is None:
             arguments.append("--disable-client-cert")
         elif setup.require_certificate:

@@ -64,6 +64,7 @@ class OpenSSLClient(OpenSSLRemote):
             group=names.get(shared[-1], shared[-1]) if shared else None,
             alpn=alpn[-1] if alpn else None,
             peer_certificate="Server certificate\n" in text,
+            stapled="OCSP Response Status: successful" in text,
         )
 
     def saw_close_notify(self) -> None:
@@ -76,7 +77,7 @@ class OpenSSL(Peer):
     refusal_alerts: ClassVar = {"wrong name": 42, "expired": 45, "unknown CA": 48}
     can_serve = frozenset(
         {"ed25519", "resume", "client certificate", "retry", "key update", "one-way key update", "alpn", "bulk"}
-        | {"keylog", "close"}
+        | {"keylog", "close", "staple"}
     )
     can_connect = can_serve | {"closes", "group"}
 
@@ -99,6 +100,8 @@ class OpenSSL(Peer):
             yield from ("-groups", ":".join(OPENSSL_GROUPS[group] for group in setup.groups))
         if setup.keylog is not None:
             yield from ("-keylogfile", str(setup.keylog))
+        if setup.staple is not None:
+            yield from ("-status_file", str(setup.staple))
 
     def serve(self, setup: Setup) -> Remote:
         arguments = [self._program, "s_server", "-accept", "127.0.0.1:0", *self._common(setup)]
@@ -114,7 +117,14 @@ class OpenSSL(Peer):
             self.workshop.start(
                 [
                     *(self._program, "s_client", "-connect", f"127.0.0.1:{port}", "-servername", setup.server_name),
-                    *("-CAfile", str(setup.trust), "-verify_return_error", "-verify_hostname", setup.server_name),
+                    *(
+                        "-status",
+                        "-CAfile",
+                        str(setup.trust),
+                        "-verify_return_error",
+                        "-verify_hostname",
+                        setup.server_name,
+                    ),
                     *self._common(setup),
                     *more,
                 ]

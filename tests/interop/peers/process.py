@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 PATIENCE = 30.0  # seconds for anything a program is waited for; far more than it ever needs
+LONGEST_MATCH = 65_536  # bytes
 
 
 def background(function: Callable[[], object]) -> threading.Thread:
@@ -97,7 +98,7 @@ class Process:
                 nonlocal start
                 if match := wanted.search(self._output, start):
                     found.append(match)
-                start = max(begin, len(self._output) - 8192)  # no match can begin before
+                start = max(begin, len(self._output) - LONGEST_MATCH)
                 return bool(found) or self._ended
 
             self._changed.wait_for(arrived, PATIENCE)
