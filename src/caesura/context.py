@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum, auto
 from typing import Any, Final, TypeVar
@@ -72,8 +72,9 @@ class Limits:
 
     def __post_init__(self) -> None:
         for each in fields(self):
-            if getattr(self, each.name) < 1:
-                raise ConfigError(f"limits.{each.name}: must be 1 or more")
+            value = getattr(self, each.name)
+            if type(value) is not int or value < 1:
+                raise ConfigError(f"limits.{each.name}: expected a whole number, 1 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,10 +269,17 @@ def _check_together(settings: Settings) -> None:
         raise ConfigError("minimum_version: above maximum_version")
 
 
+def _several(name: str, value: Any) -> tuple[Any, ...]:
+    try:
+        return tuple(value)
+    except TypeError:
+        raise ConfigError(f"{name}: expected one or several, not {type(value).__name__}") from None
+
+
 def _identities(name: str, value: Any) -> tuple[Identity, ...]:
     if value is None:
         return ()
-    several = (value,) if isinstance(value, Identity) else tuple(value)
+    several = (value,) if isinstance(value, Identity) else _several(name, value)
     for each in several:
         if not isinstance(each, Identity):
             raise ConfigError(f"{name}: expected Identity objects (Identity.load), not {type(each).__name__}")
@@ -284,9 +292,9 @@ def _members(kind: type[_Member], known: Iterable[int]) -> Callable[[str, Any], 
 
     def check(name: str, value: Any) -> tuple[_Member, ...]:
         chosen = []
-        for each in (value,) if isinstance(value, str | int) else value:
+        for each in (value,) if isinstance(value, str | int) else _several(name, value):
             member = by_name.get(each.lower()) if isinstance(each, str) else each
-            if member is None or member not in usable:
+            if not isinstance(member, int) or member not in usable:
                 raise ConfigError(f"{name}: {each!r} is unknown or not supported here")
             chosen.append(kind(member))
         if not chosen:
@@ -298,12 +306,17 @@ def _members(kind: type[_Member], known: Iterable[int]) -> Callable[[str, Any], 
     return check
 
 
+_MAX_ALPN: Final = 16_384  # bytes: a hello has room for four times that, and other things to say
+
+
 def _alpn(name: str, value: Any) -> tuple[str, ...]:
-    protocols = (value,) if isinstance(value, str | bytes) else tuple(value or ())
+    protocols = (value,) if isinstance(value, str | bytes) else _several(name, () if value is None else value)
     texts = tuple(each.decode("latin-1") if isinstance(each, bytes) else each for each in protocols)
     for text in texts:
         if not 1 <= len(_latin1(name, text)) <= 255:
             raise ConfigError(f"{name}: a protocol name has 1 to 255 bytes")
+    if sum(map(len, texts)) + len(texts) > _MAX_ALPN:
+        raise ConfigError(f"{name}: more than {_MAX_ALPN} bytes of names")
     return texts
 
 
@@ -336,10 +349,18 @@ def _function(name: str, value: Any) -> Any:
     return value
 
 
+def _given_function(name: str, value: Any) -> Any:
+    if not callable(value):
+        raise ConfigError(f"{name}: expected a function")
+    return value
+
+
 def _with(*methods: str, optional: bool = False) -> Callable[[str, Any], Any]:
     def check(name: str, value: Any) -> Any:
         if value is None and optional:
             return None
+        if isinstance(value, type):
+            raise ConfigError(f"{name}: expected an object, not the class {value.__name__}")
         for method in methods:
             if not callable(getattr(value, method, None)):
                 raise ConfigError(f"{name}: {type(value).__name__} has no method {method}()")
@@ -348,12 +369,22 @@ def _with(*methods: str, optional: bool = False) -> Callable[[str, Any], Any]:
     return check
 
 
-def _between(low: float, high: float, *, optional: bool = False) -> Callable[[str, Any], Any]:
+def _engine(name: str, value: Any) -> Engine:
+    engine: Engine = _with("start")(name, value)
+    if not isinstance(getattr(engine, "operations", None), Set):
+        raise ConfigError(f"{name}: {type(value).__name__} does not list its operations")
+    return engine
+
+
+def _between(low: float, high: float, *, optional: bool = False, whole: bool = False) -> Callable[[str, Any], Any]:
+    kinds = int if whole else int | float
+    what = "whole number" if whole else "number"
+
     def check(name: str, value: Any) -> Any:
         if value is None and optional:
             return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            raise ConfigError(f"{name}: expected a number from {low:g} to {high:g}")
+        if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
+            raise ConfigError(f"{name}: expected a {what} from {low:g} to {high:g}")
         return value
 
     return check
@@ -395,20 +426,20 @@ _CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "async_mode": _instance(bool),
     "async_callback": _function,
     "async_callback_arg": _anything,
-    "engine": _with("start"),
+    "engine": _engine,
     "select_identity": _function,
     "verify_peer": _function,
     "verification_cache": _instance(VerificationCache, optional=True),
     "sessions": _with("put", "take", optional=True),
     "ticket_keys": _instance(TicketKeys),
-    "ticket_count": _between(0, 16),
-    "ticket_lifetime": _between(1, 604_800),
+    "ticket_count": _between(0, 16, whole=True),
+    "ticket_lifetime": _between(1, 604_800, whole=True),
     "ocsp_response": _instance(bytes, optional=True),
-    "record_size_limit": _between(64, 16_385, optional=True),  # RFC 8449 section 4
+    "record_size_limit": _between(64, 16_385, optional=True, whole=True),  # RFC 8449 section 4
     "deadline": _between(0.001, 86_400, optional=True),
     "keylog": _keylog,
     "trace": _function,
     "limits": _instance(Limits),
     "clock": _with("monotonic", "wall"),
-    "random": _function,
+    "random": _given_function,
 }

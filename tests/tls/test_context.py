@@ -1,0 +1,241 @@
+"""Contexts: every setting refused when it is given, named, and nothing shared with connections that exist."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from caesura.clock import SystemClock
+from caesura.context import Context, Limits, Method, Settings, Verify
+from caesura.crypto.tickets import TicketKeys
+from caesura.crypto.trust import VerificationCache
+from caesura.engines import InlineEngine
+from caesura.errors import ConfigError
+from caesura.sessions import SessionCache
+from caesura.tls import TLSConnection
+from caesura.wire.registries import CipherSuite, NamedGroup, SignatureScheme, Version
+from tests.support.clock import FakeClock
+from tests.tls.world import client_context, identity, server_context, trust
+
+
+class NoOperations:
+    def start(self, work: object) -> None:
+        pass
+
+
+BAD: dict[str, list[Any]] = {
+    "identity": ["server.pem", b"---", 5, [identity(), "x"], object()],
+    "trust": ["ca.pem", b"---", 5, [trust()], True],
+    "verify": [True, "REQUIRED", 2, "required"],
+    "minimum_version": [None, 0x0304, "TLS10", "SSLv3", Version.TLS12, Version.DTLS13, 5],
+    "maximum_version": [None, 0x0303, "TLS1.3", Version.TLS12, Version.QUIC1],
+    "cipher_suites": [[], (), None, 5, "TLS_RSA_WITH_RC4_128_MD5", [0x1304], [0x1301, 0x1301], [None], [[]], 0xC02F],
+    "groups": [[], None, "x448", ["x25519", "x25519"], [0x0100], [None], [{}], "ffdhe2048"],
+    "signature_schemes": [[], None, "rsa_pkcs1_sha1", [0x0201], ["ed25519", "ed25519"], 5.0, [()]],
+    "alpn": [[""], ["x" * 256], [5], 5, ["\u20ac"], [None], [b""], ["a"] * 40_000],
+    "async_mode": [None, 1, "yes"],
+    "async_callback": [5, "function"],
+    "engine": [None, 5, "inline", InlineEngine, NoOperations()],
+    "select_identity": [5, "function", identity()],
+    "verify_peer": [5, True],
+    "verification_cache": [5, {}, True],
+    "sessions": [5, {}, object(), SessionCache],
+    "ticket_keys": [None, b"key", [bytes(32)], 5],
+    "ticket_count": [-1, 17, None, "2", True, 1.5, float("nan")],
+    "ticket_lifetime": [0, -1, 604_801, None, "1h", 1.5, True],
+    "ocsp_response": ["staple", 5, bytearray(b"x")],
+    "record_size_limit": [63, 16_386, 0, "64", 100.5, True],
+    "deadline": [0, -1, 86_401, "30", True, float("nan"), float("inf")],
+    "keylog": [5.5, "/no/such/directory/keys.log", b"/no/such/directory/keys.log"],
+    "trace": [5, "function"],
+    "limits": [None, {}, 5],
+    "clock": [None, 5, object(), FakeClock],
+    "random": [None, 5, b"random"],
+}
+GOOD: dict[str, list[Any]] = {
+    "identity": [None, [], identity(), [identity(), identity("rsa")]],
+    "trust": [None, trust()],
+    "verify": [None, *Verify],
+    "minimum_version": ["TLS13", Version.TLS13],
+    "maximum_version": ["TLS13", Version.TLS13],
+    "cipher_suites": [
+        "TLS_AES_256_GCM_SHA384",
+        "tls_aes_256_gcm_sha384",
+        CipherSuite.TLS_AES_256_GCM_SHA384,
+        [0x1302],
+        iter(["TLS_AES_256_GCM_SHA384"]),
+    ],
+    "groups": ["x25519", "X25519", NamedGroup.x25519, (0x1D,), "SECP256R1", "X25519MLKEM768"],
+    "signature_schemes": ["ed25519", SignatureScheme.ed25519, ["ed25519", 0x0403], "ed448"],
+    "alpn": [None, [], "h2", b"h2", ["h2", b"http/1.1"], ("\xff" * 255,)],
+    "async_mode": [True, False],
+    "async_callback": [None, print],
+    "async_callback_arg": [None, 5, object()],
+    "engine": [InlineEngine()],
+    "select_identity": [None, print],
+    "verify_peer": [None, print],
+    "verification_cache": [None, VerificationCache()],
+    "sessions": [None, SessionCache()],
+    "ticket_keys": [TicketKeys()],
+    "ticket_count": [0, 16],
+    "ticket_lifetime": [1, 604_800],
+    "ocsp_response": [None, b"staple"],
+    "record_size_limit": [None, 64, 16_385],
+    "deadline": [None, 0.001, 86_400, 5],
+    "keylog": [None, print],
+    "trace": [None, print],
+    "limits": [Limits()],
+    "clock": [SystemClock(), FakeClock()],
+    "random": [bytes],
+}
+
+
+def rows(table: dict[str, list[Any]]) -> list[Any]:
+    return [
+        pytest.param(name, value, id=f"{name} {number}")
+        for name, values in table.items()
+        for number, value in enumerate(values)
+    ]
+
+
+def test_every_setting_is_in_the_tables() -> None:
+    names = {each.name for each in dataclasses.fields(Settings)} - {"method"}
+    assert GOOD.keys() == names
+    assert BAD.keys() == names - {"async_callback_arg"}
+
+
+@pytest.mark.parametrize(("name", "value"), rows(BAD))
+def test_bad_setting_is_refused_and_named(name: str, value: Any) -> None:
+    """As a keyword, and as an attribute, where the old value stays."""
+    with pytest.raises(ConfigError, match=f"^.*{name}"):
+        Context(**{name: value})
+    context = Context()
+    before = context.settings
+    with pytest.raises(ConfigError, match=f"^.*{name}"):
+        setattr(context, name, value)
+    assert context.settings is before
+
+
+@pytest.mark.parametrize(("name", "value"), rows(GOOD))
+def test_good_setting_is_taken(name: str, value: Any) -> None:
+    context = Context(**{name: value})
+    found = getattr(context, name)
+    assert found == getattr(context.settings, name)
+    if name in ("cipher_suites", "groups", "signature_schemes"):
+        assert isinstance(found, tuple)
+        assert all(isinstance(each, CipherSuite | NamedGroup | SignatureScheme) for each in found)
+    elif name in ("alpn", "identity"):
+        assert isinstance(found, tuple)
+    setattr(context, name, found)
+    assert getattr(context, name) == found
+
+
+@pytest.mark.parametrize("name", ["idenity", "method", "settings", "verify_mode", "certfile", ""])
+def test_setting_that_there_is_not(name: str) -> None:
+    context = Context()
+    with pytest.raises(ConfigError, match="no such setting"):
+        setattr(context, name, None)
+    if name != "method":
+        with pytest.raises(ConfigError, match="no such setting"):
+            Context(**{name: None})
+    with pytest.raises(AttributeError, match="idenity"):
+        context.idenity  # noqa: B018
+
+
+@pytest.mark.parametrize("method", [Method.DTLS, Method.QUIC])
+def test_methods_of_later_releases(method: Method) -> None:
+    with pytest.raises(ConfigError, match="method"):
+        Context(method)
+
+
+def test_roles() -> None:
+    """What a role cannot do without is asked for when a context for it is made, or at the latest a connection."""
+    with pytest.raises(ConfigError, match="identity"):
+        Context.server()
+    with pytest.raises(ConfigError, match="identity"):
+        TLSConnection(Context(), server_side=True)
+    with pytest.raises(ConfigError, match="trust"):
+        Context.server(identity=identity(), verify=Verify.OPTIONAL)
+    Context.client()
+    Context.server(select_identity=lambda _: None)
+    context = server_context()
+    context.identity = None
+    with pytest.raises(ConfigError, match="identity"):
+        TLSConnection(context, server_side=True)
+
+
+def test_defaults_of_the_roles() -> None:
+    settings = Context().settings
+    assert settings.verify_mode(server_side=False) is Verify.REQUIRED
+    assert settings.verify_mode(server_side=True) is Verify.NONE
+    assert Context(verify=Verify.NONE).settings.verify_mode(server_side=False) is Verify.NONE
+
+
+def test_secure_by_default() -> None:
+    settings = Context().settings
+    assert settings.minimum_version is Version.TLS13
+    assert settings.groups[0] is NamedGroup.X25519MLKEM768
+    assert not [scheme.name for scheme in settings.signature_schemes if "sha1" in scheme.name or "pkcs1" in scheme.name]
+    assert settings.deadline is not None
+
+
+def test_settings_are_frozen() -> None:
+    context = client_context()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        context.settings.alpn = ("h2",)  # type: ignore[misc]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        context.settings.limits.key_updates = 5  # type: ignore[misc]
+
+
+def test_change_makes_new_settings_and_leaves_the_old_alone() -> None:
+    context = client_context()
+    before = context.settings
+    context.alpn = ["h2"]
+    assert before.alpn == ()
+    assert context.settings is not before
+    assert context.settings.alpn == ("h2",)
+    assert context.settings.sessions is before.sessions
+    assert context.settings.ticket_keys is before.ticket_keys
+
+
+def test_contexts_share_nothing() -> None:
+    first, second = Context(), Context()
+    for name in ("sessions", "ticket_keys", "verification_cache", "engine"):
+        assert getattr(first, name) is not getattr(second, name)
+
+
+def test_a_lists_later_changes_do_not_matter() -> None:
+    protocols = ["h2"]
+    context = Context(alpn=protocols)
+    protocols.append("h3")
+    assert context.alpn == ("h2",)
+
+
+def test_key_log_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="keylog"):
+        Context(keylog=tmp_path)
+
+
+def test_context_shows_no_secrets() -> None:
+    assert repr(server_context()) == "<Context TLS>"
+    assert "key" not in repr(identity()).lower() or "private" not in repr(identity()).lower()
+
+
+@pytest.mark.parametrize("name", [each.name for each in dataclasses.fields(Limits)])
+@pytest.mark.parametrize("value", [0, -1, 1.5, "10", None, True])
+def test_bad_limits(name: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=name):
+        Limits(**{name: value})
+
+
+def test_random_that_is_too_short_does_not_pass() -> None:
+    """A source of randomness that gives less than it is asked for fails the handshake instead of weakening it."""
+    connection = TLSConnection(
+        client_context(random=lambda n: bytes(n - 1)), server_side=False, server_hostname="localhost"
+    )
+    connection.advance(0.0)
+    assert connection.error is not None
+    assert connection.data_to_send(0.0)[:1] in (b"", b"\x15")
