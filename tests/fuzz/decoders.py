@@ -12,6 +12,7 @@ from typing import Any
 
 from caesura.errors import Error
 from caesura.wire import extensions as x
+from caesura.wire import messages12 as m12
 from caesura.wire.extensions import Extension, Extensions
 from caesura.wire.messages import (
     Certificate,
@@ -30,7 +31,7 @@ from caesura.wire.messages import (
 from caesura.wire.records import HEADER_LENGTH, MAX_CIPHERTEXT, split_records
 from caesura.wire.registries import HandshakeType
 from tests.wire import rfc8448
-from tests.wire.rows import EXTENSIONS, MESSAGES, UNBOUNDED_EXTENSIONS, UNBOUNDED_MESSAGES
+from tests.wire.rows import EXTENSIONS, MESSAGES, MESSAGES12, UNBOUNDED_EXTENSIONS, UNBOUNDED_MESSAGES
 
 Target = Callable[[bytes], bool]
 
@@ -95,6 +96,14 @@ _CLASSES = (
     NewSessionTicket,
     KeyUpdate,
 )
+_CLASSES12 = (
+    m12.Certificate,
+    m12.CertificateStatus,
+    m12.ServerKeyExchange,
+    m12.CertificateRequest,
+    m12.ClientKeyExchange,
+    m12.NewSessionTicket,
+)
 _TRACES: dict[type[HandshakeMessage], tuple[bytes, ...]] = {
     ClientHello: (rfc8448.CLIENT_HELLO, rfc8448.RESUMED_CLIENT_HELLO),
     ServerHello: (rfc8448.SERVER_HELLO, rfc8448.HELLO_RETRY_REQUEST),
@@ -109,6 +118,7 @@ _ROW_NAMES = {row: name for name, row in vars(x).items() if isinstance(row, Exte
 TARGETS: dict[str, Target] = {
     "records": records,
     **{cls.__name__: partial(message, cls) for cls in _CLASSES},
+    **{f"{cls.__name__}12": partial(message, cls) for cls in _CLASSES12},
     **{f"extension.{_ROW_NAMES[row]}": partial(extension, row) for row in x.TABLE},
 }
 
@@ -120,6 +130,10 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
             *(bytes.fromhex(body) for each, body in MESSAGES + UNBOUNDED_MESSAGES if cls is type(each)),
         )
         for cls in _CLASSES
+    },
+    **{
+        f"{cls.__name__}12": tuple(bytes.fromhex(body) for each, body in MESSAGES12 if cls is type(each))
+        for cls in _CLASSES12
     },
     **{
         f"extension.{_ROW_NAMES[row]}": tuple(

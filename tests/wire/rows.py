@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from caesura.wire import extensions as x
+from caesura.wire import messages12 as m12
 from caesura.wire.extensions import Extension, Extensions
 from caesura.wire.messages import (
     Certificate,
@@ -25,6 +26,7 @@ from caesura.wire.registries import (
     CertificateStatusType,
     CertificateType,
     CipherSuite,
+    ClientCertificateType,
     KeyUpdateRequest,
     NamedGroup,
     PskKeyExchangeMode,
@@ -131,3 +133,28 @@ MESSAGES: list[tuple[HandshakeMessage, str]] = [
     (EndOfEarlyData(), ""),
 ]
 UNBOUNDED_MESSAGES: list[tuple[HandshakeMessage, str]] = [(Finished(b"\1\2\3"), "010203")]
+
+# The messages of TLS 1.2 that have formats of their own.
+MESSAGES12: list[tuple[HandshakeMessage, str]] = [
+    (m12.HelloRequest(), ""),
+    (m12.Certificate(()), "000000"),
+    (m12.Certificate((b"leaf", b"ca")), "00000c 000004 6c656166 000002 6361"),
+    (m12.CertificateStatus(b"der"), "01 000003 646572"),
+    (
+        m12.ServerKeyExchange(m12.ServerECDHParams(NamedGroup.secp256r1, b"\4xy"), SignatureScheme.ed25519, b"s"),
+        "03 0017 03 047879 0807 0001 73",
+    ),
+    (m12.ServerKeyExchange(m12.ServerECDHParams(0x2A2A, b"p"), 0x0A0A, b""), "03 2a2a 01 70 0a0a 0000"),
+    (
+        m12.CertificateRequest((ClientCertificateType.ecdsa_sign, 0x2A), (SignatureScheme.rsa_pkcs1_sha256,), ()),
+        "02 40 2a 0002 0401 0000",
+    ),
+    (
+        m12.CertificateRequest((1,), (SignatureScheme.ed25519, 0x0A0A), (b"\x30\0", b"\x30")),
+        "01 01 0004 0807 0a0a 0007 0002 3000 0001 30",
+    ),
+    (m12.ServerHelloDone(), ""),
+    (m12.ClientKeyExchange(b"\4xy"), "03 047879"),
+    (m12.NewSessionTicket(7200, b"ticket"), "00001c20 0006 7469636b6574"),
+    (m12.NewSessionTicket(0, b""), "00000000 0000"),
+]
