@@ -37,18 +37,22 @@ class _EventFD:
         self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     def set(self) -> None:
-        os.eventfd_write(self.fd, 1)
+        if self.fd >= 0:
+            os.eventfd_write(self.fd, 1)
 
     def clear(self) -> None:
-        os.eventfd_read(self.fd)
+        if self.fd >= 0:
+            os.eventfd_read(self.fd)
 
     def close(self) -> None:
-        os.close(self.fd)
-        self.fd = -1
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
 
     def __del__(self, _close: Callable[[int], None] = os.close) -> None:
-        if self.fd >= 0:
-            _close(self.fd)
+        fd, self.fd = self.fd, -1  # finalisers run in any order, and somebody's may close this once more
+        if fd >= 0:
+            _close(fd)
 
 
 class _SocketPair:
