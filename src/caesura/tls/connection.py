@@ -92,11 +92,12 @@ class TLSConnection:
         "_inbox",
         "_key_update_requested",
         "_key_updates",
+        "_open_key",
+        "_out",
         "_performer",
-        "_plaintext",
-        "_plaintext_size",
         "_post",
         "_reader",
+        "_seal_key",
         "_settings",
         "_tickets",
         "_warnings",
@@ -107,6 +108,7 @@ class TLSConnection:
         "error",
         "handshake_complete",
         "needs_job",
+        "plaintext",
         "server_hostname",
         "server_side",
         "session",
@@ -139,6 +141,9 @@ class TLSConnection:
         )
         self._reader = RecordReader(self._performer)
         self._writer = RecordWriter(self._performer, server_side=server_side)
+        self._out = self._writer.out
+        self._seal_key: RecordKey | None = None  # these two are set only while the short ways are open: see _settle
+        self._open_key: RecordKey | None = None
         self._inbox = Inbox(settings.limits.handshake_message)
         hs = Handshake(settings, self, PROFILE, server_side, self.server_hostname, session, trace=self._performer.trace)
         steps = hello.accept(hs) if server_side else hello.connect(hs)
@@ -147,8 +152,7 @@ class TLSConnection:
         self._post: deque[Driver[None]] = deque()
         self._epoch = Epoch.INITIAL  # of what is read
         self._events: deque[Event] = deque()
-        self._plaintext: list[bytes] = []
-        self._plaintext_size = 0
+        self.plaintext: list[bytes] = []  # opened data that `read` will give, oldest first
         self._ended = False  # whether the last event was given
         self._idle_records = 0
         self._key_updates = 0
@@ -186,15 +190,14 @@ class TLSConnection:
 
     def receive_data(self, data: Data, now: float) -> None:
         """Bytes from the transport. Beyond `wants_data` they are kept as well, but an adapter should have stopped."""
-        if self.close_notify_received or self.error is not None or self._closed:
-            return
         if type(data) is not bytes:
             data = bytes(data)
-        if self.handshake_complete and not self._post and not self._busy and not self._inbox.partial:
-            content = self._reader.open_whole(data)
-            if content is not None:
-                self._application_data(content)
-                return
+        if self._open_key is not None and (content := self._open_key.open_data(data)) is not None:
+            self.plaintext.append(content)
+            self._idle_records = self._key_updates = 0
+            return
+        if self.close_notify_received or self.error is not None or self._closed:
+            return
         self._enter()
         try:
             self._reader.feed(data)
@@ -215,6 +218,8 @@ class TLSConnection:
 
     def data_to_send(self, now: float) -> bytes:
         """Every byte that is ready for the transport, handed over once."""
+        if len(self._out) == 1 and self._seal_key is not None:
+            return self._out.pop()
         if self._writer.paused and self.error is None and not self._closed:
             self._enter()
             try:
@@ -227,7 +232,7 @@ class TLSConnection:
         """What happened, in order; None when there is no more for now."""
         if self._events:
             return self._events.popleft()
-        if self._plaintext:
+        if self.plaintext:
             return DataReceived(self.read())
         if not self._ended:
             if self.error is not None:
@@ -256,8 +261,8 @@ class TLSConnection:
             for part in (self._driver, self._reader, self._writer, *self._post):
                 if part is not None:
                     part.expire(now)
-        except Error as error:
-            self._fail(error)
+        except BaseException as error:  # noqa: BLE001 - sorted there
+            self._stopped_by(error)
         finally:
             self._leave()
 
@@ -265,13 +270,14 @@ class TLSConnection:
 
     def read(self, size: int = -1) -> bytes:
         """Up to `size` bytes of application data that are there (all by default); b"" when there are none now."""
-        plaintext = self._plaintext
+        plaintext = self.plaintext
+        if len(plaintext) == 1 and (size < 0 or len(plaintext[0]) <= size):
+            return plaintext.pop()
         if not plaintext or size == 0:
             return b""
-        if size < 0 or size >= self._plaintext_size:
-            data = plaintext[0] if len(plaintext) == 1 else b"".join(plaintext)
+        if size < 0 or size >= self.pending():
+            data = b"".join(plaintext)
             plaintext.clear()
-            self._plaintext_size = 0
             return data
         data = plaintext[0]
         if len(data) <= size:
@@ -279,22 +285,42 @@ class TLSConnection:
         else:
             plaintext[0] = data[size:]
             data = data[:size]
-        self._plaintext_size -= len(data)
         return data
 
     def pending(self) -> int:
         """How many bytes `read` could give at once."""
-        return self._plaintext_size
+        return sum(map(len, self.plaintext))
+
+    def seal_now(self, data: bytes) -> bytes | None:
+        """`write` and `data_to_send` in one, when nothing stands in the way; None: nothing was done."""
+        if self._seal_key is None or self._out or not data:
+            return None
+        return self._seal_key.seal_data(data)
+
+    def open_now(self, data: bytes) -> bytes | None:
+        """`receive_data` and `read` in one, for one whole record when nothing stands in the way; None: nothing was done."""
+        if self._open_key is None or self.plaintext:
+            return None
+        content = self._open_key.open_data(data)
+        if content is not None:
+            self._idle_records = self._key_updates = 0
+        return content
 
     def write(self, data: Data) -> None:
         """Send application data: all of it is taken, and sealed at once or queued behind a seal that is paused.
 
         Raises UsageError before the handshake is complete and after `shutdown`, and the connection's error.
         """
+        if self._seal_key is not None and data and type(data) is bytes:
+            record = self._seal_key.seal_data(data)
+            if record is not None:
+                self._out.append(record)
+                return
         if not self.handshake_complete or self.close_notify_sent or self.error is not None or self._closed:
             raise self._cannot_write()
         if data:
             self._writer.write(data if type(data) is bytes else bytes(data))
+            self._settle()
 
     def shutdown(self) -> None:
         """Send close_notify: our direction ends, the peer's stays open (RFC 9846 section 6.1).
@@ -307,6 +333,7 @@ class TLSConnection:
             raise UsageError("shutdown: the handshake is not complete; close() gives it up")
         self.close_notify_sent = True
         self._writer.alert(AlertDescription.close_notify)
+        self._settle()
 
     def close(self) -> None:
         """Give up, at any moment: paused work is cancelled, secrets are dropped, nothing is sent. Legal twice."""
@@ -316,6 +343,7 @@ class TLSConnection:
             self._closed = True
             self._drop()
             self._writer.take()
+            self._settle()
 
     def key_update(self, *, request_peer: bool = False) -> None:
         """Change our sending keys, and ask the peer to change its own (RFC 9846 section 4.7.3)."""
@@ -324,6 +352,7 @@ class TLSConnection:
         # A second request may not be sent before the peer has answered the first with a KeyUpdate of its own.
         self._writer.update_key(request_peer=request_peer and not self._key_update_requested)
         self._key_update_requested = self._key_update_requested or request_peer
+        self._settle()
 
     def export_keying_material(self, label: str | bytes, context: bytes | None, length: int) -> bytes:
         """`length` bytes that both sides and nobody else can derive (RFC 9846 section 7.5)."""
@@ -431,12 +460,21 @@ class TLSConnection:
         if self._busy:
             raise UsageError("the connection is in use: by another thread, or by the callback that calls it")
         self._busy = True
+        self._seal_key = self._open_key = None
         self.needs_job = False
 
     def _leave(self) -> None:
         self._busy = False
+        self._settle()
         if self._close_requested:
             self.close()
+
+    def _settle(self) -> None:
+        """Open the short ways for single records of data while nothing special is going on, and close them otherwise."""
+        quiet = self.handshake_complete and self.error is None and not (self._closed or self._busy)
+        self._seal_key = self._writer.quiet_key() if quiet and not self.close_notify_sent else None
+        quiet = quiet and not (self.close_notify_received or self._post or self._inbox.partial)
+        self._open_key = self._reader.quiet_key() if quiet else None
 
     def _go_on(self, now: float) -> None:
         """Handshake, records, and what follows a handshake, as far as there are answers."""
@@ -453,15 +491,23 @@ class TLSConnection:
             self._run_post(now)
             self._writer.flush()
             self._writer.pump(now)
-        except NoJobs:
+        except BaseException as error:  # noqa: BLE001 - sorted there
+            self._stopped_by(error)
+
+    def _stopped_by(self, error: BaseException) -> None:
+        """Something was raised where nothing may be: it ends the connection, or only this attempt."""
+        if isinstance(error, NoJobs):
             self._writer.flush()
             self.needs_job = True
-        except Error as error:
+        elif isinstance(error, Error):
             self._fail(error)
-        except Exception as bug:  # noqa: BLE001 - fail closed: whatever the network provoked, the connection ends
-            failure = InternalError(f"{type(bug).__name__}: {bug}")
-            failure.__cause__ = bug
+        elif isinstance(error, Exception):  # fail closed: whatever the network provoked, the connection ends
+            failure = InternalError(f"{type(error).__name__}: {error}")
+            failure.__cause__ = error
             self._fail(failure)
+        else:  # the job that this call runs in was cancelled, or the program ends: nobody will go on here
+            self._close_requested = True
+            raise error
 
     def _run_handshake(self, now: float) -> None:
         driver = self._driver
@@ -482,10 +528,8 @@ class TLSConnection:
     def _pump(self, now: float) -> None:
         try:
             self._writer.pump(now)
-        except NoJobs:
-            self.needs_job = True
-        except Error as error:
-            self._fail(error)
+        except BaseException as error:  # noqa: BLE001 - sorted there
+            self._stopped_by(error)
 
     def _may_open(self) -> bool:
         """Whether a record may be opened: never behind a message that the handshake has not consumed."""
@@ -518,8 +562,7 @@ class TLSConnection:
 
     def _application_data(self, content: bytes) -> None:
         if content:
-            self._plaintext.append(content)
-            self._plaintext_size += len(content)
+            self.plaintext.append(content)
             self._idle_records = self._key_updates = 0
         else:
             self._idle_record()

@@ -17,8 +17,6 @@ from caesura.wire.records import HEADER, HEADER_LENGTH, MAX_CIPHERTEXT, MAX_INNE
 _unpack_header = HEADER.unpack_from
 _VIEW_FROM = 4096  # bytes: from here on a memoryview of the fragment is cheaper than a copy
 
-_TAG = 16  # bytes: that of every algorithm of TLS 1.3
-
 Record = tuple[int, bytes]
 
 
@@ -54,24 +52,12 @@ class RecordReader:
 
     # --- bytes in ---
 
-    def open_whole(self, data: bytes) -> bytes | None:
-        """The fast path: application data, when `data` is just one record of it and nothing stands in the way.
-
-        None means that nothing was done, and the bytes go through `feed`.
-        """
-        key = self._key
-        size = len(data) - HEADER_LENGTH
-        if key is None or self._buffer or self._through_engine or self._skip or not _TAG < size <= MAX_CIPHERTEXT:
+    def quiet_key(self) -> RecordKey | None:
+        """The key, while a whole record may be opened with it past this reader: nothing waits here, nothing is special."""
+        if self.buffered or self._through_engine or self._skip or self._key is None:
             return None
-        if data[0] != APPLICATION_DATA or data[3] << 8 | data[4] != size:
-            return None
-        header = data[:HEADER_LENGTH]
-        inner = key.open_untrusted(header, data[HEADER_LENGTH:])
-        if inner is None or inner[-1] != APPLICATION_DATA or not 1 < len(inner) <= self.max_inner:
-            if inner is not None:
-                key.sequence -= 1  # opened again, and judged, by the path that knows all rules
-            return None
-        return inner[:-1]
+        self._key.max_content = self.max_inner - 1
+        return self._key
 
     def feed(self, data: bytes) -> None:
         """More bytes of the transport. The tail of a record is gathered without copying it for every piece."""

@@ -34,20 +34,20 @@ class RecordWriter:
         "_flushed",
         "_key",
         "_ongoing",
-        "_out",
         "_performer",
         "_queue",
         "_queued_bytes",
         "_through_engine",
         "key_update_owed",
         "max_fragment",
+        "out",
     )
 
     def __init__(self, performer: Performer, *, server_side: bool) -> None:
         self._performer = performer
         self._client = not server_side
         self._through_engine = performer.takes(Operation.SEAL_RECORD)
-        self._out: list[bytes] = []
+        self.out: list[bytes] = []  # sealed records
         self._flight: list[bytes] = []
         self._flushed = False
         self._change_cipher_spec: bool | None = None  # None: not known before the first hello
@@ -58,19 +58,17 @@ class RecordWriter:
         self.max_fragment = MAX_PLAINTEXT
         self.key_update_owed = False
 
+    def quiet_key(self) -> RecordKey | None:
+        """The key, while data may be sealed with it past this writer: nothing waits here, nothing is special."""
+        if self._through_engine or self.key_update_owed or self._flight or self.paused or self._key is None:
+            return None
+        self._key.max_content = self.max_fragment
+        return self._key
+
     # --- what is sent ---
 
     def write(self, data: bytes) -> None:
         """Application data of any length."""
-        key = self._key
-        if (
-            key is not None
-            and len(data) <= self.max_fragment
-            and key.sequence < key.limit
-            and not (self.key_update_owed or self._through_engine)
-        ):
-            self._out.append(key.seal(APPLICATION_DATA, data))
-            return
         if self.key_update_owed:
             self.update_key(request_peer=False)
         self._fragment(APPLICATION_DATA, data)
@@ -125,7 +123,7 @@ class RecordWriter:
 
     def take(self) -> bytes:
         """Everything that is sealed, handed over once."""
-        out = self._out
+        out = self.out
         if not out:
             return b""
         data = out[0] if len(out) == 1 else b"".join(out)
@@ -148,18 +146,18 @@ class RecordWriter:
         key = self._key
         if key is None:
             version = LEGACY_RECORD_VERSION if self._flushed or not self._client else INITIAL_RECORD_VERSION
-            self._out.append(HEADER.pack(content_type, version, len(piece)) + piece)
+            self.out.append(HEADER.pack(content_type, version, len(piece)) + piece)
             return
         if key.sequence >= key.limit and content_type == APPLICATION_DATA:
             self.update_key(request_peer=False)
             self._seal(content_type, piece)
             return
-        self._out.append(key.seal(content_type, piece))
+        self.out.append(key.seal(content_type, piece))
 
     def _send_change_cipher_spec(self) -> None:
         if self._change_cipher_spec:
             self._change_cipher_spec = False
-            self._out.append(_CHANGE_CIPHER_SPEC)
+            self.out.append(_CHANGE_CIPHER_SPEC)
 
     def _next_generation(self) -> None:
         assert self._key is not None
@@ -210,7 +208,7 @@ class RecordWriter:
             if answer is NOT_YET:
                 return
             self._ongoing = None
-            self._out.append(answer)
+            self.out.append(answer)
 
     def _start(self, item: tuple[int, bytes], now: float) -> None:
         key = self._key
@@ -226,13 +224,15 @@ class RecordWriter:
         if isinstance(answer, Ongoing):
             self._ongoing = answer
         else:
-            self._out.append(answer)
+            self.out.append(answer)
 
     def expire(self, now: float) -> None:
-        """Raise OperationTimeout when the record under way is overdue."""
+        """Raise OperationTimeout when the record under way is overdue.
+
+        It stays under way as far as `sealing` is concerned: an engine at work on another thread may still use the key.
+        """
         if self._ongoing is not None and self._ongoing.expired(now):
-            ongoing, self._ongoing = self._ongoing, None
-            raise ongoing.timed_out()
+            raise self._ongoing.timed_out()
 
     def close(self) -> None:
         """Cancel what is under way, forget what is queued and the key; what is sealed may still be taken."""
