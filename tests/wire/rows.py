@@ -74,6 +74,8 @@ EXTENSIONS: list[tuple[Extension[Any], Any, str]] = [
         "000f 0001 61 00000001 0002 6263 ffffffff" + "0052 20" + "00" * 32 + "30" + "00" * 48,
     ),
     (x.PRE_SHARED_KEY_SERVER, 1, "0001"),
+    (x.CONNECTION_ID, b"", "00"),
+    (x.CONNECTION_ID, b"id", "02 6964"),
     (x.SERVER_NAME, "server", "0009 00 0006 736572766572"),  # as in RFC 8448 section 3
     (x.SERVER_NAME_ACCEPTED, True, ""),
     (x.STATUS_REQUEST, x.CertificateStatusRequest(OCSP, x.OCSPStatusRequest()), "01 0000 0000"),

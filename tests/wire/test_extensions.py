@@ -24,7 +24,8 @@ IN = {"CH": CH, "SH": SH, "HRR": HRR, "EE": EE, "CR": CR, "CT": CT, "NST": NST}
 
 # The table of RFC 9846 section 4.3, as far as the extensions are known here, in its own order and notation. Below it
 # those that the IANA registry has beyond that table: RFC 6962 section 3.3 and RFC 8446 section 4.2 for the first, and
-# "-" in the column for TLS 1.3 for the others, which clients that also speak TLS 1.2 put in the same hello.
+# "-" in the column for TLS 1.3 for the others, which clients that also speak TLS 1.2 put in the same hello. The last is
+# DTLS's (RFC 9147 section 9).
 RFC_9846_SECTION_4_3 = """
     server_name                            | CH, EE, CR
     status_request                         | CH, CR, CT
@@ -52,6 +53,7 @@ RFC_9846_SECTION_4_3 = """
     renegotiation_info                     | CH
     session_ticket                         | CH
     ec_point_formats                       | CH
+    connection_id                          | CH, SH
 """
 ALLOWED = {
     ExtensionType[name.strip()]: {IN[message.strip()] for message in messages.split(",")}

@@ -447,6 +447,9 @@ COMPRESS_CERTIFICATE: Final = _row(
 RECORD_SIZE_LIMIT: Final = _row(_X.record_size_limit, Checked(U16, _at_least_64), _CH, _EE)
 PADDING: Final = _row(_X.padding, REST, _CH)
 
+# RFC 9146 section 3, DTLS only: the connection id that the sender wants to receive; empty if it wants none.
+CONNECTION_ID: Final = _row(_X.connection_id, Opaque(0, 255), _CH, _SH)
+
 # What a client that also speaks TLS 1.2 adds: RFC 7627, 5746, 5077, 8422. None of it stands in TLS 1.3's own messages.
 EXTENDED_MASTER_SECRET: Final = _row(_X.extended_master_secret, EMPTY, _CH)
 RENEGOTIATION_INFO: Final = _row(_X.renegotiation_info, Opaque(0, 255), _CH)

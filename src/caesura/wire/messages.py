@@ -18,6 +18,7 @@ from caesura.wire.codec import (
     U16,
     U32,
     ClosedEnumerated,
+    Codec,
     Enumerated,
     Fixed,
     Opaque,
@@ -46,7 +47,7 @@ class HandshakeMessage:
     """What all messages have in common."""
 
     msg_type: ClassVar[HandshakeType]
-    codec: ClassVar[Struct[Any]]
+    codec: ClassVar[Codec[Any]]
 
     raw: bytes = field(init=False, default=b"", compare=False, repr=False)
     """The whole message with its header, as it was received or last encoded: what the transcript takes."""
@@ -108,7 +109,10 @@ def _with_header(msg_type: HandshakeType, body: bytes) -> bytes:
 
 @dataclass(slots=True)
 class ClientHello(HandshakeMessage):
-    """RFC 9846 section 4.2.2. A hello without `extensions`, as old clients send it, has empty ones."""
+    """RFC 9846 section 4.2.2. A hello without `extensions`, as old clients send it, has empty ones.
+
+    `legacy_cookie` is on the wire of DTLS only, where this is a `DTLSClientHello`; with TLS it is always empty.
+    """
 
     msg_type = HandshakeType.client_hello
 
@@ -118,6 +122,7 @@ class ClientHello(HandshakeMessage):
     cipher_suites: tuple[int, ...]
     legacy_compression_methods: bytes
     extensions: Extensions
+    legacy_cookie: bytes = field(init=False, default=b"")
 
     def without_binders(self, raw: bytes) -> bytes:
         """Return `raw`, this hello with its header, up to and including the PSK identities (RFC 9846 section 4.3.11.2).
@@ -133,7 +138,7 @@ class ClientHello(HandshakeMessage):
 
 # The lower bounds of `extensions` (7, and 6 in a ServerHello) hold for TLS 1.3 alone, and follow there from
 # supported_versions, which must be present; an older hello may have fewer, or no such field.
-ClientHello.codec = Struct(
+CLIENT_HELLO: Final = Struct(
     ClientHello,
     legacy_version=U16,
     random=Fixed(32),
@@ -142,6 +147,7 @@ ClientHello.codec = Struct(
     legacy_compression_methods=Opaque(1, 2**8 - 1),
     extensions=HELLO_EXTENSIONS,
 )
+ClientHello.codec = CLIENT_HELLO
 
 
 @dataclass(slots=True)

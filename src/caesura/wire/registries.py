@@ -238,6 +238,14 @@ class CertificateCompressionAlgorithm(IntEnum):
 
 
 @unique
+class ConnectionIdUsage(IntEnum):
+    """Whether a new connection id is to be used at once (RFC 9147 section 9)."""
+
+    cid_immediate = 0
+    cid_spare = 1
+
+
+@unique
 class ECPointFormat(IntEnum):
     """Point formats of TLS 1.2 (RFC 8422 section 5.1.2)."""
 
