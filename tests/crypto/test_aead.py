@@ -95,3 +95,24 @@ def test_the_suites_are_those_of_tls13() -> None:
     }
     assert SUITES[0x1301].code is CipherSuite.TLS_AES_128_GCM_SHA256
     assert all(Version.TLS13 in suite.versions and Version.TLS12 not in suite.versions for suite in SUITES.values())
+
+
+@pytest.mark.parametrize(
+    ("aead", "key", "sample", "mask"),
+    [
+        (AES_128_GCM, "9f50449e04a0e810283a1e9933adedd2", "d1b1c98dd7689fb8ec11d242b123dc9b", "437b9aec36"),
+        (
+            CHACHA20_POLY1305,
+            "25a282b9e82f06f21f488917a4fc8f1b73573685608597d0efcb076b0ab7a7a4",
+            "5e5cd55c41f69080575d7999c25a5bfa",
+            "aefefe7d03",
+        ),
+    ],
+    ids=["AES", "ChaCha20"],
+)
+def test_masks_of_record_numbers(aead: Aead, key: str, sample: str, mask: str) -> None:
+    """RFC 9001 appendices A.2 and A.5; RFC 9147 section 4.2.3 makes its masks the same way."""
+    make = aead.new_mask(Secret(unhex(key)))
+    assert make(unhex(sample))[:5].hex() == mask
+    assert make(bytes(16))[:5] != make(unhex(sample))[:5]
+    assert make(unhex(sample))[:5].hex() == mask

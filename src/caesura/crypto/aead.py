@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 from caesura.crypto.secrets import Secret
 
-__all__ = ["AES_128_GCM", "AES_256_GCM", "CHACHA20_POLY1305", "Aead", "AeadKey", "InvalidTag"]
+__all__ = ["AES_128_GCM", "AES_256_GCM", "CHACHA20_POLY1305", "Aead", "AeadKey", "InvalidTag", "Mask"]
 
 
 class AeadKey(Protocol):
@@ -34,6 +35,24 @@ class AeadKey(Protocol):
         """As `decrypt`, written into a buffer of just that length; how many bytes that were."""
 
 
+Mask = Callable[[bytes], bytes]
+"""What hides record and packet numbers: 16 bytes of ciphertext in, five or more bytes of mask out."""
+
+
+def _aes_mask(key: bytes) -> Mask:
+    return Cipher(algorithms.AES(key), modes.ECB()).encryptor().update  # noqa: S305  # one block of noise: the RFCs' way
+
+
+def _chacha20_mask(key: bytes) -> Mask:
+    def mask(sample: bytes) -> bytes:
+        return Cipher(algorithms.ChaCha20(key, sample), None).encryptor().update(_ZEROS)
+
+    return mask
+
+
+_ZEROS: Final = bytes(5)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Aead:
     """One algorithm; sizes in bytes.
@@ -48,6 +67,7 @@ class Aead:
     confidentiality_limit: int
     integrity_limit: int
     _new: Callable[[bytes], AeadKey] = field(repr=False)
+    _new_mask: Callable[[bytes], Mask] = field(repr=False)
     iv_length: int = 12
     tag_length: int = 16
 
@@ -58,9 +78,13 @@ class Aead:
             raise ValueError(f"{self.name} has keys of {self.key_length} bytes, not {len(value)}")
         return self._new(value)
 
+    def new_mask(self, key: Secret) -> Mask:
+        """What this algorithm's ciphers hide record numbers with (RFC 9147 section 4.2.3, RFC 9001 section 5.4)."""
+        return self._new_mask(key._value)
+
 
 # RFC 9846 section 5.5: 2^24.5 full-size records for AES-GCM; with ChaCha20 the sequence number ends first.
 # RFC 9147 section 4.5.3: 2^36 records that failed to open, for all three.
-AES_128_GCM: Final = Aead("AES-128-GCM", 16, 23_726_566, 2**36, AESGCM)
-AES_256_GCM: Final = Aead("AES-256-GCM", 32, 23_726_566, 2**36, AESGCM)
-CHACHA20_POLY1305: Final = Aead("ChaCha20-Poly1305", 32, 2**64 - 1, 2**36, ChaCha20Poly1305)
+AES_128_GCM: Final = Aead("AES-128-GCM", 16, 23_726_566, 2**36, AESGCM, _aes_mask)
+AES_256_GCM: Final = Aead("AES-256-GCM", 32, 23_726_566, 2**36, AESGCM, _aes_mask)
+CHACHA20_POLY1305: Final = Aead("ChaCha20-Poly1305", 32, 2**64 - 1, 2**36, ChaCha20Poly1305, _chacha20_mask)
