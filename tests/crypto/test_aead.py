@@ -104,7 +104,7 @@ def test_the_suites_are_those_of_tls13() -> None:
         (
             CHACHA20_POLY1305,
             "25a282b9e82f06f21f488917a4fc8f1b73573685608597d0efcb076b0ab7a7a4",
-            "5e5cd55c41f69080575d7999c25a5bfa",
+            "5e5cd55c41f69080575d7999c25a5bfb",
             "aefefe7d03",
         ),
     ],
