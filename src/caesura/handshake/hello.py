@@ -220,7 +220,10 @@ def retry(hs: Handshake, offer: Offer, request: ServerHello) -> Steps[Offer]:
     if session is not None and SUITES[session.cipher_suite].hash is not suite.hash:
         offer.session = None
         extensions.remove(ExtensionType.pre_shared_key)
-    send_hello(hs, offer)
+    try:
+        send_hello(hs, offer)
+    except ValueError:
+        raise IllegalParameter("a cookie that leaves no room for the hello", section="RFC 9846 section 4.3.2") from None
     offer.retried = request
     return offer
 
