@@ -22,7 +22,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FOUND = ROOT / "build" / "fuzz"
-MODULES = ("tests.fuzz.decoders",)  # each has TARGETS and SEEDS
+MODULES = ("tests.fuzz.decoders", "tests.fuzz.states")  # each has TARGETS and SEEDS
 
 LONGEST_INPUT = 8192  # bytes
 LONGEST_RUN = 5  # seconds for one input, more is a failure

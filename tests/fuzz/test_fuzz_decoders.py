@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from caesura.wire import extensions as x
 from caesura.wire.messages import ClientHello
-from tests.fuzz import decoders, run
+from tests.fuzz import decoders, run, states
 from tests.fuzz.decoders import SEEDS, TARGETS
 
 
@@ -65,5 +65,5 @@ def test_a_target_sees_a_value_that_does_not_come_back(monkeypatch: pytest.Monke
 
 def test_the_runner_knows_the_targets(capsys: pytest.CaptureFixture[str]) -> None:
     assert run.main(["--list"]) == 0
-    assert capsys.readouterr().out.split() == list(decoders.TARGETS)
+    assert capsys.readouterr().out.split() == [*decoders.TARGETS, *states.TARGETS]
     assert run.main(["no such target"]) == 2

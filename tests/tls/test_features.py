@@ -356,13 +356,19 @@ def test_update_by_itself_before_the_limit(
     limit = 5
     pair.client._writer._key.limit = limit  # type: ignore[union-attr]
     sealed: dict[RecordKey, int] = {}
-    seal = RecordKey.seal
+    seal, seal_data = RecordKey.seal, RecordKey.seal_data
+
+    def counting_data(key: RecordKey, data: bytes) -> bytes | None:
+        record = seal_data(key, data)
+        sealed[key] = sealed.get(key, 0) + (record is not None)
+        return record
 
     def counting(key: RecordKey, content_type: int, content: bytes) -> bytes:
         sealed[key] = sealed.get(key, 0) + 1
         return seal(key, content_type, content)
 
     monkeypatch.setattr(RecordKey, "seal", counting)
+    monkeypatch.setattr(RecordKey, "seal_data", counting_data)
     for data in [bytes(2**14) * 12] if together else [bytes(2**14)] * 12:
         pair.client.write(data)
     pair.exchange()
