@@ -6,7 +6,7 @@ import gc
 import threading
 import weakref
 from collections.abc import Iterator
-from contextvars import ContextVar, copy_context
+from contextvars import Context, ContextVar, copy_context
 from typing import Any
 
 import pytest
@@ -204,9 +204,13 @@ def test_B10_nor_do_they_reach_the_next_job_on_the_same_stack() -> None:
         variable.set("left behind")
         return seen
 
-    assert [start_job(run).result() for _ in range(3)] == ["nothing"] * 3
-    copy_context().run(lambda: (variable.set("starter"), start_job(run)))
-    assert start_job(run).result() == "nothing"
+    def starter() -> None:
+        assert [start_job(run).result() for _ in range(3)] == ["nothing"] * 3
+        copy_context().run(lambda: (variable.set("starter"), start_job(run)))
+        assert start_job(run).result() == "nothing"
+
+    starter()
+    Context().run(starter)  # where nothing is inherited that could hide what was left behind
 
 
 def test_B10_resuming_from_another_context_does_not_change_the_jobs() -> None:
@@ -532,6 +536,19 @@ def test_B25_also_when_a_running_job_asks_for_it() -> None:
     job.resume()
     assert job.result() == "done"
     assert start_job(int).done()
+
+
+def test_B25_also_when_it_was_started_by_one_that_has_ended() -> None:
+    """Its stack was made on top of one that is idle now."""
+
+    def inner() -> str:
+        pause_job()
+        cleanup_thread()
+        return "done"
+
+    job: Job[str] = start_job(start_job, inner).result()
+    job.resume()
+    assert job.result() == "done"
 
 
 def test_B26_a_second_init_makes_a_new_pool_and_the_jobs_of_the_first_go_on() -> None:

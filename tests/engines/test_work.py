@@ -108,8 +108,14 @@ def test_one_that_answers_with_pending_work_is_waited_for() -> None:
 
 def test_one_that_suspends_is_named_and_closed() -> None:
     ended.clear()
-    with pytest.raises(UsageError, match=r"suspending was suspended.*\(sign\)"):
-        sign(suspending).run()
+    coroutines = []
+
+    def callback() -> Awaitable[bytes]:
+        coroutines.append(suspending())
+        return coroutines[0]
+
+    with pytest.raises(UsageError, match=r"callback was suspended.*\(sign\)"):
+        sign(callback).run()
     assert ended == ["finally"]
 
 

@@ -53,13 +53,14 @@ def run(program: str) -> str:
         "thread = threading.Thread(target=lambda: globals().update(job=start_job(pause_job)))\nthread.start()",
         "start_job(int)",
         "init_thread(5, 5)",
+        "init_thread(5, 5)\nfrom caesura.jobs.pool import thread\nkeeper = thread._keeper",
         "atexit.register(lambda: globals().pop('job').cancel())\njob = start_job(pause_job)",
         "atexit.register(lambda: globals().pop('job'))\njob = start_job(pause_job)",
         "class Kept:\n    pass\nkept = Kept()\nkept.kept = kept\nkept.job = start_job(pause_job)\ndel kept",
     ],
     ids=[
         "paused", "many", "held by its own stack", "nested", "waiting", "on a thread", "idle", "never used",
-        "cancelled at exit", "dropped at exit", "in a cycle",
+        "a pool that goes last", "cancelled at exit", "dropped at exit", "in a cycle",
     ],
 )  # fmt: skip
 def test_a_process_with_jobs_ends_in_silence(program: str) -> None:

@@ -26,7 +26,7 @@ from caesura.jobs import (
     start_job,
     wait,
 )
-from caesura.jobs.wakeup import call_later
+from caesura.jobs.wakeup import call_later, wait_readable
 from tests.jobs.support import on_thread, readable
 
 
@@ -314,6 +314,17 @@ def test_a_job_without_any_descriptor_is_tried_again_and_again() -> None:
     assert wait(start_job(device)) == "done"
 
 
+def test_a_job_that_was_refused_by_its_device_is_tried_again_whatever_descriptors_it_has(pipe: Pipe) -> None:
+    def device() -> str:
+        own_context().set_wait_fd("never readable", pipe.reader)
+        own_context().set_status(AsyncStatus.EAGAIN)
+        pause_job()
+        pause_job()
+        return "done"
+
+    assert wait(start_job(device)) == "done"
+
+
 def test_a_job_whose_application_callback_is_set_is_resumed_as_well() -> None:
     """Who blocks stands in the application's place; its callback hears of it all the same."""
     told: list[str] = []
@@ -401,6 +412,17 @@ def test_a_timeout_inside_a_job_that_waits_for_a_silent_device(pipe: Pipe) -> No
     job = start_job(lambda: wait(start_job(pipe.ask), 0.001))
     with pytest.raises(OperationTimeout):
         wait(job)
+
+
+def test_a_timeout_wakes_an_application_that_watches_descriptors(pipe: Pipe) -> None:
+    with WaitContext() as context:
+        job = start_job(lambda: wait(start_job(pipe.ask), 0.001), wait_context=context)
+        fds = context.get_all_fds()
+        wait_readable(fds, 10)
+        assert any(readable(fd) for fd in fds)
+        job.resume()
+        with pytest.raises(OperationTimeout):
+            job.result()
 
 
 def test_work_that_is_in_time_has_no_timeout() -> None:
