@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import importlib.util
-import weakref
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from caesura.aio.protocol import TLSProtocol
+from caesura.aio.protocol import State
+from tests.aio.support import Tracked, alive
 
 HAS_UVLOOP = importlib.util.find_spec("uvloop") is not None
 
@@ -29,17 +31,22 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
-class Tracked(TLSProtocol):
-    """A connection that can be seen to go."""
+@pytest.fixture
+async def settled() -> AsyncIterator[None]:
+    """A test is over when its connections are gone and its tasks have ended; loops do not like to be closed before."""
+    yield
+    left: list[object] = []
+    with suppress(TimeoutError):
+        async with asyncio.timeout(10):
+            while left := unsettled():  # noqa: ASYNC110 - there is no event
+                await asyncio.sleep(0)
+    assert not left
 
-    __slots__ = ("__weakref__",)
 
-    def __init__(self, *args: Any, **arguments: Any) -> None:
-        super().__init__(*args, **arguments)
-        _alive.add(self)
-
-
-_alive: weakref.WeakSet[Tracked] = weakref.WeakSet()
+def unsettled() -> list[object]:
+    """Tasks, but not those of the test runner, and connections."""
+    tasks = [each for each in asyncio.all_tasks() if "TestRunner" not in repr(each.get_coro())]
+    return [*tasks, *(each for each in alive if each.state is not State.LOST)]
 
 
 @pytest.fixture(autouse=True)
@@ -48,9 +55,9 @@ def nothing_stays(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixt
     for module in ("connect", "server", "upgrade"):
         monkeypatch.setattr(f"caesura.aio.{module}.TLSProtocol", Tracked)
     yield
-    if _alive:
+    if alive:
         caplog.get_records("call").clear()  # tracebacks hold what they show
         gc.collect()
-    left = list(_alive)
-    _alive.clear()
+    left = list(alive)
+    alive.clear()
     assert not left, f"still held: {left}"

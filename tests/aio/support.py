@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from caesura import aio
+from caesura.aio.protocol import TLSProtocol
 from caesura.context import Context
 from caesura.crypto.identity import Identity
 from caesura.crypto.trust import TrustStore
@@ -15,6 +17,19 @@ from caesura.tls import TLSConnection
 from tests.support.pki import Credential, pki
 
 HOST = "127.0.0.1"
+
+
+class Tracked(TLSProtocol):
+    """A connection that can be seen to go: all tests use it in the place of its base class."""
+
+    __slots__ = ("__weakref__",)
+
+    def __init__(self, *args: Any, **arguments: Any) -> None:
+        super().__init__(*args, **arguments)
+        alive.add(self)
+
+
+alive: weakref.WeakSet[Tracked] = weakref.WeakSet()
 
 
 def identity(credential: Credential | None = None) -> Identity:

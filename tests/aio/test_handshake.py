@@ -14,7 +14,7 @@ import pytest
 from caesura import aio
 from caesura.context import Verify
 from caesura.engines import DelayEngine
-from caesura.errors import AlertDescription, CertificateVerifyError, Error, PeerAlert, UnexpectedEOF
+from caesura.errors import AlertDescription, CertificateVerifyError, Error, OperationFailed, PeerAlert, UnexpectedEOF
 from caesura.wire.records import HEADER
 from tests.aio.support import (
     HOST,
@@ -31,7 +31,7 @@ from tests.aio.support import (
 )
 from tests.support.pki import Credential, pki
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("settled")]
 
 
 @asynccontextmanager
@@ -226,6 +226,34 @@ async def test_cancelling_at_every_moment(turns: int) -> None:
             await close(task.result()[1])
         await close((await connect(port))[1])  # by now the server has seen the first one too
         gc.collect()
+    assert not unheard
+
+
+class Broken:
+    """A session store that fails at once."""
+
+    def put(self, session: object) -> None:
+        raise ZeroDivisionError
+
+    def take(self, binding: bytes) -> None:
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_cancelling_when_the_handshake_may_have_failed_already(turns: int) -> None:
+    unheard: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
+    async with silent_server() as port:
+        task = asyncio.create_task(connect(port, client_context(sessions=Broken())))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises((asyncio.CancelledError, OperationFailed)):
+            await task
+        del task
+        gc.collect()
+        for _ in range(5):
+            await asyncio.sleep(0)
     assert not unheard
 
 

@@ -27,7 +27,7 @@ from tests.aio.support import (
 )
 from tests.support.pki import pki
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("settled")]
 
 MUCH = bytes(range(256)) * 12_000
 

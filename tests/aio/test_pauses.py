@@ -36,7 +36,7 @@ from tests.aio.support import (
 )
 from tests.support.pki import pki
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("settled")]
 
 SIGNING = frozenset({Operation.SIGN})
 RECORDS = frozenset({Operation.SEAL_RECORD, Operation.OPEN_RECORD})
@@ -157,6 +157,51 @@ async def test_connections_share_a_descriptor(descriptor: Descriptor) -> None:
         assert not loop.remove_reader(descriptor.reading)
 
 
+async def test_a_descriptor_outlives_the_job_that_named_it(descriptor: Descriptor) -> None:
+    """As the wait context does (ASYNC_WAIT_CTX_new(3)): a later job of the connection may wait for it again."""
+    counted = Counter(descriptor.reading)
+    server = server_context(
+        identity=counted.identity(), verify=Verify.REQUIRED, trust=trust(), verify_peer=counted.judge, ticket_count=0
+    )
+    client = client_context(identity=identity(pki().client))
+    async with serving(context=server) as port:
+        task = asyncio.create_task(talk(port, client))
+        for pauses in (1, 2):
+            await turns(lambda pauses=pauses: counted.paused == pauses)
+            for _ in range(500):
+                await asyncio.sleep(0)
+            assert counted.resumed == pauses - 1
+            descriptor.answer()
+            await turns(lambda pauses=pauses: counted.resumed == pauses)
+            os.read(descriptor.reading, 1)
+        await task
+
+
+class Counter(Key):
+    """Names its descriptor once, and pauses once in each of two operations."""
+
+    def __init__(self, fd: int) -> None:
+        super().__init__()
+        self.fd = fd
+        self.paused = self.resumed = 0
+
+    def sign(self, scheme: SignatureScheme, message: bytes) -> bytes:
+        job = jobs.current_job()
+        assert job is not None
+        assert job.wait_context is not None
+        job.wait_context.set_wait_fd(self, self.fd)
+        self.pause()
+        return self.finish(scheme, message)
+
+    def judge(self, chain: PeerChain) -> None:
+        self.pause()
+
+    def pause(self) -> None:
+        self.paused += 1
+        jobs.pause_job()
+        self.resumed += 1
+
+
 async def test_a_descriptor_is_let_go_with_the_connection(descriptor: Descriptor) -> None:
     server = server_context(identity=descriptor.identity())
     async with serving(context=server) as port:
@@ -264,7 +309,7 @@ async def test_refused_work_is_offered_again_and_not_all_the_time() -> None:
     engine = Closed()
     async with serving(context=server_context(engine=engine)) as port:
         task = asyncio.create_task(talk(port))
-        await turns(lambda: engine.asked == 1)
+        await turns(lambda: engine.asked)
         for _ in range(1000):
             await asyncio.sleep(0)
         spent = engine.asked

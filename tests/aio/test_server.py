@@ -9,13 +9,14 @@ import pytest
 
 from caesura import aio
 from caesura.aio.endpoint import Endpoint
-from caesura.aio.protocol import TLSProtocol
+from caesura.aio.protocol import State, TLSProtocol
 from caesura.engines import DelayEngine, InlineEngine, Operation
 from caesura.tls import TLSConnection
 from tests.aio.support import (
     HOST,
     Recorder,
     Wire,
+    alive,
     client_context,
     close,
     connect,
@@ -26,7 +27,7 @@ from tests.aio.support import (
 )
 from tests.support.pki import pki
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("settled")]
 
 
 async def test_a_server_like_asyncios() -> None:
@@ -104,6 +105,7 @@ async def test_closing_drops_handshakes_that_are_paused() -> None:
     server.close()
     assert not engine.waiting
     await server.wait_closed()
+    assert all(each.state is State.LOST for each in alive if each.endpoint.server_side)
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     assert all(isinstance(each, OSError) for each in outcomes)
     assert not made

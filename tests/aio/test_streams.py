@@ -11,7 +11,7 @@ from caesura.errors import UnexpectedEOF
 from caesura.sessions import Session
 from tests.aio.support import ByHand, client_context, close, connect, echo, server_context, serving
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("settled")]
 
 FIVE_MEGABYTES = bytes(range(256)) * 20_480
 

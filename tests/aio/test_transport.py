@@ -28,7 +28,7 @@ from tests.aio.support import (
 )
 from tests.support.pki import pki
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("settled")]
 
 
 class Filler(Recorder, asyncio.BufferedProtocol):
@@ -159,6 +159,14 @@ async def test_nobody_waits_for_ever_for_the_peers_close_notify() -> None:
         assert ours.error is None  # nothing was left to send
         await theirs.told("eof")
         assert theirs.received == b"all of it"
+
+
+async def test_how_the_peer_goes_after_close_does_not_matter() -> None:
+    wire, transport = await Wire.to_server(application := Recorder())
+    transport.close()
+    wire.protocol.connection_lost(ConnectionResetError())
+    assert application.calls == ["lost"]
+    assert application.error is None
 
 
 async def test_what_could_not_be_sent_in_time_is_an_error() -> None:

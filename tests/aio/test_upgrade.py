@@ -15,6 +15,7 @@ from tests.aio.support import (
     HOST,
     ByHand,
     Recorder,
+    Wire,
     client_context,
     close,
     connect,
@@ -24,7 +25,7 @@ from tests.aio.support import (
     serving,
 )
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("settled")]
 
 
 async def plain_server(handler: Any) -> asyncio.Server:
@@ -63,6 +64,30 @@ async def test_streams_are_upgraded_in_place() -> None:
         writer.write_eof()
         assert await reader.read() == b""
         await close(writer)
+
+
+async def test_a_reader_that_is_full_holds_the_new_transport() -> None:
+    async with await plain_server(starttls) as server:
+        reader, writer = await asyncio.open_connection(HOST, port_of(server))
+        await reader.readline()
+        writer.write(b"STARTTLS\n")
+        await reader.readline()
+        transport = await aio.start_tls(writer, context=client_context(), server_hostname="localhost")
+        writer.write(bytes(300_000))
+        async with asyncio.timeout(20):
+            while transport.is_reading():  # noqa: ASYNC110 - there is no event
+                await asyncio.sleep(0)
+        assert len(await reader.readexactly(300_000)) == 300_000
+        assert transport.is_reading()
+        await close(writer)
+
+
+async def test_an_application_that_was_told_to_pause_before_is_told_to_resume() -> None:
+    wire, transport = await Wire.to_server(application := Recorder())
+    wire.protocol.resume_writing()
+    assert application.calls == ["resume"]
+    transport.abort()
+    await application.told("lost")
 
 
 async def test_a_client_that_begins_early_loses_nothing() -> None:

@@ -7,7 +7,6 @@ way the awaitable runs as a task of the loop, in a copy of the context variables
 from __future__ import annotations
 
 import asyncio
-import contextvars
 from collections.abc import Awaitable
 from contextlib import suppress
 from threading import get_ident
@@ -34,7 +33,7 @@ class Awaiter:
         if get_ident() == self._thread:
             running.start()
         else:
-            self._loop.call_soon_threadsafe(running.start, context=contextvars.copy_context())
+            self._loop.call_soon_threadsafe(running.start)
         return running.completion
 
 
@@ -44,20 +43,14 @@ class _Running(Generic[T]):
     __slots__ = ("_awaitable", "_future", "_loop", "_thread", "completion")
 
     def __init__(self, awaitable: Awaitable[T], loop: asyncio.AbstractEventLoop, thread: int) -> None:
-        self._awaitable: Awaitable[T] | None = awaitable
+        self._awaitable = awaitable
         self._loop = loop
         self._thread = thread
         self._future: asyncio.Future[T] | None = None
         self.completion: Completion[T] = Completion(self._cancel)
 
     def start(self) -> None:
-        awaitable, self._awaitable = self._awaitable, None
-        assert awaitable is not None
-        if self.completion.done():  # cancelled before the loop came to it
-            if asyncio.iscoroutine(awaitable):
-                awaitable.close()
-            return
-        self._future = asyncio.ensure_future(awaitable, loop=self._loop)
+        self._future = asyncio.ensure_future(self._awaitable, loop=self._loop)
         self._future.add_done_callback(self._finished)
 
     def _finished(self, future: asyncio.Future[T]) -> None:

@@ -183,19 +183,26 @@ class TLSProtocol(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The raw transport is gone."""
         before = self.state
+        if before is State.LOST:
+            return
         error = self._error or exc
         if before is State.CLOSING and isinstance(error, ConnectionError):
             error = None  # it was to be closed, and is
         elif before is State.HANDSHAKE and error is None:
             error = UnexpectedEOF("the transport was closed during the handshake")
+        if error is not None:
+            self._tell_waiter(error)
+        application = self._app
+        self._leave()
+        if application is not None:
+            application.connection_lost(cast("Exception | None", error))
+
+    def _leave(self) -> None:
+        """Nothing will happen any more: let go of everything but the facts."""
         self._release()
         self.state = State.LOST
         self.endpoint.peers.end(self)
-        if error is not None:
-            self._tell_waiter(error)
-        application, self._app, self.transport = self._app, None, None
-        if application is not None:
-            application.connection_lost(cast("Exception | None", error))
+        self._app = self.transport = None
 
     # --- paused work ------------------------------------------------------------------------------------------------
 
@@ -335,9 +342,8 @@ class TLSProtocol(asyncio.BufferedProtocol):
 
     def _tell_waiter(self, error: BaseException) -> None:
         """The handshake has failed: tell whoever waits for it; nobody waits for a server's."""
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_exception(error)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(error)
 
     # --- the application's calls, by way of its transport -----------------------------------------------------------
 
@@ -453,10 +459,12 @@ class TLSProtocol(asyncio.BufferedProtocol):
         if waiter is not None and not waiter.cancel() and not waiter.cancelled():
             waiter.exception()  # it has been seen
         if self.state is State.NEW:
-            self._release()
             self.state = State.LOST
-        elif self.state < State.FAILED:
+            return
+        if self.state < State.FAILED:
             self.abort()
+        if self._app is None and not self.raw.get_write_buffer_size():
+            self._leave()  # loops need not tell of the end of a connection that they have not handed over
 
     # --- flow control -----------------------------------------------------------------------------------------------
 
@@ -523,11 +531,12 @@ class TLSProtocol(asyncio.BufferedProtocol):
         self._release()
         self._log(error)
         self._tell_waiter(error)
-        self._timer = self.loop.call_later(self.endpoint.shutdown_timeout, self.raw.abort)
         if handshaking and self.endpoint.server_side and not isinstance(error, PeerAlert | UnexpectedEOF):
             self._linger()
         else:
             self.raw.close()
+        if not self.raw.is_closing() or self.raw.get_write_buffer_size():
+            self._timer = self.loop.call_later(self.endpoint.shutdown_timeout, self.raw.abort)
 
     def _linger(self) -> None:
         """Wait for the client to go, discarding what it sends.
