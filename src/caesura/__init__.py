@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from caesura import engines, errors, jobs
 from caesura.bio import BIO, DatagramBIO, MemoryBIO, SocketBIO, bio_pair, datagram_pair
+from caesura.compression import CertificateCompression
 from caesura.context import Context, Identity, Limits, Method, TrustStore, Verify
 from caesura.errors import (
     AlertDescription,
@@ -42,6 +43,7 @@ __all__ = [
     "BIO",
     "SSL",
     "AlertDescription",
+    "CertificateCompression",
     "CertificateVerifyError",
     "CipherSuite",
     "ConfigError",

@@ -15,6 +15,7 @@ from enum import Enum, auto
 from typing import Any, Final, TypeVar
 
 from caesura.clock import Clock, SystemClock
+from caesura.compression import CertificateCompression, algorithm
 from caesura.crypto.groups import GROUPS
 from caesura.crypto.identity import Identity
 from caesura.crypto.signatures import SCHEMES
@@ -24,7 +25,13 @@ from caesura.crypto.trust import TrustStore, VerificationCache
 from caesura.engines import Answer, Engine, InlineEngine
 from caesura.errors import ConfigError
 from caesura.sessions import SessionCache, SessionStore
-from caesura.wire.registries import CipherSuite, NamedGroup, SignatureScheme, Version
+from caesura.wire.registries import (
+    CertificateCompressionAlgorithm,
+    CipherSuite,
+    NamedGroup,
+    SignatureScheme,
+    Version,
+)
 
 __all__ = [
     "ClientHelloInfo",
@@ -158,7 +165,9 @@ class Settings:
 
     `verify` None stands for the role's default: REQUIRED on a client, NONE on a server. `trust` None stands for the
     system's store on a client. `sessions` None switches a client's resumption off; `ticket_count` 0 a server's.
-    `deadline` bounds one operation. A callback may be a plain function or `async def`, and may pause.
+    `deadline` bounds one operation. `certificate_compression` are the algorithms (names, or objects of one's own) with
+    which Certificate messages may be compressed in both directions, the preferred one first. A callback may be a plain
+    function or `async def`, and may pause.
     """
 
     method: Method = Method.TLS
@@ -183,6 +192,7 @@ class Settings:
     ticket_count: int = 2
     ticket_lifetime: int = 86_400
     ocsp_response: bytes | None = None
+    certificate_compression: tuple[CertificateCompression, ...] = ()
     record_size_limit: int | None = None
     deadline: float | None = 30.0
     keylog: KeyLog | None = None
@@ -304,6 +314,25 @@ def _members(kind: type[_Member], known: Iterable[int]) -> Callable[[str, Any], 
         return tuple(chosen)
 
     return check
+
+
+def _compression(name: str, value: Any) -> tuple[CertificateCompression, ...]:
+    single = isinstance(value, str | int | CertificateCompression)
+    several = (value,) if single else _several(name, () if value is None else value)
+    chosen = [each if isinstance(each, CertificateCompression) else _known_compression(name, each) for each in several]
+    if len({each.code for each in chosen}) != len(chosen):
+        raise ConfigError(f"{name}: each may stand once")
+    return tuple(chosen)
+
+
+def _known_compression(name: str, value: Any) -> CertificateCompression:
+    for member in CertificateCompressionAlgorithm:
+        if value == member if type(value) is not str else value.lower() == member.name:
+            try:
+                return algorithm(member)
+            except ImportError as error:
+                raise ConfigError(f"{name}: {member.name} needs a package that is not there: {error}") from error
+    raise ConfigError(f"{name}: {value!r} is unknown; bring a CertificateCompression object for it")
 
 
 _MAX_ALPN: Final = 16_384  # bytes: a hello has room for four times that, and other things to say
@@ -435,6 +464,7 @@ _CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "ticket_count": _between(0, 16, whole=True),
     "ticket_lifetime": _between(1, 604_800, whole=True),
     "ocsp_response": _instance(bytes, optional=True),
+    "certificate_compression": _compression,
     "record_size_limit": _between(64, 16_385, optional=True, whole=True),  # RFC 8449 section 4
     "deadline": _between(0.001, 86_400, optional=True),
     "keylog": _keylog,

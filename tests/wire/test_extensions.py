@@ -174,6 +174,7 @@ def test_what_the_rfc_forbids_is_a_decode_error(extension: Extension[Any], text:
         (x.KEY_SHARE_CLIENT, "000a 0a0a 0001 00 0a0a 0001 01", "RFC 9846 section 4.3.8"),
         (x.OID_FILTERS, "0008 01 61 0000 01 61 0000", "RFC 9846 section 4.3.5"),
         (x.RECORD_SIZE_LIMIT, "003f", "RFC 8449 section 4"),
+        (x.COMPRESS_CERTIFICATE, "06 0001 0002 0001", "RFC 8879 section 3"),
     ],
     ids=name,
 )

@@ -26,7 +26,7 @@ from caesura.wire.registries import SignatureScheme, Version
 _SETTING: Final = "identity"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Identity:
     """Who we are to the peer. Made by `load`; shared by any number of connections, never changed.
 

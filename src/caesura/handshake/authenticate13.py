@@ -8,6 +8,7 @@ from functools import partial
 from hmac import compare_digest
 from typing import Final
 
+from caesura.compression import CertificateCompression
 from caesura.context import PeerChain, Settings, Verify
 from caesura.crypto.certificates import Certificate as ParsedCertificate
 from caesura.crypto.certificates import parse_certificate
@@ -25,6 +26,7 @@ from caesura.errors import (
     DecryptError,
     IllegalParameter,
 )
+from caesura.handshake.compression import compressed
 from caesura.handshake.requests import Perform, Steps, perform, perform_both
 from caesura.handshake.state import Handshake, PeerIdentity
 from caesura.handshake.tickets import MAX_LIFETIME
@@ -50,9 +52,11 @@ def prove_identity(
     *,
     context: bytes = b"",
     ocsp_response: bytes | None = None,
+    compression: CertificateCompression | None = None,
 ) -> Steps[None]:
     """Send the chain, and a signature over everything so far."""
-    hs.send(certificate_message(identity, context, ocsp_response))
+    certificate = certificate_message(identity, context, ocsp_response)
+    hs.send(certificate if compression is None else compressed(identity, certificate, compression))
     message = to_sign(hs.transcript.digest(), by_server=hs.server_side)
     signature = yield from perform(Operation.SIGN, identity.key.sign, scheme, message)
     hs.send(CertificateVerify(scheme, signature))

@@ -17,6 +17,7 @@ from caesura.handshake.authenticate13 import (
     receive_finished,
     send_finished,
 )
+from caesura.handshake.compression import certificate_messages, choose, expanded
 from caesura.handshake.negotiate import choose_identity
 from caesura.handshake.requests import Steps, perform
 from caesura.handshake.schedule13 import EarlySecret, HandshakeSecret
@@ -33,7 +34,6 @@ from caesura.wire.extensions import (
 from caesura.wire.messages import (
     DOWNGRADE_TLS11,
     DOWNGRADE_TLS12,
-    Certificate,
     CertificateRequest,
     ClientHello,
     EncryptedExtensions,
@@ -187,14 +187,15 @@ def receive_encrypted_extensions(hs: Handshake, offer: Offer) -> Steps[str | Non
 def authenticate_server(hs: Handshake, offer: Offer) -> Steps[tuple[CertificateRequest | None, PeerIdentity]]:
     """Take the server's certificate, and its request for ours if there is one."""
     request: CertificateRequest | None = None
-    message = yield from hs.receive(CertificateRequest, Certificate)
+    kinds = certificate_messages(hs.settings)
+    message = yield from hs.receive(CertificateRequest, *kinds)
     if isinstance(message, CertificateRequest):
         request = check_request(message)
-        message = yield from hs.receive(Certificate)
-    assert isinstance(message, Certificate)
-    if not message.certificate_list:
+        message = yield from hs.receive(*kinds)
+    certificate = expanded(hs.settings, message)
+    if not certificate.certificate_list:
         raise DecodeError("the server sent no certificate", section="RFC 9846 section 4.5.1.3")
-    return request, (yield from authenticate_peer(hs, message, offer.hello.extensions))
+    return request, (yield from authenticate_peer(hs, certificate, offer.hello.extensions))
 
 
 def check_request(request: CertificateRequest) -> CertificateRequest:
@@ -215,7 +216,7 @@ def answer_request(hs: Handshake, request: CertificateRequest) -> Steps[Identity
         hs.send(certificate_message(None, b"", None))
         return None
     identity, scheme = chosen
-    yield from prove_identity(hs, identity, scheme)
+    yield from prove_identity(hs, identity, scheme, compression=choose(hs.settings, request.extensions))
     return identity
 
 

@@ -23,7 +23,7 @@ from caesura.errors import (
     UnexpectedMessage,
     UsageError,
 )
-from caesura.handshake import tickets
+from caesura.handshake import compression, tickets
 from caesura.handshake.client13 import Offer, check_server_hello, client13
 from caesura.handshake.negotiate import (
     CERTIFICATE_ONLY_SCHEMES,
@@ -171,6 +171,7 @@ def fixed_extensions(settings: Settings, profile: Profile) -> Extensions:
         if settings.alpn:
             extensions.put(ALPN, tuple(protocol.encode("latin-1") for protocol in settings.alpn))
         extensions.put(STATUS_REQUEST, CertificateStatusRequest(CertificateStatusType.ocsp, OCSPStatusRequest()))
+        compression.offer(settings, extensions)
         extensions.put(SUPPORTED_VERSIONS_CLIENT, (profile.version13,))
     return extensions
 

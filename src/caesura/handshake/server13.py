@@ -10,6 +10,7 @@ from caesura.crypto.identity import Identity
 from caesura.crypto.suites import Suite
 from caesura.engines import Operation
 from caesura.errors import CertificateRequired, IllegalParameter
+from caesura.handshake import compression
 from caesura.handshake.authenticate13 import authenticate_peer, prove_identity, receive_finished, send_finished
 from caesura.handshake.negotiate import CERTIFICATE_ONLY_SCHEMES
 from caesura.handshake.requests import Steps, perform
@@ -28,7 +29,7 @@ from caesura.wire.extensions import (
     Extensions,
     KeyShareEntry,
 )
-from caesura.wire.messages import Certificate, CertificateRequest, ClientHello, EncryptedExtensions, ServerHello
+from caesura.wire.messages import CertificateRequest, ClientHello, EncryptedExtensions, ServerHello
 from caesura.wire.registries import ExtensionType, HandshakeType, SignatureScheme
 
 
@@ -70,7 +71,13 @@ def server13(hs: Handshake, hello: ClientHello, choice: Choice) -> Steps[Establi
     if request is not None:
         hs.send(request)
     if choice.resumed is None:
-        yield from prove_identity(hs, choice.identity, choice.scheme, ocsp_response=staple(hs.settings, hello, choice))
+        yield from prove_identity(
+            hs,
+            choice.identity,
+            choice.scheme,
+            ocsp_response=staple(hs.settings, hello, choice),
+            compression=compression.choose(hs.settings, hello.extensions),
+        )
     send_finished(hs, keys.server)
 
     main = secret.main()
@@ -137,6 +144,7 @@ def certificate_request(settings: Settings, choice: Choice) -> CertificateReques
         return None
     extensions = Extensions()
     extensions.put(SIGNATURE_ALGORITHMS, (*settings.signature_schemes, *CERTIFICATE_ONLY_SCHEMES))
+    compression.offer(settings, extensions)
     return CertificateRequest(b"", extensions)
 
 
@@ -155,7 +163,8 @@ def receive_client(
     if resumed is not None:
         peer = PeerIdentity(resumed.state.peer_certificates, None, resumed.state.valid_until)
     if request is not None:
-        message = yield from hs.receive(Certificate)
+        sent = yield from hs.receive(*compression.certificate_messages(hs.settings))
+        message = compression.expanded(hs.settings, sent)
         if message.certificate_request_context != request.certificate_request_context:
             raise IllegalParameter("another certificate_request_context", section="RFC 9846 section 4.5.1")
         if message.certificate_list:

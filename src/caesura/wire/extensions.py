@@ -327,6 +327,11 @@ def _one_filter_for_each_oid(filters: tuple[OIDFilter, ...]) -> None:
         raise IllegalParameter("two filters for one certificate extension", section="RFC 9846 section 4.3.5")
 
 
+def _each_algorithm_once(algorithms: tuple[int, ...]) -> None:
+    if len(set(algorithms)) != len(algorithms):
+        raise IllegalParameter("a compression algorithm twice", section="RFC 8879 section 3")
+
+
 def _at_least_64(limit: int) -> None:
     if limit < 64:
         raise IllegalParameter(f"a record size limit of {limit}", section="RFC 8449 section 4")
@@ -442,7 +447,10 @@ CLIENT_CERTIFICATE_TYPE: Final = _row(_X.client_certificate_type, _CERTIFICATE_T
 SERVER_CERTIFICATE_TYPES: Final = _row(_X.server_certificate_type, Vector(_CERTIFICATE_TYPE, 1, 255), _CH)
 SERVER_CERTIFICATE_TYPE: Final = _row(_X.server_certificate_type, _CERTIFICATE_TYPE, _EE)
 COMPRESS_CERTIFICATE: Final = _row(
-    _X.compress_certificate, Vector(Enumerated(CertificateCompressionAlgorithm, U16), 2, 254), _CH, _CR
+    _X.compress_certificate,
+    Checked(Vector(Enumerated(CertificateCompressionAlgorithm, U16), 2, 254), _each_algorithm_once),
+    _CH,
+    _CR,
 )
 RECORD_SIZE_LIMIT: Final = _row(_X.record_size_limit, Checked(U16, _at_least_64), _CH, _EE)
 PADDING: Final = _row(_X.padding, REST, _CH)

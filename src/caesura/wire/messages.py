@@ -16,6 +16,7 @@ from caesura.wire.codec import (
     REST,
     U8,
     U16,
+    U24,
     U32,
     ClosedEnumerated,
     Codec,
@@ -27,7 +28,13 @@ from caesura.wire.codec import (
     Vector,
 )
 from caesura.wire.extensions import EXTENSIONS, HELLO_EXTENSIONS, PRE_SHARED_KEY_CLIENT, Extensions
-from caesura.wire.registries import CipherSuite, HandshakeType, KeyUpdateRequest, SignatureScheme
+from caesura.wire.registries import (
+    CertificateCompressionAlgorithm,
+    CipherSuite,
+    HandshakeType,
+    KeyUpdateRequest,
+    SignatureScheme,
+)
 
 HEADER_LENGTH: Final = 4
 """Bytes of msg_type and length, which stand before every handshake message (RFC 9846 section 4)."""
@@ -247,6 +254,25 @@ Certificate.codec = Struct(
     Certificate,
     certificate_request_context=Opaque(0, 2**8 - 1),
     certificate_list=Vector(CERTIFICATE_ENTRY, 0, 2**24 - 1),
+)
+
+
+@dataclass(slots=True)
+class CompressedCertificate(HandshakeMessage):
+    """RFC 8879 section 4: the body of a Certificate, and how long it is when it is unpacked."""
+
+    msg_type = HandshakeType.compressed_certificate
+
+    algorithm: int
+    uncompressed_length: int
+    compressed_certificate_message: bytes
+
+
+CompressedCertificate.codec = Struct(
+    CompressedCertificate,
+    algorithm=Enumerated(CertificateCompressionAlgorithm, U16),
+    uncompressed_length=U24,
+    compressed_certificate_message=Opaque(1, 2**24 - 1),
 )
 
 
