@@ -145,6 +145,18 @@ class OperationTimeout(Error, TimeoutError):
     code = "OPERATION_TIMEOUT"
 
 
+class ReadTimeoutExpired(Error, TimeoutError):
+    """The peer did not answer, however often we have sent our flight (RFC 9147 section 5.8)."""
+
+    code = "READ_TIMEOUT_EXPIRED"
+
+
+class IdleTimeout(Error, TimeoutError):
+    """Nothing has come from the peer for as long as was allowed."""
+
+    code = "IDLE_TIMEOUT"
+
+
 class JobCancelled(BaseException):
     """Raised at the pause of a cancelled job, and at each further pause, so that `finally` blocks run.
 
@@ -241,6 +253,13 @@ class DecryptError(LocalAlert):
 
     code = "TLS_DECRYPT_ERROR"
     description = AlertDescription.decrypt_error
+
+
+class TooManyCIDsRequested(LocalAlert):
+    """The peer asked for new connection ids too often (RFC 9147 section 9)."""
+
+    code = "TLS_TOO_MANY_CIDS_REQUESTED"
+    description = AlertDescription.too_many_cids_requested
 
 
 class ProtocolVersionAlert(LocalAlert):
