@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 from benchmarks.harness import Contestant, Goal, Race
 from benchmarks.pairs import NAME, caesura_contexts, stdlib_contexts
@@ -14,21 +13,35 @@ from caesura import aio
 
 MESSAGE = bytes(64)
 PIECE = bytes(128 * 1024)
+PATIENCE = 5.0  # seconds for connections to end
 
 Connect = Callable[[Callable[[], asyncio.Protocol]], Awaitable[tuple[Any, Any]]]
 
 
-class Echo(asyncio.Protocol):
+class Accepted(asyncio.Protocol):
+    """A server's end that only sees to it that it can be waited for."""
+
+    open: ClassVar[set[Accepted]] = set()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.open.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.open.discard(self)
+
+
+class Echo(Accepted):
     """The server of the echo rows."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
         self.write = transport.write  # type: ignore[attr-defined]
 
     def data_received(self, data: bytes) -> None:
         self.write(data)
 
 
-class Sink(asyncio.Protocol):
+class Sink(Accepted):
     """The server of the bulk row: says when everything has come."""
 
     def __init__(self) -> None:
@@ -112,6 +125,16 @@ def servers(factory: Callable[[], asyncio.Protocol]) -> Iterator[tuple[asyncio.A
 
     ours, theirs = loop.run_until_complete(start())
     port, their_port = (server.sockets[0].getsockname()[1] for server in (ours, theirs))
+    opened: list[Any] = []
+
+    def remembering(connect: Connect) -> Connect:
+        async def remember(protocol: Callable[[], asyncio.Protocol]) -> tuple[Any, Any]:
+            connection = await connect(protocol)
+            opened.append(connection[0])
+            return connection
+
+        return remember
+
     connect: dict[str, Connect] = {
         "caesura": lambda protocol: aio.create_connection(
             protocol, "127.0.0.1", port, context=ours_client, server_hostname=NAME
@@ -120,11 +143,20 @@ def servers(factory: Callable[[], asyncio.Protocol]) -> Iterator[tuple[asyncio.A
             protocol, "127.0.0.1", their_port, ssl=theirs_client, server_hostname=NAME
         ),
     }
-    yield loop, connect
+    yield loop, {name: remembering(each) for name, each in connect.items()}
+    for transport in opened:
+        transport.abort()
     for server in (ours, theirs):
         server.close()
-    with contextlib.suppress(asyncio.CancelledError):
-        loop.run_until_complete(asyncio.sleep(0.05))
+    wind_up(loop)
+
+
+def wind_up(loop: asyncio.AbstractEventLoop) -> None:
+    """Let the other ends of closed connections notice, and close the loop."""
+    end = loop.time() + PATIENCE
+    loop.run_until_complete(asyncio.sleep(0.05))
+    while Accepted.open and loop.time() < end:
+        loop.run_until_complete(asyncio.sleep(0.01))
     loop.close()
 
 

@@ -16,13 +16,18 @@ from rich.text import Text
 from benchmarks.harness import Line, Result
 
 FOLDER = Path(__file__).parent / "results"
-WIDTH = 124  # columns, where there is no terminal to ask
+WIDTH = 144  # columns, where there is no terminal to ask
 
 
 def table(results: Sequence[Result], machine: dict[str, Any]) -> Table:
-    made = Table(title="Caesura and its peers, side by side", title_justify="left", caption=_caption(machine))
-    made.add_column("what", min_width=30)
-    made.add_column("who", min_width=30)
+    made = Table(
+        title="Caesura and its peers, side by side",
+        title_justify="left",
+        caption=_caption(machine),
+        caption_justify="left",
+    )
+    made.add_column("what", min_width=18)
+    made.add_column("who", min_width=18)
     made.add_column("figure", justify="right", no_wrap=True)
     made.add_column("ratio", no_wrap=True)
     made.add_column("goal", no_wrap=True)

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.harness import Line, Probe, Progress
+from benchmarks.loops import Accepted, wind_up
 from benchmarks.pairs import NAME, caesura_contexts
 from caesura import Context, aio
 from caesura.engines import DelayEngine, Operation
@@ -36,7 +37,7 @@ class Client(asyncio.Protocol):
 async def seconds_for_one(client: Context, server: Context, under_way: int, handshakes: int) -> float:
     """Seconds for one handshake with so many under way, the first of them not counted."""
     loop = asyncio.get_running_loop()
-    listener = await aio.create_server(asyncio.Protocol, "127.0.0.1", 0, context=server)
+    listener = await aio.create_server(Accepted, "127.0.0.1", 0, context=server)
     port = listener.sockets[0].getsockname()[1]
     finished = 0
     began = ended = 0.0
@@ -79,7 +80,7 @@ def probe(progress: Progress) -> Sequence[Line]:
         for index, server in enumerate(slow):
             times[index].append(measure(server, numbers[index]))
         progress((number + 1) / ROUNDS)
-    loop.close()
+    wind_up(loop)
     lines = [Line("signer answers at once", 1 / statistics.median(limit), "/s")]
     for delay, under_way, found in zip(DELAYS, numbers, times, strict=True):
         # Each sample against the limit beside it.

@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from benchmarks.harness import Line, Probe, Progress, quantile
+from benchmarks.loops import Accepted, wind_up
 from caesura import Context, Identity, aio
 from caesura.engines import InlineEngine, Operation, ThreadEngine
 from tests.support.pki import pki, rsa_key
@@ -24,6 +25,7 @@ REST = 0.05  # seconds after each burst
 NAP = 0.001  # seconds
 WINDOW = 1.0  # seconds of one measurement
 ROUNDS = 5
+SETTLE = 0.2  # seconds after clients have started or stopped
 IDLE_FLOOR = 0.5  # ms: an idle loop that is better than this counts as this
 
 
@@ -65,14 +67,14 @@ def probe(progress: Progress) -> Sequence[Line]:
             late["idle"] += loop.run_until_complete(lateness(WINDOW))
             for name, engine in (("thread", threads), ("inline", InlineEngine())):
                 context = Context.server(identity=identity, engine=engine)
-                server = loop.run_until_complete(aio.create_server(asyncio.Protocol, "127.0.0.1", 0, context=context))
+                server = loop.run_until_complete(aio.create_server(Accepted, "127.0.0.1", 0, context=context))
                 with clients("burst", server.sockets[0].getsockname()[1], root, BURST, REST):
-                    loop.run_until_complete(lateness(0.2))  # the clients' start
+                    loop.run_until_complete(asyncio.sleep(SETTLE))
                     late[name] += loop.run_until_complete(lateness(WINDOW))
+                loop.run_until_complete(asyncio.sleep(SETTLE))  # who was still in the queue is gone by then
                 server.close()
             progress((number + 1) / ROUNDS)
-    loop.run_until_complete(asyncio.sleep(0.1))
-    loop.close()
+    wind_up(loop)
     idle, thread, inline = (quantile(late[name], 0.99) for name in ("idle", "thread", "inline"))
     return (
         Line("idle", idle, "ms", note=f"counts as {IDLE_FLOOR} at least"),
