@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from caesura.context import Context, Verify
-from caesura.engines import ALL_OPERATIONS, DelayEngine, Engine, Operation, Work
+from caesura.engines import ALL_OPERATIONS, DelayEngine, Engine, InlineEngine, Operation, Work
 from caesura.errors import AlertDescription, OperationFailed, OperationTimeout, PeerAlert, UnexpectedEOF
 from caesura.jobs import JobState, NoJobs, Pending, start_job
 from caesura.sessions import Session
@@ -28,6 +28,9 @@ from tests.support.link import Link, drain, received
 from tests.tls.world import asking_context, client_context, identity, server_context
 
 DEADLINE = 30.0
+
+
+IDLE = InlineEngine()
 
 
 class Broken(Exception):
@@ -75,6 +78,10 @@ class World:
         if store is not None:
             store._sessions.clear()
         return pair
+
+    def forget(self) -> None:
+        """Let go of the last engines, and of all that they know."""
+        self.client.engine = self.server.engine = IDLE
 
 
 def live(pair: Link) -> Iterator[None]:
@@ -200,6 +207,7 @@ def explore(world: World, server_side: bool, kind: str, end: str, most: int = 10
         for side in (subject, other):
             side.close()
             side.wait_context.close()
+    world.forget()
     return counting.count
 
 
@@ -308,7 +316,7 @@ def test_inside_a_job_of_the_users(flavour: str, kind: str, end: str, tally: Cou
             for at in range(counting.count):
                 live_in_a_job(world, server_side, HaltEngine(at, kind), end)
                 tally[f"pauses inside a job, {end}"] += 1
-        world.client.engine = world.server.engine = counting
+        world.forget()
 
 
 def live_in_a_job(world: World, server_side: bool, engine: HaltEngine, end: str) -> None:
@@ -622,6 +630,7 @@ def test_ten_thousand_closed_at_random_pauses(tally: Counter[str]) -> None:
     while alive:
         end()
     ends.clear()
+    gc.collect()
     with nothing_left(objects=200):
         for number in range(MANY):
             one()
