@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 from caesura.clock import Clock, SystemClock
 from caesura.compression import CertificateCompression, algorithm
+from caesura.crypto.cookies import CookieKeys
 from caesura.crypto.groups import GROUPS
 from caesura.crypto.identity import Identity
 from caesura.crypto.signatures import SCHEMES
@@ -36,6 +37,7 @@ from caesura.wire.registries import (
 __all__ = [
     "ClientHelloInfo",
     "Context",
+    "DTLSSettings",
     "Identity",
     "Limits",
     "Method",
@@ -77,11 +79,55 @@ class Limits:
     parked_bytes: int = 65_536  # ciphertext kept while work is paused, before the adapter must stop reading
     early_data_skipped: int = 65_536  # bytes of refused early data that are passed over
 
+    # DTLS. What is beyond one of the first seven is dropped, as a network may.
+    messages_ahead: int = 7  # handshake messages kept from the next expected one on
+    reassembly_bytes: int = 262_144  # of handshake messages behind the next expected one
+    early_bytes: int = 65_536  # of protected records whose keys are not there yet
+    received_datagrams: int = 1024  # with application data, that wait to be read
+    hello_bytes: int = 65_536  # of fragments from unproven addresses, for one listener
+    half_open: int = 1024  # handshakes of one listener that are not complete
+    associations: int = 65_536  # of one listener, half-open ones included
+    ack_records: int = 32  # record numbers in one ACK, the newest
+    sent_records: int = 64  # records of ours that ACKs are matched against, the newest
+    replay_window: int = 256  # record numbers behind the highest that are told apart
+    connection_ids: int = 8  # of the peer's kept, of ours in force, and requests for more that are served
+    repeated_alerts: int = 4  # times that the alert that ended a connection is sent again
+    forged_records: int = 2**36  # that may fail to open with one key, if its algorithm allows as many
+    epoch: int = 2**48 - 1  # that may be reached by KeyUpdates
+
     def __post_init__(self) -> None:
         for each in fields(self):
             value = getattr(self, each.name)
             if type(value) is not int or value < 1:
                 raise ConfigError(f"limits.{each.name}: expected a whole number, 1 or more")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DTLSSettings:
+    """What a context's `dtls` holds; given as a mapping of these names. Seconds and bytes.
+
+    `mtu` bounds the datagrams we send (their payload, so IP and UDP headers are not counted). `timer` replaces the
+    doubling of timers: it is given the present duration, 0 at first, and gives the next one. `connection_id` is the
+    length of the ids we want to receive; None: not even the peer's are used.
+    """
+
+    mtu: int = 1400
+    fallback_mtu: int | None = 548  # from the third expiry on (RFC 9147 section 4.4); None: `mtu` stays
+    initial_timeout: float = 1.0
+    maximum_timeout: float = 60.0
+    retransmissions: int = 12  # of one flight; the next expiry ends the connection
+    timer: Callable[[float], float] | None = None
+    timer_slack: float = 0.015  # a timer with no more than this left has expired
+    ack_delay: float = 0.25  # of the retransmission timer, before an incomplete flight is acknowledged
+    ack_on_pause: bool = True  # acknowledge a complete flight at once when our own work is paused
+    fast_retransmit: bool = True  # send what an ACK shows to be missing at once, not when the timer expires
+    cookies: bool = True  # a listener has clients prove their address
+    cookie_keys: CookieKeys = field(default_factory=CookieKeys, repr=False)
+    amplification: int | None = 3  # times the bytes received that may be sent to an address that has proved nothing
+    connection_id: int | None = 0
+    old_epoch_lifetime: float = 240.0  # twice the MSL of RFC 9293, as RFC 9147 sections 4.2.1 and 5.8.1 have it
+    idle_timeout: float | None = None
+    forgery_resistant: bool = False  # the transport cannot be written to by others: malformed records are errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +241,7 @@ class Settings:
     certificate_compression: tuple[CertificateCompression, ...] = ()
     record_size_limit: int | None = None
     deadline: float | None = 30.0
+    dtls: DTLSSettings = field(default_factory=DTLSSettings)
     keylog: KeyLog | None = None
     trace: Trace | None = None
     limits: Limits = field(default_factory=Limits)
@@ -227,9 +274,11 @@ class Context:
     settings: Settings
 
     def __init__(self, method: Method = Method.TLS, **settings: Any) -> None:
-        if method is not Method.TLS:
+        if method not in _VERSIONS:
             raise ConfigError(f"method: {method.name} is not part of this release")
         settings.setdefault("keylog", _FromEnvironment.KEYLOG)
+        settings.setdefault("minimum_version", _VERSIONS[method][0])
+        settings.setdefault("maximum_version", _VERSIONS[method][-1])
         object.__setattr__(self, "settings", Settings(method=method, **_checked(settings)))
         _check_together(self.settings)
 
@@ -274,8 +323,18 @@ def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _CHECKS[name](name, value) for name, value in given.items()}
 
 
+_VERSIONS: Final = {Method.TLS: (Version.TLS13,), Method.DTLS: (Version.DTLS13,)}
+"""The versions of each method, oldest first: the numbers of DTLS count downwards."""
+
+
 def _check_together(settings: Settings) -> None:
-    if settings.minimum_version > settings.maximum_version:
+    versions = _VERSIONS[settings.method]
+    for name in ("minimum_version", "maximum_version"):
+        version = getattr(settings, name)
+        if version not in versions:
+            known = ", ".join(each.name for each in versions)
+            raise ConfigError(f"{name}: {version.name} where {settings.method.name} has {known}")
+    if versions.index(settings.minimum_version) > versions.index(settings.maximum_version):
         raise ConfigError("minimum_version: above maximum_version")
 
 
@@ -358,9 +417,23 @@ def _latin1(name: str, text: str) -> bytes:
 
 def _version(name: str, value: Any) -> Version:
     version = Version.__members__.get(value, value) if isinstance(value, str) else value
-    if version is not Version.TLS13:
-        raise ConfigError(f"{name}: this release speaks TLS13 only")
-    return Version.TLS13
+    if not isinstance(version, Version):
+        raise ConfigError(f"{name}: {value!r} is no version")
+    return version
+
+
+def _dtls(name: str, value: Any) -> DTLSSettings:
+    if isinstance(value, DTLSSettings):
+        value = {each.name: getattr(value, each.name) for each in fields(value)}
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{name}: expected a mapping of settings, not {type(value).__name__}")
+    unknown = [each for each in value if each not in _DTLS_CHECKS]
+    if unknown:
+        raise ConfigError(f"{name}: there is no such setting: {unknown[0]!r}")
+    settings = DTLSSettings(**{each: _DTLS_CHECKS[each](f"{name}.{each}", given) for each, given in value.items()})
+    if settings.maximum_timeout < settings.initial_timeout:
+        raise ConfigError(f"{name}.maximum_timeout: below initial_timeout")
+    return settings
 
 
 def _instance(kind: type, *, optional: bool = False) -> Callable[[str, Any], Any]:
@@ -442,6 +515,26 @@ def _anything(_name: str, value: Any) -> Any:
     return value
 
 
+_DTLS_CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
+    "mtu": _between(256, 65_507, whole=True),
+    "fallback_mtu": _between(256, 65_507, optional=True, whole=True),
+    "initial_timeout": _between(0.001, 3600),
+    "maximum_timeout": _between(0.001, 3600),
+    "retransmissions": _between(0, 1000, whole=True),
+    "timer": _function,
+    "timer_slack": _between(0, 1),
+    "ack_delay": _between(0, 1),
+    "ack_on_pause": _instance(bool),
+    "fast_retransmit": _instance(bool),
+    "cookies": _instance(bool),
+    "cookie_keys": _instance(CookieKeys),
+    "amplification": _between(1, 1000, optional=True, whole=True),
+    "connection_id": _between(0, 64, optional=True, whole=True),
+    "old_epoch_lifetime": _between(0, 86_400),
+    "idle_timeout": _between(0.001, 2_592_000, optional=True),
+    "forgery_resistant": _instance(bool),
+}
+
 _CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "identity": _identities,
     "trust": _instance(TrustStore, optional=True),
@@ -467,6 +560,7 @@ _CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "certificate_compression": _compression,
     "record_size_limit": _between(64, 16_385, optional=True, whole=True),  # RFC 8449 section 4
     "deadline": _between(0.001, 86_400, optional=True),
+    "dtls": _dtls,
     "keylog": _keylog,
     "trace": _function,
     "limits": _instance(Limits),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from caesura.clock import SystemClock
-from caesura.context import Context, Limits, Method, Settings, Verify
+from caesura.context import Context, DTLSSettings, Limits, Method, Settings, Verify
 from caesura.crypto.tickets import TicketKeys
 from caesura.crypto.trust import VerificationCache
 from caesura.engines import InlineEngine
@@ -50,6 +50,7 @@ BAD: dict[str, list[Any]] = {
     "certificate_compression": ["gzip", 4, 7.5, ["zlib", "zlib"], ["zlib", 1], [None], [[]], object()],
     "record_size_limit": [63, 16_386, 0, "64", 100.5, True],
     "deadline": [0, -1, 86_401, "30", True, float("nan"), float("inf")],
+    "dtls": [None, 5, "mtu", [("mtu", 1200)], {"mtu": 255}, {"nothing": 1}, {5: 5}],
     "keylog": [5.5, "/no/such/directory/keys.log", b"/no/such/directory/keys.log"],
     "trace": [5, "function"],
     "limits": [None, {}, 5],
@@ -87,6 +88,7 @@ GOOD: dict[str, list[Any]] = {
     "certificate_compression": [None, [], "zlib", "ZLIB", 1, ["zlib"]],
     "record_size_limit": [None, 64, 16_385],
     "deadline": [None, 0.001, 86_400, 5],
+    "dtls": [{}, {"mtu": 1200}, DTLSSettings()],
     "keylog": [None, print],
     "trace": [None, print],
     "limits": [Limits()],
@@ -131,6 +133,8 @@ def test_good_setting_is_taken(name: str, value: Any) -> None:
         assert all(isinstance(each, CipherSuite | NamedGroup | SignatureScheme) for each in found)
     elif name in ("alpn", "identity"):
         assert isinstance(found, tuple)
+    elif name == "dtls":
+        assert isinstance(found, DTLSSettings)
     setattr(context, name, found)
     assert getattr(context, name) == found
 
@@ -147,7 +151,7 @@ def test_setting_that_there_is_not(name: str) -> None:
         context.idenity  # noqa: B018
 
 
-@pytest.mark.parametrize("method", [Method.DTLS, Method.QUIC])
+@pytest.mark.parametrize("method", [Method.QUIC])
 def test_methods_of_later_releases(method: Method) -> None:
     with pytest.raises(ConfigError, match="method"):
         Context(method)

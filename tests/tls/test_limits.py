@@ -49,6 +49,21 @@ def test_every_limit_is_crossed_here() -> None:
         "warning_alerts",
         "parked_bytes",
         "early_data_skipped",  # tests/tls/test_records.py
+        # tests/dtls/test_limits.py
+        "messages_ahead",
+        "reassembly_bytes",
+        "early_bytes",
+        "received_datagrams",
+        "hello_bytes",
+        "half_open",
+        "associations",
+        "ack_records",
+        "sent_records",
+        "replay_window",
+        "connection_ids",
+        "repeated_alerts",
+        "forged_records",
+        "epoch",
     }
 
 
