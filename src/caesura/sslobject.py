@@ -274,13 +274,19 @@ class SSL:
         if connection is not None and not self._busy:
             self._busy = True
             try:
-                data = connection.read(size)
-                if not data and (chunk := self._rbio.read(_CHUNK)):  # type: ignore[union-attr]
-                    connection.receive_data(chunk, self._monotonic())
-                    data = connection.read(size)
-                    if connection.error is not None:
-                        self._short = None  # its alert goes out by the long path
-                if data:
+                if not connection.plaintext and (chunk := self._rbio.read(_CHUNK)):  # type: ignore[union-attr]
+                    key = connection.open_key
+                    data = key.open_data(chunk) if key is not None and type(chunk) is bytes else None
+                    if data is None:
+                        connection.receive_data(chunk, self._monotonic())
+                        if connection.error is not None:
+                            self._short = None  # its alert goes out by the long path
+                    elif 0 <= size < len(data):
+                        connection.plaintext.append(data)
+                    else:
+                        self.want = _NOTHING
+                        return data
+                if data := connection.read(size):
                     self.want = _NOTHING
                     return data
             finally:  # _leave(), without the call
@@ -327,8 +333,11 @@ class SSL:
         if connection is not None and not self._out and self._held is None and not self._busy and type(data) is bytes:
             self._busy = True
             try:
-                connection.write(data)
-                out = connection.data_to_send(0.0)  # of interest to paused seals, of which there are none
+                key = connection.seal_key
+                out = key.seal_data(data) if key is not None and not connection.out else None
+                if out is None:
+                    connection.write(data)
+                    out = connection.data_to_send(0.0)  # of interest to paused seals, of which there are none
                 try:
                     taken = self._wbio.write(out)  # type: ignore[union-attr]
                 except BaseException:  # a timeout, perhaps: the record has its number and must not be lost

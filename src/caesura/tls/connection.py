@@ -92,12 +92,9 @@ class TLSConnection:
         "_inbox",
         "_key_update_requested",
         "_key_updates",
-        "_open_key",
-        "_out",
         "_performer",
         "_post",
         "_reader",
-        "_seal_key",
         "_settings",
         "_tickets",
         "_warnings",
@@ -108,7 +105,10 @@ class TLSConnection:
         "error",
         "handshake_complete",
         "needs_job",
+        "open_key",
+        "out",
         "plaintext",
+        "seal_key",
         "server_hostname",
         "server_side",
         "session",
@@ -141,9 +141,12 @@ class TLSConnection:
         )
         self._reader = RecordReader(self._performer)
         self._writer = RecordWriter(self._performer, server_side=server_side)
-        self._out = self._writer.out
-        self._seal_key: RecordKey | None = None  # these two are set only while the short ways are open: see _settle
-        self._open_key: RecordKey | None = None
+        self.out = self._writer.out  # sealed records that `data_to_send` will give
+        # Set only while a record may be sealed, or opened, past this object: see _settle. Then an adapter may do with
+        # seal_data what `write` and `data_to_send` do in two, while `out` is empty, and with open_data what
+        # `receive_data` and `read` do, while `plaintext` is.
+        self.seal_key: RecordKey | None = None
+        self.open_key: RecordKey | None = None
         self._inbox = Inbox(settings.limits.handshake_message)
         hs = Handshake(settings, self, PROFILE, server_side, self.server_hostname, session, trace=self._performer.trace)
         steps = hello.accept(hs) if server_side else hello.connect(hs)
@@ -190,17 +193,17 @@ class TLSConnection:
 
     def receive_data(self, data: Data, now: float) -> None:
         """Bytes from the transport. Beyond `wants_data` they are kept as well, but an adapter should have stopped."""
-        if type(data) is not bytes:
-            data = bytes(data)
-        if self._open_key is not None and (content := self._open_key.open_data(data)) is not None:
-            self.plaintext.append(content)
-            self._idle_records = self._key_updates = 0
-            return
+        key = self.open_key
+        if key is not None and type(data) is bytes:
+            content = key.open_data(data)
+            if content is not None:
+                self.plaintext.append(content)
+                return
         if self.close_notify_received or self.error is not None or self._closed:
             return
         self._enter()
         try:
-            self._reader.feed(data)
+            self._reader.feed(data if type(data) is bytes else bytes(data))
             self._go_on(now)
         finally:
             self._leave()
@@ -218,8 +221,9 @@ class TLSConnection:
 
     def data_to_send(self, now: float) -> bytes:
         """Every byte that is ready for the transport, handed over once."""
-        if len(self._out) == 1 and self._seal_key is not None:
-            return self._out.pop()
+        out = self.out
+        if len(out) == 1 and self.seal_key is not None:
+            return out.pop()
         if self._writer.paused and self.error is None and not self._closed:
             self._enter()
             try:
@@ -291,30 +295,16 @@ class TLSConnection:
         """How many bytes `read` could give at once."""
         return sum(map(len, self.plaintext))
 
-    def seal_now(self, data: bytes) -> bytes | None:
-        """`write` and `data_to_send` in one, when nothing stands in the way; None: nothing was done."""
-        if self._seal_key is None or self._out or not data:
-            return None
-        return self._seal_key.seal_data(data)
-
-    def open_now(self, data: bytes) -> bytes | None:
-        """`receive_data` and `read` in one, for one whole record when nothing stands in the way; None: nothing was done."""
-        if self._open_key is None or self.plaintext:
-            return None
-        content = self._open_key.open_data(data)
-        if content is not None:
-            self._idle_records = self._key_updates = 0
-        return content
-
     def write(self, data: Data) -> None:
         """Send application data: all of it is taken, and sealed at once or queued behind a seal that is paused.
 
         Raises UsageError before the handshake is complete and after `shutdown`, and the connection's error.
         """
-        if self._seal_key is not None and data and type(data) is bytes:
-            record = self._seal_key.seal_data(data)
+        key = self.seal_key
+        if key is not None and type(data) is bytes:
+            record = key.seal_data(data)
             if record is not None:
-                self._out.append(record)
+                self.out.append(record)
                 return
         if not self.handshake_complete or self.close_notify_sent or self.error is not None or self._closed:
             raise self._cannot_write()
@@ -460,7 +450,7 @@ class TLSConnection:
         if self._busy:
             raise UsageError("the connection is in use: by another thread, or by the callback that calls it")
         self._busy = True
-        self._seal_key = self._open_key = None
+        self.seal_key = self.open_key = None
         self.needs_job = False
 
     def _leave(self) -> None:
@@ -470,11 +460,11 @@ class TLSConnection:
             self.close()
 
     def _settle(self) -> None:
-        """Open the short ways for single records of data while nothing special is going on, and close them otherwise."""
+        """Open the short ways for single records of data while nothing special is going on, else close them."""
         quiet = self.handshake_complete and self.error is None and not (self._closed or self._busy)
-        self._seal_key = self._writer.quiet_key() if quiet and not self.close_notify_sent else None
+        self.seal_key = self._writer.quiet_key() if quiet and not self.close_notify_sent else None
         quiet = quiet and not (self.close_notify_received or self._post or self._inbox.partial)
-        self._open_key = self._reader.quiet_key() if quiet else None
+        self.open_key = self._reader.quiet_key() if quiet else None
 
     def _go_on(self, now: float) -> None:
         """Handshake, records, and what follows a handshake, as far as there are answers."""
@@ -568,9 +558,15 @@ class TLSConnection:
             self._idle_record()
 
     def _idle_record(self) -> None:
+        self._since_data()
         self._idle_records += 1
         if self._idle_records > self._settings.limits.empty_records:
             raise UnexpectedMessage(f"more than {self._settings.limits.empty_records} empty records in a row")
+
+    def _since_data(self) -> None:
+        """What is counted in a row is counted from the last data, which may have come by the short way."""
+        if self._reader.carried_data():
+            self._idle_records = self._key_updates = 0
 
     def _change_cipher_spec(self, content: bytes) -> None:
         """Passed over for the middleboxes' sake, between the first hello and the end (RFC 9846 section 5)."""
@@ -618,6 +614,7 @@ class TLSConnection:
         self._trace("received", message.msg_type.name, len(message.raw))
         if not self._inbox.empty:
             raise UnexpectedMessage("a message behind a KeyUpdate in its record", section="RFC 9846 section 5.1")
+        self._since_data()
         self._key_updates += 1
         if self._key_updates > self._settings.limits.key_updates:
             raise UnexpectedMessage(f"more than {self._settings.limits.key_updates} KeyUpdates without data")

@@ -50,10 +50,18 @@ class RecordReader:
         self._may_fail_in_the_clear = False
         self.max_inner = MAX_INNER_PLAINTEXT
 
+    def carried_data(self) -> bool:
+        """Whether data came by the short way since this was last asked."""
+        key = self._key
+        if key is None or not key.carried_data:
+            return False
+        key.carried_data = False
+        return True
+
     # --- bytes in ---
 
     def quiet_key(self) -> RecordKey | None:
-        """The key, while a whole record may be opened with it past this reader: nothing waits here, nothing is special."""
+        """The key, while a whole record may be opened with it past this reader: nothing waits here."""
         if self.buffered or self._through_engine or self._skip or self._key is None:
             return None
         self._key.max_content = self.max_inner - 1

@@ -21,9 +21,9 @@ CHANGE_CIPHER_SPEC: Final = 20
 
 _pack_header = HEADER.pack
 _EXPANSION: Final = 17  # bytes: the inner content type and the tag of each of TLS 1.3's algorithms
-_HEADER_LENGTH: Final = HEADER.size
 _DATA: Final = bytes((APPLICATION_DATA,))
-_VIEW_FROM: Final = 4096  # bytes: from here on a memoryview of the fragment is cheaper than a copy
+_HEADERS: Final = [_pack_header(APPLICATION_DATA, LEGACY_RECORD_VERSION, size + 17) for size in range(2048)]
+"""By the size of the content: for small records the header is a good part of the work around the two AEAD calls."""
 _TYPES: Final = tuple(bytes((code,)) for code in range(256))
 
 
@@ -33,7 +33,17 @@ class RecordKey:
     A key seals `limit` records of data, and then the KeyUpdate that ends it (section 5.5).
     """
 
-    __slots__ = ("_decrypt", "_encrypt", "_iv", "_prefix", "_secret", "limit", "max_content", "sequence")
+    __slots__ = (
+        "_decrypt",
+        "_encrypt",
+        "_iv",
+        "_prefix",
+        "_secret",
+        "carried_data",
+        "limit",
+        "max_content",
+        "sequence",
+    )
 
     def __init__(self, secret: TrafficSecret, prefix: bytes) -> None:
         key, iv = write_key(secret, prefix)
@@ -45,6 +55,7 @@ class RecordKey:
         self._secret = secret
         self.limit = min(secret.suite.aead.confidentiality_limit, 2**63) - 1
         self.sequence = 0
+        self.carried_data = False  # whether open_data has opened anything
         self.max_content = MAX_PLAINTEXT  # bytes in a record that takes the short way
 
     def seal(self, content_type: int, content: bytes) -> bytes:
@@ -66,13 +77,13 @@ class RecordKey:
         return inner
 
     def seal_data(self, data: bytes) -> bytes | None:
-        """One whole record of application data; None, and nothing is done, when it is too long or the key is used up."""
+        """One whole record of application data; None, and nothing is done, when it is too long or the key used up."""
         sequence = self.sequence
         size = len(data)
-        if sequence >= self.limit or size > self.max_content:
+        if sequence >= self.limit or not 0 < size <= self.max_content:
             return None
         self.sequence = sequence + 1
-        header = _pack_header(APPLICATION_DATA, LEGACY_RECORD_VERSION, size + _EXPANSION)
+        header = _HEADERS[size] if size < 2048 else _pack_header(APPLICATION_DATA, LEGACY_RECORD_VERSION, size + 17)
         return header + self._encrypt((self._iv ^ sequence).to_bytes(12, "big"), data + _DATA, header)
 
     def open_data(self, record: bytes) -> bytes | None:
@@ -80,13 +91,17 @@ class RecordKey:
 
         None is no verdict: the long way opens and judges whatever was declined here.
         """
-        size = len(record) - _HEADER_LENGTH
-        header = record[:_HEADER_LENGTH]
-        if not _EXPANSION < size <= self.max_content + _EXPANSION:
+        size = len(record) - 22
+        if 0 < size < 2048:
+            header = _HEADERS[size]
+            fragment: bytes | memoryview = record[5:]
+        elif 2048 <= size <= self.max_content:
+            header = _pack_header(APPLICATION_DATA, LEGACY_RECORD_VERSION, size + 17)
+            fragment = memoryview(record)[5:]
+        else:
             return None
-        if header != _pack_header(APPLICATION_DATA, LEGACY_RECORD_VERSION, size):
+        if not record.startswith(header) or size > self.max_content:
             return None
-        fragment = record[_HEADER_LENGTH:] if size < _VIEW_FROM else memoryview(record)[_HEADER_LENGTH:]
         sequence = self.sequence
         try:
             inner = self._decrypt((self._iv ^ sequence).to_bytes(12, "big"), fragment, header)
@@ -95,6 +110,7 @@ class RecordKey:
         if inner[-1] != APPLICATION_DATA:
             return None
         self.sequence = sequence + 1
+        self.carried_data = True
         return inner[:-1]
 
     def next_generation(self) -> RecordKey:

@@ -59,7 +59,7 @@ class RecordWriter:
         self.key_update_owed = False
 
     def quiet_key(self) -> RecordKey | None:
-        """The key, while data may be sealed with it past this writer: nothing waits here, nothing is special."""
+        """The key, while data may be sealed with it past this writer: nothing waits here."""
         if self._through_engine or self.key_update_owed or self._flight or self.paused or self._key is None:
             return None
         self._key.max_content = self.max_fragment
