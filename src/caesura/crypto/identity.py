@@ -1,4 +1,4 @@
-"""An identity: a certificate chain with the private key behind its leaf, checked once when it is loaded."""
+"""An identity: a certificate chain, or a raw public key, with the private key behind it, checked when it is loaded."""
 
 from __future__ import annotations
 
@@ -19,24 +19,28 @@ from caesura.crypto.certificates import (
     parse_certificate,
 )
 from caesura.crypto.names import server_name
+from caesura.crypto.rawkeys import KeySource, load_public_keys
 from caesura.crypto.signatures import SCHEMES, KeyKind, LocalKey, NativePrivateKey, PublicKey, SigningKey
 from caesura.errors import ConfigError, LocalAlert
-from caesura.wire.registries import SignatureScheme, Version
+from caesura.wire.registries import CertificateType, SignatureScheme, Version
 
 _SETTING: Final = "identity"
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Identity:
-    """Who we are to the peer. Made by `load`; shared by any number of connections, never changed.
+    """Who we are to the peer. Made by `load` or `raw_public_key`; shared by any number of connections, never changed.
 
-    `chain` holds DER certificates, leaf first; `key` signs, wherever it lives; `ocsp_response` is stapled as it is.
+    `chain` holds DER certificates, leaf first, `certificate` is the leaf; of a raw public key, `chain` holds nothing
+    but its SubjectPublicKeyInfo, and `certificate` is None. `key` signs, wherever it lives; `ocsp_response` is stapled
+    as it is.
     """
 
     chain: tuple[bytes, ...] = field(repr=False)
     key: SigningKey
-    certificate: Certificate
+    certificate: Certificate | None
     ocsp_response: bytes | None = field(default=None, repr=False)
+    _raw: PublicKey | None = field(default=None, repr=False)
 
     @classmethod
     def load(
@@ -62,13 +66,57 @@ class Identity:
         _check_pair(leaf, signer)
         return cls(certificates, signer, leaf, ocsp_response)
 
+    @classmethod
+    def raw_public_key(
+        cls,
+        key: Source | SigningKey | NativePrivateKey,
+        password: Password = None,
+        *,
+        public_key: KeySource | None = None,
+    ) -> Identity:
+        """A key that is shown without a certificate, to peers that know it (RFC 7250).
+
+        `key` and `password` as in `load`. An engine's key that does not tell its `public_key` needs it here: a path,
+        PEM or DER bytes, or a key object. Raises ConfigError, naming `identity`.
+        """
+        signer = _signer(key, password)
+        known = _public_key(getattr(signer, "public_key", None))
+        if public_key is not None:
+            given, *more = load_public_keys(public_key, _SETTING)
+            if more or (known is not None and not given.same_key(known)):
+                raise ConfigError(f"{_SETTING}: public_key is not that of the private key")
+            known = known or given
+        if known is None:
+            raise ConfigError(f"{_SETTING}: the key does not tell its public_key; give it as public_key=")
+        if not any(scheme in SCHEMES and known.kind in SCHEMES[scheme].kinds for scheme in signer.schemes):
+            raise ConfigError(f"{_SETTING}: the private key has no scheme for a key that is {known.kind.value}")
+        return cls((known.spki,), signer, None, None, known)
+
+    @property
+    def public_key(self) -> PublicKey:
+        """The key that the peer verifies signatures with."""
+        if self.certificate is not None:
+            return self.certificate.public_key
+        assert self._raw is not None
+        return self._raw
+
+    @property
+    def certificate_type(self) -> CertificateType:
+        """Whether `chain` is of certificates or a raw public key."""
+        return CertificateType.X509 if self.certificate is not None else CertificateType.RawPublicKey
+
     @property
     def names(self) -> tuple[str, ...]:
-        """The host names and addresses of the leaf."""
-        return self.certificate.names
+        """The host names and addresses of the leaf; a raw public key has none."""
+        return self.certificate.names if self.certificate is not None else ()
 
     def matches(self, name: str) -> bool:
-        """Whether the leaf answers to a name as a client's hello gives it; a name that is none matches nothing."""
+        """Whether the leaf answers to a name as a client's hello gives it; a name that is none matches nothing.
+
+        A raw public key has no name, and so answers to all: the client knows whose it is.
+        """
+        if self.certificate is None:
+            return True
         try:
             return self.certificate.answers_to(server_name(name))
         except ConfigError:
@@ -84,7 +132,7 @@ class Identity:
         for scheme in allowed:
             if scheme in offered and scheme in self.key.schemes:
                 row = SCHEMES.get(scheme)
-                if row and row.fits(self.certificate.public_key, version):
+                if row and row.fits(self.public_key, version):
                     return scheme
         return None
 

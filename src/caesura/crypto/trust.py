@@ -56,7 +56,8 @@ from caesura.crypto.certificates import (
     split_certificates,
 )
 from caesura.crypto.names import ServerName
-from caesura.crypto.signatures import MINIMUM_RSA_BITS, KeyKind
+from caesura.crypto.rawkeys import KeySource, load_public_keys
+from caesura.crypto.signatures import MINIMUM_RSA_BITS, KeyKind, PublicKey
 from caesura.errors import AlertDescription, BadCertificate, CertificateVerifyError, ConfigError, LocalAlert
 
 Purpose: TypeAlias = Literal["server", "client"]
@@ -73,11 +74,16 @@ _EKU: Final = {"server": ExtendedKeyUsageOID.SERVER_AUTH, "client": ExtendedKeyU
 
 
 class TrustStore:
-    """A fixed set of trust anchors. Made by `system`, `load` or `empty`; `a | b` trusts what either does."""
+    """A fixed set of trust anchors, and of raw public keys that are trusted as they are (RFC 7250).
 
-    __slots__ = ("__weakref__", "_anchors", "_by_native", "_by_subject", "_identity", "_store")
+    Made by `system`, `load`, `public_keys` or `empty`; `a | b` trusts what either does.
+    """
 
-    def __init__(self, anchors: Iterable[Certificate]) -> None:
+    __slots__ = ("__weakref__", "_anchors", "_by_native", "_by_subject", "_identity", "_store", "keys")
+
+    def __init__(self, anchors: Iterable[Certificate], keys: Iterable[bytes] = ()) -> None:
+        self.keys = frozenset(keys)
+        """SubjectPublicKeyInfo of each trusted public key, in DER."""
         self._anchors = {each.der: each for each in anchors}
         self._by_native = {each.native: each for each in self._anchors.values()}
         self._store: Store | None = None
@@ -119,15 +125,24 @@ class TrustStore:
         return store
 
     @classmethod
+    def public_keys(cls, *sources: KeySource) -> TrustStore:
+        """Trusts peers that show one of these keys instead of a certificate: whose they are, you know.
+
+        Each is a path, PEM or DER bytes (SubjectPublicKeyInfo), or a key object. ConfigError if one cannot be read.
+        """
+        return cls((), (key.spki for source in sources for key in load_public_keys(source, _SETTING)))
+
+    @classmethod
     def empty(cls) -> TrustStore:
         """Trusts nobody."""
         return cls(())
 
     @property
     def identity(self) -> bytes:
-        """A digest of the set of anchors: equal for stores that trust the same, in every process."""
+        """A digest of the set of anchors and keys: equal for stores that trust the same, in every process."""
         if self._identity is None:
             digests = sorted(hashlib.sha256(der).digest() for der in self._anchors)
+            digests += sorted(hashlib.sha256(b"public key" + spki).digest() for spki in self.keys)
             self._identity = hashlib.sha256(b"".join(digests)).digest()
         return self._identity
 
@@ -154,14 +169,19 @@ class TrustStore:
     def __contains__(self, certificate: Certificate) -> bool:
         return certificate.der in self._anchors
 
+    def vouches_for(self, key: PublicKey) -> bool:
+        """Whether this raw public key is one of the trusted ones."""
+        return key.spki in self.keys
+
     def __len__(self) -> int:
-        return len(self._anchors)
+        return len(self._anchors) + len(self.keys)
 
     def __or__(self, other: TrustStore) -> TrustStore:
-        return TrustStore((*self._anchors.values(), *other._anchors.values()))
+        return TrustStore((*self._anchors.values(), *other._anchors.values()), self.keys | other.keys)
 
     def __repr__(self) -> str:
-        return f"<TrustStore of {len(self)} anchors>"
+        keys = f", {len(self.keys)} public keys" if self.keys else ""
+        return f"<TrustStore of {len(self._anchors)} anchors{keys}>"
 
 
 _system_stores: dict[tuple[tuple[str, int], ...], TrustStore] = {}
