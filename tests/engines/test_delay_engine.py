@@ -135,9 +135,11 @@ def test_while_pauses_are_blocked_it_blocks() -> None:
     assert start_job(run).result() == (3, 1)
 
 
-def test_a_negative_delay_is_refused() -> None:
+def test_what_makes_no_sense_is_a_config_error() -> None:
     with pytest.raises(ConfigError, match="seconds"):
         DelayEngine(-1)
+    with pytest.raises(ConfigError, match="refuse"):
+        DelayEngine(0, refuse=-1)
 
 
 # --- by hand ------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 
@@ -43,6 +44,30 @@ def test_a_signal_before_the_promise_is_not_lost(context: WaitContext) -> None:
     context.notify()
     context.arm()
     assert readable(context.get_all_fds()[0])
+
+
+def test_a_signal_stays_visible_until_it_is_drained(context: WaitContext) -> None:
+    """Else an application that looks a moment later finds nothing to wait for, and waits for ever."""
+    context.arm()
+    context.notify()
+    context.disarm()
+    [fd] = context.get_all_fds()
+    assert readable(fd)
+    context.drain()
+    assert context.get_all_fds() == []
+
+
+def test_no_descriptor_is_opened_unless_somebody_asks_for_it(context: WaitContext) -> None:
+    before = os.listdir("/dev/fd")
+    work: Completion[int] = Completion()
+    job = start_job(wait, work, wait_context=context)
+    work.set_result(7)
+    job.resume()
+    assert job.result() == 7
+    assert len(os.listdir("/dev/fd")) == len(before)
+    context.arm()
+    assert len(context.get_all_fds()) == 1
+    assert len(os.listdir("/dev/fd")) == len(before) + 1
 
 
 def test_draining_takes_the_signal_back(context: WaitContext) -> None:
@@ -157,8 +182,11 @@ def test_jobs_leave_the_books_of_an_owned_context_to_its_owner() -> None:
         assert context.get_changed_fds() == ([fd], [])  # no resume of a job moves the baseline
         work.set_result(1)
         job.resume()
-        assert context.get_changed_fds() == ([], [])
+        assert job.done()
         assert context.signalled  # nor is the signal drained
+        assert context.get_changed_fds() == ([fd], [])
+        context.drain()
+        assert context.get_changed_fds() == ([], [])
 
 
 def test_two_jobs_paused_in_one_owned_context_are_both_told() -> None:

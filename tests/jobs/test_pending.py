@@ -124,7 +124,9 @@ def test_announced_work_arms_its_context_until_it_is_done() -> None:
         on_thread(work.set_result, 1)
         assert readable(fd)
         assert not context.armed
-        assert context.get_all_fds() == []  # nothing more will come: what has come is in the descriptor
+        assert context.get_all_fds() == [fd]  # who only looks now must still find what was signalled
+        context.drain()
+        assert context.get_all_fds() == []
 
 
 def test_announced_work_calls_the_callback_once_with_its_status() -> None:
@@ -159,5 +161,7 @@ def test_two_pieces_of_work_share_one_descriptor_until_both_are_done() -> None:
         [fd] = context.get_all_fds()
         one.set_result(1)
         assert context.get_all_fds() == [fd]
+        context.drain()
         two.set_result(2)
+        context.drain()
         assert context.get_all_fds() == []

@@ -41,6 +41,8 @@ class DelayEngine:
     ) -> None:
         if seconds is not None and seconds < 0:
             raise ConfigError("seconds: 0 or more, or None to wait for release()")
+        if refuse < 0:
+            raise ConfigError("refuse: 0 or more times")
         self.seconds = seconds
         self.inner: Engine = InlineEngine() if inner is None else inner
         self.operations = HANDSHAKE_OPERATIONS if operations is None else frozenset(operations)

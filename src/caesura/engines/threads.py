@@ -80,19 +80,21 @@ class _Task(Completion[T]):
         """Do the work, on a worker."""
         with WaitContext() as context:
             try:
-                self._job = self._context.run(lambda: start_job(self.work.run, wait_context=context))
+                self._job = job = self._context.run(lambda: start_job(self.work.run, wait_context=context))
                 if self.done():  # cancelled before there was a job to cancel
-                    self._job.cancel()
-                self.set_result(wait(self._job))
+                    job.cancel()
+                self.set_result(wait(job))
             except BaseException as error:  # noqa: BLE001 - it is the work's result, and belongs to who asks for that
                 self.set_exception(error)
+            self._job = None
 
     def cancel(self) -> None:
         """Drop the work if it still stands in line; else cancel its job, which ends at its next pause."""
         if self._settle(None, JobCancelled("the work was cancelled")):
             self._line.leave(self)
-            if self._job is not None:
-                self._job.cancel()
+            job = self._job
+            if job is not None:
+                job.cancel()
 
 
 class _Line:
@@ -141,9 +143,8 @@ class _Line:
             task = self._take(work)
             if task is not None:
                 self._refused.pop(work, None)
-            elif (
-                work not in self._refused
-            ):  # it was told of a place, and somebody else was faster: it is still the first
+            elif work not in self._refused:
+                # It was told of a place, and somebody else was faster: it is still the first.
                 self._refused[work] = None
                 self._refused.move_to_end(work, last=False)
             return task

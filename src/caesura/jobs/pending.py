@@ -67,13 +67,13 @@ def announce(pending: Pending[Any], context: WaitContext) -> None:
     """
 
     def done(_: Pending[Any]) -> None:
-        context.disarm()
         try:
             pending.result()
         except BaseException:  # noqa: BLE001 - it will be raised where the result is asked for
             context.notify(AsyncStatus.ERR)
         else:
             context.notify()
+        context.disarm()
 
     context.arm()
     pending.on_done(done)

@@ -13,7 +13,7 @@ deleted, whoever cleared it and whenever.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import IntEnum, unique
 from types import TracebackType
 from typing import Any, Final, TypeAlias
@@ -87,9 +87,8 @@ class WaitContext:
         self._arg: Any = None
         self._status: int = AsyncStatus.UNSUPPORTED
         self._wakeup = Wakeup()
-        self._own: _Entry | None = (
-            None  # the entry of that wake-up: one for ever, so that coming and going is no change
-        )
+        # The entry of that wake-up, one for ever: that it goes and comes again is no change to report.
+        self._own: _Entry | None = None
         self._armed = 0
         self._listener: Callable[[], object] | None = None
         self._lock = self._wakeup.lock
@@ -126,7 +125,8 @@ class WaitContext:
 
     def get_all_fds(self) -> list[int]:
         """All descriptors, newest first (ASYNC_WAIT_CTX_get_all_fds(3))."""
-        return [entry.fd for entry in self._entries]
+        with self._lock:
+            return self._fds(self._entries)
 
     def get_changed_fds(self) -> tuple[list[int], list[int]]:
         """`(added, deleted)` since the last pause, each newest first (ASYNC_WAIT_CTX_get_changed_fds(3)).
@@ -134,11 +134,12 @@ class WaitContext:
         A number may stand in both lists, when a descriptor was closed and its number used again: apply the deletions
         first.
         """
-        live, mark, baseline = self._entries, self._mark, self._baseline
-        added = [entry.fd for entry in live if entry not in baseline]
-        deleted = [entry.fd for entry in mark if entry not in live]
-        deleted += [entry.fd for entry in baseline if entry not in live and entry not in mark]
-        return added, deleted
+        with self._lock:
+            live, mark, baseline = self._entries, self._mark, self._baseline
+            added = [entry for entry in live if entry not in baseline]
+            deleted = [entry for entry in mark if entry not in live]
+            deleted += [entry for entry in baseline if entry not in live and entry not in mark]
+            return self._fds(added), self._fds(deleted)
 
     def foreign(self) -> tuple[_Entry, ...]:
         """The entries that others have set: all but the context's own completion descriptor."""
@@ -155,6 +156,10 @@ class WaitContext:
     def _find(self, key: object) -> _Entry | None:
         return next((entry for entry in self._entries if entry.key is key), None)
 
+    def _fds(self, entries: Iterable[_Entry]) -> list[int]:
+        # The own descriptor is only made when somebody asks for it: who has a callback, or blocks, never does.
+        return [self._wakeup.fileno() if entry is self._own else entry.fd for entry in entries]
+
     # --- callback and status ----------------------------------------------------------------------------------------
 
     def set_callback(self, callback: AsyncCallback | None, arg: Any = None) -> None:
@@ -166,8 +171,9 @@ class WaitContext:
         """
         with self._lock:
             self._callback, self._arg = callback, arg
+            tell = callback is not None and self._wakeup.clear()
             self._show_own()
-        if callback is not None and self._wakeup.clear():
+        if tell:
             self.notify()
 
     def get_callback(self) -> tuple[AsyncCallback, Any] | None:
@@ -193,7 +199,7 @@ class WaitContext:
         """Promise a `notify()`, until the matching `disarm()`.
 
         With a callback the status becomes `OK`, which says just that. Without one the context's own descriptor stands
-        among the descriptors: one, the same until `close()`.
+        among the descriptors, one and the same until `close()`, until the promise is kept and the signal drained.
         """
         with self._lock:
             self._armed += 1
@@ -229,6 +235,7 @@ class WaitContext:
             callback, arg, listener = self._callback, self._arg, self._listener
             if callback is None:
                 self._wakeup.set()
+                self._show_own()
             if callback is not None or status != AsyncStatus.OK:
                 self._status = status
         if listener is not None:
@@ -238,7 +245,9 @@ class WaitContext:
 
     def drain(self) -> None:
         """Take back the signal of `notify()`; then look at everything that may have completed."""
-        self._wakeup.clear()
+        with self._lock:
+            self._wakeup.clear()
+            self._show_own()
 
     def listen(self, listener: Callable[[], object] | None) -> Callable[[], object] | None:
         """Have `listener()` called by each `notify()` too, and hand back the one before.
@@ -249,12 +258,12 @@ class WaitContext:
         return before
 
     def _show_own(self) -> None:
-        """Put the completion descriptor among the entries while it is promised and no callback comes instead."""
+        """Put the own descriptor among the entries while it may be or is signalled, and no callback comes instead."""
         shown = self._own in self._entries
-        wanted = self._armed > 0 and self._callback is None and not self._closed
+        wanted = (self._armed > 0 or self._wakeup.is_set()) and self._callback is None and not self._closed
         if wanted and not shown:
             if self._own is None:
-                self._own = _Entry(_COMPLETION, self._wakeup.fileno())
+                self._own = _Entry(_COMPLETION, -1)
             self._entries = (self._own, *self._entries)
         elif shown and not wanted:
             self._entries = self.foreign()
