@@ -90,6 +90,36 @@ async def test_an_application_that_was_told_to_pause_before_is_told_to_resume() 
     await application.told("lost")
 
 
+@pytest.mark.parametrize("failure", [None, OSError, NotImplementedError])
+async def test_a_refused_client_is_waited_for_if_the_transport_can_end_one_direction(
+    failure: type[Exception] | None,
+) -> None:
+    wire = Wire(TLSConnection(client_context(), server_side=False, server_hostname="localhost"))
+    if failure is not None:
+        wire.write_eof = raises(failure)  # type: ignore[method-assign]
+    task = asyncio.create_task(
+        aio.start_tls(wire, application := Recorder(), context=server_context(), server_side=True)
+    )
+    await asyncio.sleep(0)
+    wire.feed(b"no hello at all")
+    wire.feed(b"nobody listens to this")
+    with pytest.raises(Error):
+        await task
+    assert len(wire.written) == 1
+    assert wire.calls == (["write_eof"] if failure is None else ["close"])
+    if failure is None:
+        assert not wire.protocol.eof_received()
+        wire.close()
+    await application.told("lost")
+
+
+def raises(error: type[Exception]) -> Any:
+    def function() -> None:
+        raise error
+
+    return function
+
+
 async def test_a_client_that_begins_early_loses_nothing() -> None:
     async with await plain_server(starttls) as server:
         reader, writer = await asyncio.open_connection(HOST, port_of(server))

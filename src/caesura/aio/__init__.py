@@ -2,7 +2,8 @@
 
 Streams (`open_connection`, `start_server`), protocols (`create_connection`, `create_server`) and upgrades
 (`start_tls`), on asyncio's loop or any other that follows its public interfaces. Operations of a handshake may pause:
-callbacks and keys may be `async def`, engines may work on threads or wait for descriptors, and the loop goes on.
+callbacks and keys may be `async def`, engines may work on threads or wait for descriptors, and the loop goes on. The
+loop waits by itself, so a context's `async_mode` and `async_callback` have no part here.
 
 How a connection ends is said once, in `caesura.aio.protocol`.
 """

@@ -23,7 +23,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from enum import IntEnum, unique
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from caesura.aio.completion import Pause, forget_status, waker_of
 from caesura.aio.transport import Data, TLSTransport
@@ -103,7 +103,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
         self._pause: Pause | None = None
         self._timer: asyncio.TimerHandle | None = None  # of the handshake, or of the end
         self._error: BaseException | None = None  # what `connection_lost()` will say
-        self._app: asyncio.BaseProtocol | None = None
+        self._app: Any = None  # a protocol, or a buffered one
         self._app_fills_buffers = False
         self._app_holds_reading = False
         self._app_holds_writing = False  # it has been told to
@@ -190,7 +190,8 @@ class TLSProtocol(asyncio.BufferedProtocol):
             error = None  # it was to be closed, and is
         elif before is State.HANDSHAKE and error is None:
             error = UnexpectedEOF("the transport was closed during the handshake")
-        if error is not None:
+        if error is not None and before is State.HANDSHAKE:
+            self._log(error)
             self._tell_waiter(error)
         application = self._app
         self._leave()
@@ -316,10 +317,10 @@ class TLSProtocol(asyncio.BufferedProtocol):
             elif not self._app_holds_reading:
                 data = connection.read()
                 if data:
-                    cast("asyncio.Protocol", self._app).data_received(data)
+                    self._app.data_received(data)
             if connection.close_notify_received and not self._end_told and self.reading:
                 self._end_told = True
-                keep_open = cast("asyncio.Protocol", self._app).eof_received()
+                keep_open = self._app.eof_received()
                 if not keep_open:
                     self.close()
         except (SystemExit, KeyboardInterrupt):
@@ -332,7 +333,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
         """For an application with a BufferedProtocol: what has arrived goes into the buffers it offers."""
         connection = self.connection
         while self.reading and (size := connection.pending()):
-            application = cast("asyncio.BufferedProtocol", self._app)
+            application = self._app
             with memoryview(application.get_buffer(size)) as buffer:
                 if not buffer.nbytes:
                     raise RuntimeError("get_buffer() returned an empty buffer")
@@ -350,7 +351,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
     @property
     def application(self) -> asyncio.BaseProtocol:
         """The application's protocol, while the connection lasts."""
-        return cast("asyncio.BaseProtocol", self._app)
+        return self._app  # type: ignore[no-any-return]
 
     def set_application(self, application: asyncio.BaseProtocol) -> None:
         """Tell this protocol from now on."""
@@ -547,7 +548,10 @@ class TLSProtocol(asyncio.BufferedProtocol):
         if self._raw_held:
             self._raw_held = False
             self.raw.resume_reading()
-        self.raw.write_eof()
+        try:
+            self.raw.write_eof()
+        except (OSError, NotImplementedError):  # the peer is gone already, or this transport cannot
+            self.raw.close()
 
     def _log(self, error: BaseException) -> None:
         """A server's handshake has failed. That is the peer's affair, unless it was our own engine or callback."""

@@ -103,7 +103,8 @@ async def create_server(
     pauses. `arguments` go to the loop (`family`, `sock`, `backlog`, `reuse_port`, `start_serving` …).
 
     A handshake that fails is logged by the logger `caesura`, at level DEBUG, or WARNING when it was our own engine or
-    callback that failed. Raises ConfigError when the context lacks what a server needs.
+    callback that failed. A client that is refused is waited for to go, as long as a shutdown may take. Raises
+    ConfigError when the context lacks what a server needs.
     """
     refuse_ssl(arguments)
     endpoint = Endpoint(
