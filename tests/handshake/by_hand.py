@@ -17,7 +17,7 @@ from caesura.sessions import Session
 from caesura.tls.connection import PROFILE
 from caesura.wire.extensions import Extensions
 from caesura.wire.messages import HandshakeMessage, decode_message
-from caesura.wire.registries import HandshakeType
+from caesura.wire.registries import HandshakeType, Version
 
 
 @dataclass
@@ -28,6 +28,7 @@ class FakeTransport:
     told: list[str] = field(default_factory=list)
     secrets: dict[str, TrafficSecret] = field(default_factory=dict)
     established: Established | None = None
+    version: Version | None = None
 
     def send(self, epoch: Epoch, message: bytes) -> None:
         self.sent.append(message)
@@ -40,6 +41,9 @@ class FakeTransport:
     def install_write(self, epoch: Epoch, secret: TrafficSecret) -> None:
         self.told.append(f"write {epoch.name.lower()}")
         self.secrets[f"write {epoch.name.lower()}"] = secret
+
+    def version_chosen(self, version: Version) -> None:
+        self.version = version
 
     def own_extensions(self, message: HandshakeType, peer: Extensions | None) -> Extensions:
         return Extensions()

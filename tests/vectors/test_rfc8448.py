@@ -173,15 +173,23 @@ def server_of(trace: Trace, monkeypatch: pytest.MonkeyPatch, log: list[str]) -> 
         decode_message(ServerHello, message(data)) for side, data in trace.wire if side == "server" and data[0] == 22
     ]
 
-    def server_hello(hs: Handshake, client: ClientHello, suite: Any, random: bytes, extensions: Any) -> ServerHello:
+    def said(extensions: Any, suite: Any, session_id: bytes) -> ServerHello:
         theirs = hellos.pop(0)
         for code in extensions.codes:
             assert extensions.get_data(code) == theirs.extensions.get_data(code)
         assert suite.code == theirs.cipher_suite
-        assert client.legacy_session_id == theirs.legacy_session_id_echo
+        assert session_id == theirs.legacy_session_id_echo
         return theirs
 
-    monkeypatch.setattr(hello, "server_hello", server_hello)
+    def server_hello(_hs: Handshake, client: ClientHello, suite: Any, extensions: Any) -> ServerHello:
+        return said(extensions, suite, client.legacy_session_id)
+
+    def retry_request(profile: Any, session_id: bytes, suite: Any, group: Any, cookie: Any) -> ServerHello:
+        ours = first_request(profile, session_id, suite, group, cookie)
+        return said(ours.extensions, suite, session_id)
+
+    first_request = hello.hello_retry_request
+    monkeypatch.setattr(hello, "hello_retry_request", retry_request)
     monkeypatch.setattr(server13, "server_hello", server_hello)
     monkeypatch.setattr(
         server13, "encrypted_extensions", lambda *_: decode_message(EncryptedExtensions, trace.encrypted_extensions)

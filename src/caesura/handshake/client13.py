@@ -112,7 +112,9 @@ def client13(hs: Handshake, offer: Offer, hello: ServerHello) -> Steps[Establish
 def accept(hs: Handshake, offer: Offer, hello: ServerHello) -> Accepted:
     """Check the ServerHello against what was offered (RFC 9846 section 4.2.3)."""
     suite = check_server_hello(hs, offer, hello)
+    hs.transport.version_chosen(hs.profile.version13)
     hello.extensions.check(HandshakeType.server_hello, offer.hello.extensions)
+    hs.transport.peer_extensions(hello.extensions)
     if offer.retried is not None and hello.cipher_suite != offer.retried.cipher_suite:
         raise IllegalParameter("a suite other than the HelloRetryRequest's", section="RFC 9846 section 4.2.4")
     share = hello.extensions.get(KEY_SHARE_SERVER)
@@ -138,8 +140,8 @@ def check_server_hello(hs: Handshake, offer: Offer, hello: ServerHello) -> Suite
         raise IllegalParameter("the server chose a version that was not offered", section=section)
     if hello.legacy_version != hs.profile.legacy_version:
         raise ProtocolVersionAlert(f"legacy_version {hello.legacy_version:#06x}", section=section)
-    if hello.legacy_session_id_echo != offer.hello.legacy_session_id:
-        raise IllegalParameter("the session id was not echoed", section=section)
+    if hello.legacy_session_id_echo != (offer.hello.legacy_session_id if hs.profile.echoes_session_id else b""):
+        raise IllegalParameter("legacy_session_id_echo is not what it must be", section=section)
     if hello.legacy_compression_method != 0:
         raise IllegalParameter("a compression method", section=section)
     if hello.cipher_suite not in offer.hello.cipher_suites or hello.cipher_suite not in SUITES:

@@ -35,11 +35,13 @@ from caesura.handshake.negotiate import (
     choose_identity,
     choose_suite,
     describe,
+    only_share,
 )
 from caesura.handshake.requests import Steps, perform
 from caesura.handshake.schedule13 import EarlySecret
-from caesura.handshake.server13 import Choice, Resumed, server13, server_hello
+from caesura.handshake.server13 import Choice, Resumed, server13
 from caesura.handshake.state import Handshake
+from caesura.handshake.stateless import Retried, hello_retry_request
 from caesura.handshake.transport import Profile
 from caesura.sessions import Session
 from caesura.wire.extensions import (
@@ -54,7 +56,6 @@ from caesura.wire.extensions import (
     STATUS_REQUEST,
     SUPPORTED_GROUPS,
     SUPPORTED_VERSIONS_CLIENT,
-    SUPPORTED_VERSIONS_SERVER,
     CertificateStatusRequest,
     Extensions,
     KeyShareEntry,
@@ -62,7 +63,7 @@ from caesura.wire.extensions import (
     OfferedPsks,
     PskIdentity,
 )
-from caesura.wire.messages import HELLO_RETRY_REQUEST_RANDOM, ClientHello, ServerHello
+from caesura.wire.messages import ClientHello, ServerHello
 from caesura.wire.registries import (
     CertificateStatusType,
     ExtensionType,
@@ -78,7 +79,7 @@ def connect(hs: Handshake) -> Steps[None]:
     """A client's whole handshake."""
     binding = own_binding(hs)
     session = yield from find_session(hs, binding)
-    key_pairs = yield from generate_keys(first_groups(hs.settings.groups))
+    key_pairs = yield from generate_keys(first_groups(hs.settings.groups, hs.profile))
     hello = client_hello(hs, key_pairs)
     offer = Offer(hello, key_pairs, session, None, binding)
     hs.client_random = hello.random
@@ -118,11 +119,13 @@ def find_session(hs: Handshake, binding: bytes) -> Steps[Session | None]:
     return session
 
 
-def first_groups(groups: tuple[NamedGroup, ...]) -> tuple[NamedGroup, ...]:
+def first_groups(groups: tuple[NamedGroup, ...], profile: Profile) -> tuple[NamedGroup, ...]:
     """The groups for which shares go into the first hello: the preferred one and, beside a hybrid, a classical one."""
     if groups[0] is not NamedGroup.X25519MLKEM768:
         return groups[:1]
-    return groups[:2]
+    if profile.hybrid_share_first or len(groups) == 1:
+        return groups[:2]
+    return groups[1:2]
 
 
 def generate_keys(groups: tuple[NamedGroup, ...]) -> Steps[dict[int, KeyPair]]:
@@ -140,14 +143,14 @@ def client_hello(hs: Handshake, key_pairs: dict[int, KeyPair]) -> ClientHello:
     name = server_name(hs.server_hostname).sni if hs.server_hostname is not None else None
     if name is not None:
         extensions.put(SERVER_NAME, name)
-    extensions.put(KEY_SHARE_CLIENT, key_shares(key_pairs))
     if settings.sessions is not None or hs.session is not None:
         extensions.put(PSK_KEY_EXCHANGE_MODES, (PskKeyExchangeMode.psk_dhe_ke,))
     own = hs.transport.own_extensions(HandshakeType.client_hello, None)
     for code in own.codes:
         extensions.put_data(code, own.get_data(code) or b"")
+    extensions.put(KEY_SHARE_CLIENT, key_shares(key_pairs))
     session_id = settings.random(32) if hs.profile.compatibility_session_id else b""
-    return ClientHello(
+    return hs.profile.client_hello(
         hs.profile.legacy_version,
         settings.random(32),
         session_id,
@@ -211,12 +214,16 @@ def retry(hs: Handshake, offer: Offer, request: ServerHello) -> Steps[Offer]:
         raise IllegalParameter("a HelloRetryRequest for a group that was sent or not offered", section=section)
     hs.transcript.retry(suite.hash)
     hs.transcript.add(request.raw)
+    hs.transport.version_chosen(hs.profile.version13)
     extensions = offer.hello.extensions
     if group is not None:
         offer.key_pairs = yield from generate_keys((NamedGroup(group),))
-        extensions.put(KEY_SHARE_CLIENT, key_shares(offer.key_pairs))
     if cookie is not None:
+        # Before the share: a server that keeps nothing can then tell from the first fragment of a long hello that
+        # its sender has proved its address.
         extensions.put(COOKIE, cookie)
+    extensions.remove(ExtensionType.key_share)
+    extensions.put(KEY_SHARE_CLIENT, key_shares(offer.key_pairs))
     session = offer.session
     if session is not None and SUITES[session.cipher_suite].hash is not suite.hash:
         offer.session = None
@@ -234,9 +241,10 @@ def retry(hs: Handshake, offer: Offer, request: ServerHello) -> Steps[Offer]:
 
 def accept(hs: Handshake) -> Steps[None]:
     """A server's whole handshake."""
-    hello = yield from hs.receive_raw(ClientHello)
+    hello = yield from hs.receive_raw(hs.profile.client_hello)
     check_client_hello(hello, hs.profile)
     hs.client_random = hello.random
+    hs.transport.version_chosen(hs.profile.version13)
     identities = yield from select_identities(hs, hello)
     hello, choice = yield from choose(hs, hello, identities)
     established = yield from server13(hs, hello, choice)
@@ -260,9 +268,11 @@ def select_identities(hs: Handshake, hello: ClientHello) -> Steps[tuple[Identity
 def choose(hs: Handshake, hello: ClientHello, identities: tuple[Identity, ...]) -> Steps[tuple[ClientHello, Choice]]:
     """Choose every parameter, asking for another key share if need be; the hello that counts, and the choice."""
     settings, extensions = hs.settings, hello.extensions
-    suite = choose_suite(settings, hello.cipher_suites)
+    suite = hs.retried.suite if hs.retried is not None else choose_suite(settings, hello.cipher_suites)
     groups, shares = extensions.get(SUPPORTED_GROUPS) or (), extensions.get(KEY_SHARE_CLIENT) or ()
     group, share = choose_group(settings, groups, shares)
+    if hs.retried is not None:
+        continue_retry(hs, hs.retried, hello, share)
     alpn = choose_alpn(settings, extensions.get(ALPN))
     name = extensions.get(SERVER_NAME)
     schemes = extensions.get(SIGNATURE_ALGORITHMS) or ()
@@ -291,13 +301,25 @@ def ask_for_share(
     """Send a HelloRetryRequest; the second hello and the share it brings (RFC 9846 section 4.2.4)."""
     hs.transcript.add(first.raw)
     hs.transcript.retry(suite.hash)
-    extensions = Extensions()
-    extensions.put(SUPPORTED_VERSIONS_SERVER, hs.profile.version13)
-    extensions.put(KEY_SHARE_RETRY, group)
-    hs.send(server_hello(hs, first, suite, HELLO_RETRY_REQUEST_RANDOM, extensions))
-    second = yield from hs.receive_raw(ClientHello)
+    hs.send(hello_retry_request(hs.profile, first.legacy_session_id, suite, group, None))
+    second = yield from hs.receive_raw(hs.profile.client_hello)
     check_client_hello(second, hs.profile)
     return second, check_second_hello(first, second, group)
+
+
+def continue_retry(hs: Handshake, retried: Retried, hello: ClientHello, share: KeyShareEntry | None) -> None:
+    """Go on from a HelloRetryRequest of which only the client's cookie knows (RFC 9846 section 4.3.2)."""
+    section = "RFC 9846 section 4.2.2"
+    settings = hs.settings  # those of the context that select_identity has brought, if it has
+    if not retried.continued_by(hello):
+        raise IllegalParameter("the second ClientHello changed what must stay", section=section)
+    if retried.suite.code not in settings.cipher_suites:
+        raise HandshakeFailure("no cipher suite in common with the context that was selected")
+    if retried.group is not None:
+        only_share(hello, retried.group)
+    if share is None:
+        raise IllegalParameter("the second ClientHello has not the key share it was asked for", section=section)
+    hs.transcript.restart(retried.suite.hash, retried.hello_hash, retried.request)
 
 
 def open_tickets(hs: Handshake, hello: ClientHello, suite: Suite, binding: bytes) -> Steps[Resumed | None]:

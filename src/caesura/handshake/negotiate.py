@@ -55,6 +55,8 @@ def check_client_hello(hello: ClientHello, profile: Profile) -> None:
         )
     if hello.legacy_compression_methods != NULL_COMPRESSION:
         raise IllegalParameter("compression methods in a hello of TLS 1.3", section="RFC 9846 section 4.2.2")
+    if hello.legacy_cookie:
+        raise IllegalParameter("a legacy_cookie in a hello of DTLS 1.3", section="RFC 9147 section 5.3")
     for code in (ExtensionType.supported_groups, ExtensionType.key_share):
         if code not in extensions:
             raise MissingExtension(code.name, section="RFC 9846 section 9.2")
@@ -70,6 +72,15 @@ def check_client_hello(hello: ClientHello, profile: Profile) -> None:
 
 def check_second_hello(first: ClientHello, second: ClientHello, group: NamedGroup) -> KeyShareEntry:
     """Hold what may change after a HelloRetryRequest (RFC 9846 section 4.2.2); the share that was asked for."""
+    if unchanging(first) != unchanging(second):
+        raise IllegalParameter("the second ClientHello changed what must stay", section="RFC 9846 section 4.2.2")
+    if ExtensionType.early_data in second.extensions:
+        raise IllegalParameter("early_data in the second ClientHello", section="RFC 9846 section 4.2.2")
+    return only_share(second, group)
+
+
+def unchanging(hello: ClientHello) -> bytes:
+    """What of a hello must be the same before and after a HelloRetryRequest (RFC 9846 section 4.2.2)."""
     may_change = {
         ExtensionType.key_share,
         ExtensionType.early_data,
@@ -77,23 +88,21 @@ def check_second_hello(first: ClientHello, second: ClientHello, group: NamedGrou
         ExtensionType.pre_shared_key,
         ExtensionType.padding,
     }
+    stripped = hello.extensions.copy()
+    for code in may_change:
+        stripped.remove(code)
+    return ClientHello(
+        hello.legacy_version,
+        hello.random,
+        hello.legacy_session_id,
+        hello.cipher_suites,
+        hello.legacy_compression_methods,
+        stripped,
+    ).encode()
 
-    def unchanging(hello: ClientHello) -> list[tuple[int, bytes | None]]:
-        extensions = hello.extensions
-        return [(code, extensions.get_data(code)) for code in extensions.codes if code not in may_change]
 
-    same = (
-        first.legacy_version == second.legacy_version
-        and first.random == second.random
-        and first.legacy_session_id == second.legacy_session_id
-        and first.cipher_suites == second.cipher_suites
-        and first.legacy_compression_methods == second.legacy_compression_methods
-        and unchanging(first) == unchanging(second)
-    )
-    if not same:
-        raise IllegalParameter("the second ClientHello changed what must stay", section="RFC 9846 section 4.2.2")
-    if ExtensionType.early_data in second.extensions:
-        raise IllegalParameter("early_data in the second ClientHello", section="RFC 9846 section 4.2.2")
+def only_share(second: ClientHello, group: NamedGroup) -> KeyShareEntry:
+    """The one share that a HelloRetryRequest asked for."""
     shares = second.extensions.get(KEY_SHARE_CLIENT) or ()
     if len(shares) != 1 or shares[0].group != group:
         raise IllegalParameter(

@@ -116,16 +116,20 @@ def send_server_hello(hs: Handshake, hello: ClientHello, choice: Choice) -> Step
     extensions.put(KEY_SHARE_SERVER, KeyShareEntry(choice.group.code, share))
     if choice.resumed is not None:
         extensions.put(PRE_SHARED_KEY_SERVER, choice.resumed.index)
-    hs.send(server_hello(hs, hello, choice.suite, hs.settings.random(32), extensions))
+    own = hs.transport.own_extensions(HandshakeType.server_hello, hello.extensions)
+    for code in own.codes:
+        extensions.put_data(code, own.get_data(code) or b"")
+    hs.send(server_hello(hs, hello, choice.suite, extensions))
     early = choice.resumed.early if choice.resumed is not None else None
     if early is None:
         early = EarlySecret(choice.suite.hash, hs.profile.label_prefix, None)
     return early.handshake(choice.suite, shared)
 
 
-def server_hello(hs: Handshake, hello: ClientHello, suite: Suite, random: bytes, extensions: Extensions) -> ServerHello:
-    """A ServerHello or, with the special random, a HelloRetryRequest."""
-    return ServerHello(hs.profile.legacy_version, random, hello.legacy_session_id, suite.code, 0, extensions)
+def server_hello(hs: Handshake, hello: ClientHello, suite: Suite, extensions: Extensions) -> ServerHello:
+    """The message (RFC 9846 section 4.2.3)."""
+    echo = hello.legacy_session_id if hs.profile.echoes_session_id else b""
+    return ServerHello(hs.profile.legacy_version, hs.settings.random(32), echo, suite.code, 0, extensions)
 
 
 def encrypted_extensions(hs: Handshake, hello: ClientHello, choice: Choice) -> EncryptedExtensions:

@@ -15,6 +15,7 @@ from caesura.crypto.identity import Identity
 from caesura.crypto.secrets import Secret, TrafficSecret
 from caesura.crypto.suites import Suite
 from caesura.handshake.requests import Receive, Steps
+from caesura.handshake.stateless import Retried
 from caesura.handshake.transcript import Transcript
 from caesura.handshake.transport import Epoch, MessageTransport, Profile
 from caesura.sessions import Session
@@ -61,6 +62,7 @@ class Handshake:
     server_side: bool
     server_hostname: str | None
     session: Session | None = None  # the one the caller wants to resume
+    retried: Retried | None = None  # what a cookie has brought back: then the hello that comes is the client's second
     trace: Callable[[str, str, int], object] | None = None
     transcript: Transcript = field(default_factory=Transcript)
     client_random: bytes = b""

@@ -37,6 +37,11 @@ class Transcript:
         self._messages = [message_hash(algorithm.digest(hello))]
         self.start(algorithm)
 
+    def restart(self, algorithm: Hash, hello_hash: bytes, request: bytes) -> None:
+        """Begin behind a HelloRetryRequest that was sent without keeping anything."""
+        self._messages = [message_hash(hello_hash), request]
+        self.start(algorithm)
+
     def digest(self) -> bytes:
         """Transcript-Hash of all messages so far."""
         assert self._running is not None

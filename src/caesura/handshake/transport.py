@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from caesura.crypto.secrets import TrafficSecret
 from caesura.wire.extensions import Extensions
+from caesura.wire.messages import ClientHello
 from caesura.wire.registries import HandshakeType, Version
 
 if TYPE_CHECKING:
@@ -35,8 +36,11 @@ class Profile:
     version13: Version = Version.TLS13
     legacy_version: int = 0x0303
     label_prefix: bytes = b"tls13 "
+    client_hello: type[ClientHello] = ClientHello
     compatibility_session_id: bool = True  # RFC 9846 appendix E.4
+    echoes_session_id: bool = True
     end_of_early_data: bool = True
+    hybrid_share_first: bool = True  # whether a share of a kilobyte may stand in the first hello
 
 
 class MessageTransport(Protocol):
@@ -51,11 +55,14 @@ class MessageTransport(Protocol):
     def install_write(self, epoch: Epoch, secret: TrafficSecret) -> None:
         """Write with these keys from now on."""
 
+    def version_chosen(self, version: Version) -> None:
+        """Both sides speak this version from now on."""
+
     def own_extensions(self, message: HandshakeType, peer: Extensions | None) -> Extensions:
         """What this transport adds to a message (`peer`: the extensions it answers, None in a ClientHello)."""
 
     def peer_extensions(self, extensions: Extensions) -> None:
-        """What the peer's ClientHello or EncryptedExtensions says to this transport."""
+        """What the peer's ClientHello, ServerHello or EncryptedExtensions says to this transport."""
 
     def early_data(self, accepted: bool, limit: int) -> None:
         """Early data was offered: `limit` bytes of it are taken, or passed over."""

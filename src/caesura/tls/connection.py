@@ -668,6 +668,9 @@ class TLSConnection:
         """Write with these keys from now on."""
         self._writer.install(RecordKey(secret, PROFILE.label_prefix))
 
+    def version_chosen(self, version: Version) -> None:
+        """A stream's records look the same in all versions."""
+
     def own_extensions(self, message: HandshakeType, peer: Extensions | None) -> Extensions:
         """record_size_limit (RFC 8449): offered when it is set, answered always."""
         extensions = Extensions()
