@@ -118,6 +118,7 @@ def happy(pair: Link) -> None:
         assert side.error is None
         assert side.close_notify_received
         assert side.timeout() is None
+        side.wait_context.drain()
         assert side.wait_context.get_all_fds() == []
     assert received(pair.server_events) == b"from the client, again"
     assert received(pair.client_events) == b"from the server, again"
@@ -135,27 +136,33 @@ def halt(pair: Link, subject: TLSConnection) -> Iterator[None]:
 # --- ends ------------------------------------------------------------------------------------------------------------
 
 
+def wake(pair: Link, subject: TLSConnection) -> None:
+    """What an adapter does when the wait context says that something may go on."""
+    subject.wait_context.drain()
+    subject.advance(pair.now)
+
+
 def resume(pair: Link, subject: TLSConnection, engine: HaltEngine) -> None:
     for _ in range(3):  # woken for nothing: it stands as it stood
-        subject.advance(pair.now)
+        wake(pair, subject)
         assert subject.waiting_for_async
         assert not engine.done
     engine.go()
-    subject.advance(pair.now)
+    wake(pair, subject)
     assert engine.done
 
 
 def fail(pair: Link, subject: TLSConnection, engine: HaltEngine) -> None:
     error = Broken("the device is gone")
     engine.fail(error)
-    subject.advance(pair.now)
+    wake(pair, subject)
     assert isinstance(subject.error, OperationFailed)
     assert subject.error.__cause__ is error
 
 
 def give_up(pair: Link, subject: TLSConnection, engine: HaltEngine) -> None:
     engine.cancel()
-    subject.advance(pair.now)
+    wake(pair, subject)
     assert isinstance(subject.error, OperationFailed)
 
 
@@ -203,6 +210,7 @@ def explore(world: World, server_side: bool, kind: str, end: str, most: int = 10
             happy(pair)
         else:
             ended(pair, subject, other, engine, end)
+        subject.wait_context.drain()
         assert subject.wait_context.get_all_fds() == []
         for side in (subject, other):
             side.close()
