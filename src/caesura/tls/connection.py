@@ -13,11 +13,10 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from caesura.context import Context, Settings, Verify
+from caesura.context import Context, Method
 from caesura.crypto.identity import Identity
 from caesura.crypto.names import server_name
 from caesura.crypto.secrets import TrafficSecret
-from caesura.crypto.trust import TrustStore
 from caesura.errors import (
     ALERTS,
     AlertDescription,
@@ -43,6 +42,7 @@ from caesura.handshake import hello, post13
 from caesura.handshake.driver import Driver
 from caesura.handshake.inbox import Inbox
 from caesura.handshake.performer import Awaiter, Performer
+from caesura.handshake.role import check_role
 from caesura.handshake.schedule13 import export
 from caesura.handshake.state import Established, Handshake
 from caesura.handshake.tickets import MAX_TICKET
@@ -127,7 +127,7 @@ class TLSConnection:
         async_mode: bool | None = None,
     ) -> None:
         settings = context.settings
-        _check_role(settings, server_side, server_hostname)
+        check_role(settings, Method.TLS, server_side, server_hostname)
         self._settings = settings
         self.server_side = server_side
         self.server_hostname = server_name(server_hostname).text if server_hostname is not None else None
@@ -739,13 +739,3 @@ class TLSConnection:
         self._reader.close()
         self._writer.close()
         self._inbox.clear()
-
-
-def _check_role(settings: Settings, server_side: bool, server_hostname: str | None) -> None:
-    """ConfigError for what this role is missing, UsageError for the name."""
-    settings.require(server_side)
-    if not server_side and settings.verify_mode(server_side=False) is not Verify.NONE:
-        if server_hostname is None:
-            raise UsageError("server_hostname: needed to verify the server (or set verify to Verify.NONE)")
-        if settings.trust is None:
-            TrustStore.system()  # raises now what would otherwise fail the handshake

@@ -1,0 +1,19 @@
+"""Whether settings can make a connection of a method and a role: said when it is made, not when it fails."""
+
+from __future__ import annotations
+
+from caesura.context import Method, Settings, Verify
+from caesura.crypto.trust import TrustStore
+from caesura.errors import ConfigError, UsageError
+
+
+def check_role(settings: Settings, method: Method, server_side: bool, server_hostname: str | None) -> None:
+    """ConfigError for another method and for what this role is missing, UsageError for the name."""
+    if settings.method is not method:
+        raise ConfigError(f"method: this connection speaks {method.name}, its context is for {settings.method.name}")
+    settings.require(server_side)
+    if not server_side and settings.verify_mode(server_side=False) is not Verify.NONE:
+        if server_hostname is None:
+            raise UsageError("server_hostname: needed to verify the server (or set verify to Verify.NONE)")
+        if settings.trust is None:
+            TrustStore.system()  # raises now what would otherwise fail the handshake
