@@ -196,6 +196,7 @@ def test_taken_work_promises_that_the_wait_context_will_be_told(gate: Gate) -> N
         assert not readable(fd)
         gate.open()
         wait(pending)
+        engine.close()
         assert not context.armed
 
 
@@ -213,7 +214,7 @@ def full(gate: Gate, *, queue: int = 0) -> ThreadEngine:
 
 @pytest.mark.parametrize("queue", [0, 3])
 def test_a_full_line_refuses(gate: Gate, queue: int) -> None:
-    with full(gate, queue=queue) as engine, WaitContext() as context:
+    with WaitContext() as context, full(gate, queue=queue) as engine:
         pending = engine.start(sign(gate.pass_through, "refused", context=context))
         assert context.get_status() == AsyncStatus.EAGAIN
         assert pending.resumable
@@ -222,6 +223,7 @@ def test_a_full_line_refuses(gate: Gate, queue: int) -> None:
         assert context.get_status() == AsyncStatus.EAGAIN
         gate.open()
         assert wait(pending) == "refused"
+        engine.close()
         assert not context.armed
 
 
@@ -350,6 +352,7 @@ def test_refused_and_taken_and_cancelled(gate: Gate) -> None:
         last.open()
         with pytest.raises(JobCancelled):
             pending.result()
+        engine.close()
         assert not context.armed
 
 
@@ -490,19 +493,20 @@ def test_bounds_are_checked() -> None:
 
 
 def test_many_starters_and_cancellers_leave_nothing_behind() -> None:
+    contexts: list[WaitContext] = []
     with ThreadEngine(2, queue=2) as engine:
 
         def client(seed: int) -> int:
             done = 0
             for number in range(60):
                 with WaitContext() as context:
+                    contexts.append(context)
                     pending = engine.start(sign(int, str(number), context=context))
                     if (number * seed) % 3 == 0:
                         pending.cancel()
                     else:
                         assert wait(pending) == number
                         done += 1
-                    assert not context.armed
             return done
 
         counts: list[int] = []
@@ -512,3 +516,4 @@ def test_many_starters_and_cancellers_leave_nothing_behind() -> None:
         for thread in threads:
             thread.join()
         assert counts == [40] * 4
+    assert not any(context.armed for context in contexts)
