@@ -103,12 +103,30 @@ async def test_close_twice_and_abort_afterwards() -> None:
         assert ours.error is None
 
 
-async def test_after_close_no_data_is_told() -> None:
-    async with protocols() as (theirs, ours):
-        ours.transport.close()
-        theirs.transport.write(b"too late")
-        await ours.told("lost")
-        assert ours.received == b""
+@pytest.mark.parametrize("pieces", [1, 2])
+async def test_after_close_no_data_is_told(pieces: int) -> None:
+    wire, transport = await Wire.to_server(application := Recorder())
+    transport.close()
+    wire.peer.write(b"too ")
+    if pieces == 2:
+        wire.exchange()
+    wire.peer.write(b"late")
+    wire.peer.shutdown()
+    wire.exchange()
+    await application.told("lost")
+    assert application.calls == ["lost"]
+
+
+async def test_while_reading_is_paused_no_data_is_told() -> None:
+    wire, transport = await Wire.to_server(application := Recorder())
+    transport.pause_reading()
+    wire.peer.write(b"later")  # it was on its way when the raw transport was told to pause
+    wire.exchange()
+    assert application.calls == []
+    transport.resume_reading()
+    await application.has(b"later")
+    transport.abort()
+    await application.told("lost")
 
 
 async def test_abort_tells_the_peer_that_something_is_missing() -> None:

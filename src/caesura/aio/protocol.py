@@ -55,9 +55,6 @@ class State(IntEnum):
     LOST = 5
 
 
-_OPEN: Final = State.OPEN  # asked for with every record
-
-
 class TLSProtocol(asyncio.BufferedProtocol):
     """One TLS connection between a raw transport and the application's protocol.
 
@@ -67,8 +64,9 @@ class TLSProtocol(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_app", "_app_fills_buffers", "_app_holds_reading", "_app_holds_writing", "_end_told", "_error",
-        "_futile_writes", "_gathered", "_gathering", "_pause", "_raw_full", "_raw_held", "_time", "_timer", "_waiter",
-        "_waker", "_write_ended", "connection", "endpoint", "raw", "state", "transport", "wait_context", "write_limits",
+        "_futile_writes", "_gathered", "_gathering", "_pause", "_raw_full", "_raw_held", "_time", "_timer",
+        "_told_plainly", "_waiter", "_waker", "_write_ended", "connection", "endpoint", "raw", "state", "transport",
+        "wait_context", "write_limits",
     )  # fmt: skip
 
     endpoint: Endpoint
@@ -105,6 +103,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
         self._error: BaseException | None = None  # what `connection_lost()` will say
         self._app: Any = None  # a protocol, or a buffered one
         self._app_fills_buffers = False
+        self._told_plainly = False  # the application may be told of data now, by data_received()
         self._app_holds_reading = False
         self._app_holds_writing = False  # it has been told to
         self._end_told = False
@@ -143,18 +142,22 @@ class TLSProtocol(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """That many bytes have arrived."""
-        self.data_arrived(self._waker.buffer[:nbytes])
+        self.data_arrived(bytes(self._waker.buffer[:nbytes]))
 
-    def data_arrived(self, data: Data) -> None:
+    def data_arrived(self, data: bytes) -> None:
         """Ciphertext has arrived."""
-        if self.state is _OPEN:
+        connection = self.connection
+        key = connection.open_key
+        if key is not None and self._told_plainly and not connection.plaintext:  # the short way, for one whole record
+            content = key.open_data(data)
+            if content is not None:
+                self._tell(content)
+                if self._gathered or connection.seal_key is None:
+                    self._settle(self._time())
+                return
+        if self.state < State.FAILED:  # else the peer is only waited for to go
             now = self._time()
-            self.connection.receive_data(data, now)
-            self._deliver()
-            self._settle(now)
-        elif self.state < State.FAILED:  # else the peer is only waited for to go
-            now = self._time()
-            self.connection.receive_data(data, now)
+            connection.receive_data(data, now)
             self._react(now)
 
     def eof_received(self) -> bool:
@@ -242,28 +245,16 @@ class TLSProtocol(asyncio.BufferedProtocol):
 
     def _settle(self, now: float) -> None:
         """Write what is to be written, and bring timers, watched descriptors and flow control up to date."""
-        connection = self.connection
-        if self.state is not _OPEN or connection.error is not None:
-            self._settle_end(now)
+        if self.state >= State.FAILED:
             return
-        self._send(now)
-        if connection.waiting_for_async or connection.needs_job or self._pause is not None:
-            self._follow_pause(now)
-
-    def _send(self, now: float) -> None:
-        """Write what is to be written."""
-        data = self.connection.data_to_send(now)
+        connection = self.connection
+        data = connection.data_to_send(now)
         if data:
             # What a transport cannot send at once it slices, and slices of a view are no copies.
             self.raw.write(data if len(data) < _LARGE else memoryview(data))
         self._gathered = 0
-
-    def _settle_end(self, now: float) -> None:
-        """The rarer states: a handshake, and whatever ends a connection."""
-        if self.state >= State.FAILED:
-            return
-        connection = self.connection
-        self._send(now)
+        if connection.seal_key is not None and connection.open_key is not None and self._pause is None:
+            return  # nothing special is going on
         error = connection.error
         if error is not None and self.state is not State.CLOSING:
             self._fail(error)
@@ -291,6 +282,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
         self.endpoint.peers.complete(self)
         self._cancel_timer()
         self.state = State.OPEN
+        self._note_listening()
         self._gathering = True
         try:
             if self._app is None:
@@ -310,36 +302,54 @@ class TLSProtocol(asyncio.BufferedProtocol):
     def _deliver(self) -> None:
         """Tell the application what has arrived, in order, as long as it listens."""
         connection = self.connection
-        self._gathering = True
-        try:
-            if self._app_fills_buffers:
-                self._fill_buffers()
-            elif not self._app_holds_reading:
-                data = connection.read()
-                if data:
-                    self._app.data_received(data)
-            if connection.close_notify_received and not self._end_told and self.reading:
-                self._end_told = True
+        if self._app_fills_buffers:
+            self._fill_buffers()
+        elif not self._app_holds_reading:
+            data = connection.read()
+            if data:
+                self._tell(data)
+        if connection.close_notify_received and not self._end_told and self.reading:
+            self._end_told = True
+            self._gathering = True
+            try:
                 keep_open = self._app.eof_received()
                 if not keep_open:
                     self.close()
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:  # noqa: BLE001 - reported, as loops do it
+                self._break(error, "eof_received() of the application's protocol failed")
+            self._gathering = False
+
+    def _tell(self, data: bytes) -> None:
+        """Data for the application. What it writes meanwhile is gathered, and sent by `_settle`."""
+        self._gathering = True
+        try:
+            self._app.data_received(data)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:  # noqa: BLE001 - reported, as loops do it
-            self._break(error, "the application's protocol failed on what it received")
+            self._break(error, "data_received() of the application's protocol failed")
         self._gathering = False
 
     def _fill_buffers(self) -> None:
         """For an application with a BufferedProtocol: what has arrived goes into the buffers it offers."""
         connection = self.connection
-        while self.reading and (size := connection.pending()):
-            application = self._app
-            with memoryview(application.get_buffer(size)) as buffer:
-                if not buffer.nbytes:
-                    raise RuntimeError("get_buffer() returned an empty buffer")
-                data = connection.read(buffer.nbytes)
-                buffer[: len(data)] = data
-            application.buffer_updated(len(data))
+        self._gathering = True
+        try:
+            while self.reading and (size := connection.pending()):
+                application = self._app
+                with memoryview(application.get_buffer(size)) as buffer:
+                    if not buffer.nbytes:
+                        raise RuntimeError("get_buffer() returned an empty buffer")  # noqa: TRY301
+                    data = connection.read(buffer.nbytes)
+                    buffer[: len(data)] = data
+                application.buffer_updated(len(data))
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001 - reported, as loops do it
+            self._break(error, "get_buffer() or buffer_updated() of the application's protocol failed")
+        self._gathering = False
 
     def _tell_waiter(self, error: BaseException) -> None:
         """The handshake has failed: tell whoever waits for it; nobody waits for a server's."""
@@ -357,6 +367,10 @@ class TLSProtocol(asyncio.BufferedProtocol):
         """Tell this protocol from now on."""
         self._app = application
         self._app_fills_buffers = isinstance(application, asyncio.BufferedProtocol)
+        self._note_listening()
+
+    def _note_listening(self) -> None:
+        self._told_plainly = self.reading and not self._app_fills_buffers
 
     @property
     def closing(self) -> bool:
@@ -366,11 +380,12 @@ class TLSProtocol(asyncio.BufferedProtocol):
     @property
     def reading(self) -> bool:
         """Whether the application may be told of data."""
-        return self.state is _OPEN and not self._app_holds_reading
+        return self.state is State.OPEN and not self._app_holds_reading
 
     def hold_reading(self) -> None:
         """The application wants no data for a while."""
         self._app_holds_reading = True
+        self._note_listening()
         if self.state is State.OPEN:
             self._control_reading()
 
@@ -378,6 +393,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
         """The application wants data again: first what has arrived meanwhile, but not before it has returned."""
         if self._app_holds_reading:
             self._app_holds_reading = False
+            self._note_listening()
             self.loop.call_soon(self._catch_up)
 
     def _catch_up(self) -> None:
@@ -389,9 +405,18 @@ class TLSProtocol(asyncio.BufferedProtocol):
     def write(self, data: Data) -> None:
         """Seal and send; from a callback of the application, it is sent when the callback returns."""
         connection = self.connection
-        if self.state is not _OPEN or self._write_ended or connection.error is not None:
+        key = connection.seal_key
+        if key is not None and type(data) is bytes and not (self._gathering or connection.out):  # the short way
+            record = key.seal_data(data)
+            if record is not None:
+                self.raw.write(record)
+                return
+        if self.state is not State.OPEN or self._write_ended or connection.error is not None:
             self._refuse_to_write()
             return
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise TypeError(f"data: expected bytes, not {type(data).__name__}")
+        data = bytes(data)
         if not data:
             return
         connection.write(data)
@@ -399,10 +424,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
             self._gathered += len(data)
             if self._gathered < GATHERED:
                 return
-        if connection.write_paused:
-            self._settle(self._time())
-        else:
-            self._send(0.0)  # everything is sealed: nothing looks at the time
+        self._settle(self._time())
 
     def _refuse_to_write(self) -> None:
         if self._write_ended and self.state is State.OPEN:  # as asyncio's own transports do
@@ -440,6 +462,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
             self.abort()
         elif self.state is State.OPEN:
             self.state = State.CLOSING
+            self._note_listening()
             self.connection.read()
             if not self._write_ended:
                 self.connection.shutdown()
@@ -576,6 +599,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
 
     def _release(self) -> None:
         """Stop timers, paused work and whatever waits for it."""
+        self._told_plainly = False
         self._cancel_timer()
         if self._pause is not None:  # before the engine closes descriptors that the loop still watches
             self._pause.end()
