@@ -28,6 +28,7 @@ from caesura.errors import ConfigError
 from caesura.sessions import SessionCache, SessionStore
 from caesura.wire.registries import (
     CertificateCompressionAlgorithm,
+    CertificateType,
     CipherSuite,
     NamedGroup,
     SignatureScheme,
@@ -144,12 +145,13 @@ class ClientHelloInfo:
 
 @dataclass(frozen=True, slots=True)
 class PeerChain:
-    """What the peer proved to hold the key of, given to `verify_peer`."""
+    """What the peer proved to hold the key of, given to `verify_peer`: certificates, or a raw public key."""
 
     certificates: tuple[bytes, ...]  # DER, leaf first, as they were sent
     server_hostname: str | None  # the name the client wants to reach
     server_side: bool  # True when it is a server that judges a client's chain
     ocsp_response: bytes | None
+    public_key: bytes | None = None  # SubjectPublicKeyInfo in DER, when there are no certificates (RFC 7250)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +207,11 @@ _DEFAULT_SCHEMES: Final = (
 )
 
 
+_X509: Final = (CertificateType.X509,)
+_RAW: Final = (CertificateType.RawPublicKey,)
+_RAW_OR_X509: Final = _RAW + _X509
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
 class Settings:
     """Every setting of a Context, checked and in its final form. Seconds and bytes throughout.
@@ -212,7 +219,11 @@ class Settings:
     `verify` None stands for the role's default: REQUIRED on a client, NONE on a server. `trust` None stands for the
     system's store on a client. `sessions` None switches a client's resumption off; `ticket_count` 0 a server's.
     `deadline` bounds one operation. `certificate_compression` are the algorithms (names, or objects of one's own) with
-    which Certificate messages may be compressed in both directions, the preferred one first. A callback may be a plain
+    which Certificate messages may be compressed in both directions, the preferred one first.
+
+    `peer_certificate_types` are those taken from the peer, the preferred one first. None follows from `trust`: raw
+    public keys if it holds any, X.509 unless it holds nothing else. `own_certificate_types` are those a client says it
+    could show; None follows from `identity`. A callback may be a plain
     function or `async def`, and may pause.
     """
 
@@ -239,6 +250,8 @@ class Settings:
     ticket_lifetime: int = 86_400
     ocsp_response: bytes | None = None
     certificate_compression: tuple[CertificateCompression, ...] = ()
+    own_certificate_types: tuple[CertificateType, ...] | None = None
+    peer_certificate_types: tuple[CertificateType, ...] | None = None
     record_size_limit: int | None = None
     deadline: float | None = 30.0
     dtls: DTLSSettings = field(default_factory=DTLSSettings)
@@ -254,8 +267,28 @@ class Settings:
             return self.verify
         return Verify.NONE if server_side else Verify.REQUIRED
 
+    @property
+    def accepted_types(self) -> tuple[CertificateType, ...]:
+        """The certificate types that are taken from the peer, the preferred one first."""
+        if self.peer_certificate_types is not None:
+            return self.peer_certificate_types
+        if self.trust is None or not self.trust.keys:
+            return _X509
+        return _RAW_OR_X509 if self.trust.has_anchors else _RAW
+
+    @property
+    def shown_types(self) -> tuple[CertificateType, ...]:
+        """The certificate types that we could show, the preferred one first."""
+        if self.own_certificate_types is not None:
+            return self.own_certificate_types
+        return tuple(dict.fromkeys(identity.certificate_type for identity in self.identity)) or _X509
+
     def require(self, server_side: bool) -> None:
         """Raise the ConfigError that names what this role is missing."""
+        if self.peer_certificate_types is not None and self.verify_mode(server_side) is not Verify.NONE:
+            known = self.verify_peer is not None or (self.trust is not None and self.trust.keys)
+            if CertificateType.RawPublicKey in self.peer_certificate_types and not known:
+                raise ConfigError("trust: raw public keys are accepted, but none is known (TrustStore.public_keys)")
         if server_side:
             if not self.identity and self.select_identity is None:
                 raise ConfigError("identity: a server needs one (or select_identity)")
@@ -312,7 +345,7 @@ class Context:
 
 # --- checking -----------------------------------------------------------------------------------------------------
 
-_Member = TypeVar("_Member", CipherSuite, NamedGroup, SignatureScheme)
+_Member = TypeVar("_Member", CertificateType, CipherSuite, NamedGroup, SignatureScheme)
 
 
 def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -353,6 +386,10 @@ def _identities(name: str, value: Any) -> tuple[Identity, ...]:
         if not isinstance(each, Identity):
             raise ConfigError(f"{name}: expected Identity objects (Identity.load), not {type(each).__name__}")
     return several
+
+
+def _certificate_types(name: str, value: Any) -> tuple[CertificateType, ...] | None:
+    return None if value is None else _members(CertificateType, _RAW_OR_X509)(name, value)
 
 
 def _members(kind: type[_Member], known: Iterable[int]) -> Callable[[str, Any], tuple[_Member, ...]]:
@@ -558,6 +595,8 @@ _CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "ticket_lifetime": _between(1, 604_800, whole=True),
     "ocsp_response": _instance(bytes, optional=True),
     "certificate_compression": _compression,
+    "own_certificate_types": _certificate_types,
+    "peer_certificate_types": _certificate_types,
     "record_size_limit": _between(64, 16_385, optional=True, whole=True),  # RFC 8449 section 4
     "deadline": _between(0.001, 86_400, optional=True),
     "dtls": _dtls,

@@ -37,7 +37,7 @@ class SecretOpaque(Codec[Secret]):
 
 @dataclass(slots=True)
 class _Stored:
-    """The bytes form of a session, format 1."""
+    """The bytes form of a session, format 2."""
 
     format: int
     version: int
@@ -52,9 +52,10 @@ class _Stored:
     server_hostname: bytes
     alpn: bytes
     peer_certificates: tuple[bytes, ...]
+    peer_public_key: bytes
 
 
-_FORMAT = 1
+_FORMAT = 2
 _STORED = Struct(
     _Stored,
     format=U8,
@@ -70,6 +71,7 @@ _STORED = Struct(
     server_hostname=Opaque(0, 255),
     alpn=Opaque(0, 255),
     peer_certificates=Vector(Opaque(1, 2**24 - 1), 0, 2**24 - 1),
+    peer_public_key=Opaque(0, 2**16 - 1),
 )
 
 
@@ -92,6 +94,7 @@ class Session:
     server_hostname: str | None
     alpn: str | None
     peer_certificates: tuple[bytes, ...] = field(repr=False)
+    peer_public_key: bytes | None = field(default=None, repr=False)  # of a raw public key (RFC 7250)
     resumable: bool = True
 
     def usable(self, wall: float) -> bool:
@@ -115,6 +118,7 @@ class Session:
                 (self.server_hostname or "").encode(),
                 (self.alpn or "").encode("latin-1"),
                 self.peer_certificates,
+                self.peer_public_key or b"",
             )
         )
 
@@ -141,6 +145,7 @@ class Session:
             server_hostname or None,
             stored.alpn.decode("latin-1") or None,
             stored.peer_certificates,
+            stored.peer_public_key or None,
         )
 
 

@@ -593,6 +593,11 @@ class SSL:
         return self._connection.peer_certificates if self._connection is not None else ()
 
     @property
+    def peer_public_key(self) -> bytes | None:
+        """The peer's raw public key (SubjectPublicKeyInfo, DER), if it showed that and no certificate (RFC 7250)."""
+        return self._connection.peer_public_key if self._connection is not None else None
+
+    @property
     def session(self) -> Session | None:
         """The session this connection can be resumed with: the latest that came, else the one that was set."""
         latest = self._connection.session if self._connection is not None else None

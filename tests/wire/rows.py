@@ -90,7 +90,7 @@ EXTENSIONS: list[tuple[Extension[Any], Any, str]] = [
     (x.ALPN_SERVER, b"h2", "0003 02 6832"),
     (x.CLIENT_CERTIFICATE_TYPES, (CertificateType.RawPublicKey, CertificateType.X509), "02 02 00"),
     (x.CLIENT_CERTIFICATE_TYPE, CertificateType.X509, "00"),
-    (x.SERVER_CERTIFICATE_TYPES, (CertificateType.X509,), "01 00"),
+    (x.SERVER_CERTIFICATE_TYPES, (CertificateType.X509, 5), "02 00 05"),
     (x.SERVER_CERTIFICATE_TYPE, CertificateType.RawPublicKey, "02"),
     (x.COMPRESS_CERTIFICATE, (CertificateCompressionAlgorithm.brotli, 9), "04 0002 0009"),
     (x.RECORD_SIZE_LIMIT, 64, "0040"),

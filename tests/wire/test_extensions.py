@@ -175,6 +175,8 @@ def test_what_the_rfc_forbids_is_a_decode_error(extension: Extension[Any], text:
         (x.OID_FILTERS, "0008 01 61 0000 01 61 0000", "RFC 9846 section 4.3.5"),
         (x.RECORD_SIZE_LIMIT, "003f", "RFC 8449 section 4"),
         (x.COMPRESS_CERTIFICATE, "06 0001 0002 0001", "RFC 8879 section 3"),
+        (x.CLIENT_CERTIFICATE_TYPES, "01 00", "RFC 7250 section 4.1"),
+        (x.SERVER_CERTIFICATE_TYPES, "01 00", "RFC 7250 section 4.1"),
     ],
     ids=name,
 )

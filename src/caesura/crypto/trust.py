@@ -169,6 +169,11 @@ class TrustStore:
     def __contains__(self, certificate: Certificate) -> bool:
         return certificate.der in self._anchors
 
+    @property
+    def has_anchors(self) -> bool:
+        """Whether a certificate could be accepted at all."""
+        return bool(self._anchors)
+
     def vouches_for(self, key: PublicKey) -> bool:
         """Whether this raw public key is one of the trusted ones."""
         return key.spki in self.keys

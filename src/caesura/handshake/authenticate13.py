@@ -15,7 +15,7 @@ from caesura.crypto.certificates import parse_certificate
 from caesura.crypto.hkdf import verify_data
 from caesura.crypto.identity import Identity
 from caesura.crypto.secrets import TrafficSecret
-from caesura.crypto.signatures import verify
+from caesura.crypto.signatures import PublicKey, verify
 from caesura.crypto.trust import TrustStore, verify_chain
 from caesura.engines import Operation
 from caesura.errors import (
@@ -26,13 +26,14 @@ from caesura.errors import (
     DecryptError,
     IllegalParameter,
 )
+from caesura.handshake import raw_keys
 from caesura.handshake.compression import compressed
 from caesura.handshake.requests import Perform, Steps, perform, perform_both
 from caesura.handshake.state import Handshake, PeerIdentity
 from caesura.handshake.tickets import MAX_LIFETIME
 from caesura.wire.extensions import STATUS_RESPONSE, Extensions
 from caesura.wire.messages import Certificate, CertificateEntry, CertificateVerify, Finished
-from caesura.wire.registries import HandshakeType, SignatureScheme
+from caesura.wire.registries import CertificateType, HandshakeType, SignatureScheme
 
 _CONTEXT: Final = {True: b"TLS 1.3, server CertificateVerify", False: b"TLS 1.3, client CertificateVerify"}
 
@@ -78,12 +79,16 @@ def send_finished(hs: Handshake, secret: TrafficSecret) -> None:
 # --- the peer's side ----------------------------------------------------------------------------------------------
 
 
-def authenticate_peer(hs: Handshake, message: Certificate, offered: Extensions) -> Steps[PeerIdentity]:
-    """Take the peer's chain (not an empty one) and its CertificateVerify; whom they prove.
+def authenticate_peer(
+    hs: Handshake, message: Certificate, offered: Extensions, kind: CertificateType
+) -> Steps[PeerIdentity]:
+    """Take the peer's chain or raw key (not an empty list) and its CertificateVerify; whom they prove.
 
     The chain and the signature are verified at the same time: neither needs the other.
     """
     chain, ocsp_response = _read_chain(hs.settings, message, offered)
+    if kind is raw_keys.RAW:
+        return (yield from _authenticate_raw_key(hs, raw_keys.read(message.certificate_list)))
     leaf = parse_certificate(chain[0])
     proof = yield from hs.receive_raw(CertificateVerify)
     if proof.algorithm not in hs.settings.signature_schemes:
@@ -105,10 +110,39 @@ def authenticate_peer(hs: Handshake, message: Certificate, offered: Extensions) 
         facts = PeerChain(chain, hs.server_hostname, hs.server_side, ocsp_response)
         verdict = yield from perform(Operation.VERIFY_PEER, hs.settings.verify_peer, facts)
         if verdict is not None and not verdict:  # whatever counts as false refuses, not False alone
-            raise CertificateVerifyError(
-                "verify_peer refused it", description=AlertDescription.certificate_unknown, verify_code=50
-            )
+            raise _refused_by_callback()
     return PeerIdentity(chain, ocsp_response, min(expiry, int(hs.settings.clock.wall()) + MAX_LIFETIME))
+
+
+def _authenticate_raw_key(hs: Handshake, key: PublicKey) -> Steps[PeerIdentity]:
+    """The same for a raw public key, which is known or not (RFC 7250)."""
+    settings = hs.settings
+    proof = yield from hs.receive_raw(CertificateVerify)
+    if proof.algorithm not in settings.signature_schemes:
+        raise IllegalParameter(
+            "a CertificateVerify with a scheme that was not offered", section="RFC 9846 section 4.5.2"
+        )
+    signed = to_sign(hs.transcript.digest(), by_server=not hs.server_side)
+    yield from perform(
+        Operation.VERIFY_SIGNATURE, verify, SignatureScheme(proof.algorithm), key, proof.signature, signed
+    )
+    if settings.verify_mode(hs.server_side) is not Verify.NONE:
+        raw_keys.check_raw_key(settings, key)
+    hs.transcript.add(proof.raw)
+    if settings.verify_peer is not None:
+        facts = PeerChain((), hs.server_hostname, hs.server_side, None, key.spki)
+        verdict = yield from perform(Operation.VERIFY_PEER, settings.verify_peer, facts)
+        if verdict is None:
+            verdict = not raw_keys.needs_a_yes(settings, server_side=hs.server_side)
+        if not verdict:
+            raise _refused_by_callback()
+    return PeerIdentity((), None, int(settings.clock.wall()) + MAX_LIFETIME, key.spki)
+
+
+def _refused_by_callback() -> CertificateVerifyError:
+    return CertificateVerifyError(
+        "verify_peer refused it", description=AlertDescription.certificate_unknown, verify_code=50
+    )
 
 
 def check_chain(settings: Settings, chain: tuple[bytes, ...], server_hostname: str | None, server_side: bool) -> int:

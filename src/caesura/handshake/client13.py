@@ -10,6 +10,7 @@ from caesura.crypto.secrets import SharedSecret
 from caesura.crypto.suites import SUITES, Suite
 from caesura.engines import Operation
 from caesura.errors import DecodeError, IllegalParameter, MissingExtension, ProtocolVersionAlert
+from caesura.handshake import raw_keys
 from caesura.handshake.authenticate13 import (
     authenticate_peer,
     certificate_message,
@@ -30,6 +31,7 @@ from caesura.wire.extensions import (
     PRE_SHARED_KEY_SERVER,
     SIGNATURE_ALGORITHMS,
     SUPPORTED_VERSIONS_SERVER,
+    Extensions,
 )
 from caesura.wire.messages import (
     DOWNGRADE_TLS11,
@@ -39,7 +41,7 @@ from caesura.wire.messages import (
     EncryptedExtensions,
     ServerHello,
 )
-from caesura.wire.registries import ExtensionType, HandshakeType
+from caesura.wire.registries import CertificateType, ExtensionType, HandshakeType
 
 
 @dataclass(slots=True)
@@ -73,9 +75,10 @@ def client13(hs: Handshake, offer: Offer, hello: ServerHello) -> Steps[Establish
     hs.log_secret("SERVER_HANDSHAKE_TRAFFIC_SECRET", keys.server)
     hs.install_read(Epoch.HANDSHAKE, keys.server)
     hs.install_write(Epoch.HANDSHAKE, keys.client)
-    alpn = yield from receive_encrypted_extensions(hs, offer)
+    answers = yield from receive_encrypted_extensions(hs, offer)
+    alpn = agreed_protocol(hs, answers)
     if accepted.session is None:
-        request, peer = yield from authenticate_server(hs, offer)
+        request, peer = yield from authenticate_server(hs, offer, answers)
     else:
         request, peer = None, remembered(accepted.session)
     yield from receive_finished(hs, keys.server)
@@ -90,7 +93,7 @@ def client13(hs: Handshake, offer: Offer, hello: ServerHello) -> Steps[Establish
     hs.install_read(Epoch.APPLICATION, traffic.server)
     identity = None
     if request is not None:
-        identity = yield from answer_request(hs, request)
+        identity = yield from answer_request(hs, request, raw_keys.client_type(hs.settings, answers))
     send_finished(hs, keys.client)
     hs.install_write(Epoch.APPLICATION, traffic.client)
     return Established(
@@ -172,12 +175,17 @@ def exchange_keys(hs: Handshake, offer: Offer, accepted: Accepted, hello: Server
     return EarlySecret(accepted.suite.hash, hs.profile.label_prefix, None).handshake(accepted.suite, shared)
 
 
-def receive_encrypted_extensions(hs: Handshake, offer: Offer) -> Steps[str | None]:
-    """Take the EncryptedExtensions; the application protocol the server chose."""
+def receive_encrypted_extensions(hs: Handshake, offer: Offer) -> Steps[Extensions]:
+    """Take the EncryptedExtensions."""
     message = yield from hs.receive(EncryptedExtensions)
     message.extensions.check(HandshakeType.encrypted_extensions, offer.hello.extensions)
     hs.transport.peer_extensions(message.extensions)
-    protocol = message.extensions.get(ALPN_SERVER)
+    return message.extensions
+
+
+def agreed_protocol(hs: Handshake, answers: Extensions) -> str | None:
+    """The application protocol the server chose."""
+    protocol = answers.get(ALPN_SERVER)
     if protocol is None:
         return None
     text = protocol.decode("latin-1")
@@ -186,18 +194,22 @@ def receive_encrypted_extensions(hs: Handshake, offer: Offer) -> Steps[str | Non
     return text
 
 
-def authenticate_server(hs: Handshake, offer: Offer) -> Steps[tuple[CertificateRequest | None, PeerIdentity]]:
+def authenticate_server(
+    hs: Handshake, offer: Offer, answers: Extensions
+) -> Steps[tuple[CertificateRequest | None, PeerIdentity]]:
     """Take the server's certificate, and its request for ours if there is one."""
+    kind = raw_keys.server_type(hs.settings, answers)
     request: CertificateRequest | None = None
     kinds = certificate_messages(hs.settings)
     message = yield from hs.receive(CertificateRequest, *kinds)
     if isinstance(message, CertificateRequest):
         request = check_request(message)
+        raw_keys.client_type(hs.settings, answers)
         message = yield from hs.receive(*kinds)
     certificate = expanded(hs.settings, message)
     if not certificate.certificate_list:
         raise DecodeError("the server sent no certificate", section="RFC 9846 section 4.5.1.3")
-    return request, (yield from authenticate_peer(hs, certificate, offer.hello.extensions))
+    return request, (yield from authenticate_peer(hs, certificate, offer.hello.extensions, kind))
 
 
 def check_request(request: CertificateRequest) -> CertificateRequest:
@@ -210,10 +222,11 @@ def check_request(request: CertificateRequest) -> CertificateRequest:
     return request
 
 
-def answer_request(hs: Handshake, request: CertificateRequest) -> Steps[Identity | None]:
+def answer_request(hs: Handshake, request: CertificateRequest, kind: CertificateType) -> Steps[Identity | None]:
     """Send our certificate and prove it, or say that we have none that the server could take."""
     offered = request.extensions.get(SIGNATURE_ALGORITHMS) or ()
-    chosen = choose_identity(hs.settings, hs.settings.identity, None, offered)
+    fitting = [identity for identity in hs.settings.identity if identity.certificate_type is kind]
+    chosen = choose_identity(hs.settings, fitting, None, offered)
     if chosen is None:
         hs.send(certificate_message(None, b"", None))
         return None
@@ -224,4 +237,4 @@ def answer_request(hs: Handshake, request: CertificateRequest) -> Steps[Identity
 
 def remembered(session: Session) -> PeerIdentity:
     """Whom the server proved to be when the session was made."""
-    return PeerIdentity(session.peer_certificates, None, session.valid_until)
+    return PeerIdentity(session.peer_certificates, None, session.valid_until, session.peer_public_key)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from hmac import compare_digest
 from weakref import WeakKeyDictionary
 
-from caesura.context import Context, Identity, Settings
+from caesura.context import Context, Identity, Settings, Verify
 from caesura.crypto.groups import GROUPS, KeyPair
 from caesura.crypto.names import server_name
 from caesura.crypto.suites import SUITES, Suite
@@ -23,7 +23,7 @@ from caesura.errors import (
     UnexpectedMessage,
     UsageError,
 )
-from caesura.handshake import compression, tickets
+from caesura.handshake import compression, raw_keys, tickets
 from caesura.handshake.client13 import Offer, check_server_hello, client13
 from caesura.handshake.negotiate import (
     CERTIFICATE_ONLY_SCHEMES,
@@ -175,6 +175,7 @@ def fixed_extensions(settings: Settings, profile: Profile) -> Extensions:
             extensions.put(ALPN, tuple(protocol.encode("latin-1") for protocol in settings.alpn))
         extensions.put(STATUS_REQUEST, CertificateStatusRequest(CertificateStatusType.ocsp, OCSPStatusRequest()))
         compression.offer(settings, extensions)
+        raw_keys.offer(settings, extensions)
         extensions.put(SUPPORTED_VERSIONS_CLIENT, (profile.version13,))
     return extensions
 
@@ -276,7 +277,7 @@ def choose(hs: Handshake, hello: ClientHello, identities: tuple[Identity, ...]) 
     alpn = choose_alpn(settings, extensions.get(ALPN))
     name = extensions.get(SERVER_NAME)
     schemes = extensions.get(SIGNATURE_ALGORITHMS) or ()
-    chosen = choose_identity(settings, identities, name, schemes)
+    chosen = choose_identity(settings, raw_keys.acceptable(identities, extensions), name, schemes)
     if chosen is None and ExtensionType.signature_algorithms not in extensions:
         raise MissingExtension("signature_algorithms", section="RFC 9846 section 4.3.3")
     if chosen is None:
@@ -292,7 +293,10 @@ def choose(hs: Handshake, hello: ClientHello, identities: tuple[Identity, ...]) 
         binding = tickets.binding(settings, hs.profile, server_side=True, server_name=name, identity=identity)
         resumed = yield from open_tickets(hs, hello, suite, binding)
     with_tickets = bool(binding) and settings.ticket_count > 0
-    return hello, Choice(suite, group, share, alpn, name, identity, scheme, resumed, with_tickets, binding)
+    client_type = None
+    if resumed is None and settings.verify_mode(server_side=True) is not Verify.NONE:
+        client_type = raw_keys.choose_client_type(settings, extensions)
+    return hello, Choice(suite, group, share, alpn, name, identity, scheme, resumed, client_type, with_tickets, binding)
 
 
 def ask_for_share(

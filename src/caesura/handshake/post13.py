@@ -35,6 +35,7 @@ def send_tickets(transport: MessageTransport, profile: Profile, established: Est
             binding=established.binding,
             transport_state=transport.ticket_state(),
             peer_certificates=peer.certificates,
+            peer_public_key=peer.public_key,
         )
         ticket = yield from perform(Operation.SEAL_TICKET, tickets.seal_ticket, settings, state)
         if len(ticket) > tickets.MAX_TICKET:  # the client's chain is too long for it: then there is no resumption
@@ -64,6 +65,7 @@ def keep_session(
         server_hostname=established.server_hostname,
         alpn=established.alpn,
         peer_certificates=established.peer.certificates,
+        peer_public_key=established.peer.public_key,
     )
     yield from perform(Operation.STORE_SESSION, settings.sessions.put, session)
     received(session)

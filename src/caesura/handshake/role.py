@@ -5,6 +5,7 @@ from __future__ import annotations
 from caesura.context import Method, Settings, Verify
 from caesura.crypto.trust import TrustStore
 from caesura.errors import ConfigError, UsageError
+from caesura.wire.registries import CertificateType
 
 
 def check_role(settings: Settings, method: Method, server_side: bool, server_hostname: str | None) -> None:
@@ -13,6 +14,8 @@ def check_role(settings: Settings, method: Method, server_side: bool, server_hos
         raise ConfigError(f"method: this connection speaks {method.name}, its context is for {settings.method.name}")
     settings.require(server_side)
     if not server_side and settings.verify_mode(server_side=False) is not Verify.NONE:
+        if CertificateType.X509 not in settings.accepted_types:
+            return
         if server_hostname is None:
             raise UsageError("server_hostname: needed to verify the server (or set verify to Verify.NONE)")
         if settings.trust is None:

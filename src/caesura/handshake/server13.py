@@ -10,7 +10,7 @@ from caesura.crypto.identity import Identity
 from caesura.crypto.suites import Suite
 from caesura.engines import Operation
 from caesura.errors import CertificateRequired, IllegalParameter
-from caesura.handshake import compression
+from caesura.handshake import compression, raw_keys
 from caesura.handshake.authenticate13 import authenticate_peer, prove_identity, receive_finished, send_finished
 from caesura.handshake.negotiate import CERTIFICATE_ONLY_SCHEMES
 from caesura.handshake.requests import Steps, perform
@@ -30,7 +30,7 @@ from caesura.wire.extensions import (
     KeyShareEntry,
 )
 from caesura.wire.messages import CertificateRequest, ClientHello, EncryptedExtensions, ServerHello
-from caesura.wire.registries import ExtensionType, HandshakeType, SignatureScheme
+from caesura.wire.registries import CertificateType, ExtensionType, HandshakeType, SignatureScheme
 
 
 @dataclass(slots=True)
@@ -54,6 +54,7 @@ class Choice:
     identity: Identity
     scheme: SignatureScheme
     resumed: Resumed | None
+    client_type: CertificateType | None  # of the certificate that the client is asked for
     tickets: bool  # whether the client can use a ticket
     binding: bytes
 
@@ -88,7 +89,7 @@ def server13(hs: Handshake, hello: ClientHello, choice: Choice) -> Steps[Establi
     hs.log_secret("SERVER_TRAFFIC_SECRET_0", traffic.server)
     hs.log_secret("EXPORTER_SECRET", exporter)
     hs.install_write(Epoch.APPLICATION, traffic.server)
-    peer = yield from receive_client(hs, keys, request, choice.resumed)
+    peer = yield from receive_client(hs, keys, request, choice)
     hs.install_read(Epoch.APPLICATION, traffic.client)
     return Established(
         version=hs.profile.version13,
@@ -139,12 +140,15 @@ def encrypted_extensions(hs: Handshake, hello: ClientHello, choice: Choice) -> E
         extensions.put(SERVER_NAME_ACCEPTED, True)
     if choice.alpn is not None:
         extensions.put(ALPN_SERVER, choice.alpn.encode("latin-1"))
+    raw_keys.answer(
+        hello.extensions, extensions, choice.identity if choice.resumed is None else None, choice.client_type
+    )
     return EncryptedExtensions(extensions)
 
 
 def certificate_request(settings: Settings, choice: Choice) -> CertificateRequest | None:
     """The wish for a client certificate; never together with a pre-shared key (RFC 9846 section 4.4.2)."""
-    if choice.resumed is not None or settings.verify_mode(server_side=True) is Verify.NONE:
+    if choice.client_type is None:
         return None
     extensions = Extensions()
     extensions.put(SIGNATURE_ALGORITHMS, (*settings.signature_schemes, *CERTIFICATE_ONLY_SCHEMES))
@@ -160,19 +164,20 @@ def staple(settings: Settings, hello: ClientHello, choice: Choice) -> bytes | No
 
 
 def receive_client(
-    hs: Handshake, keys: TrafficSecrets, request: CertificateRequest | None, resumed: Resumed | None
+    hs: Handshake, keys: TrafficSecrets, request: CertificateRequest | None, choice: Choice
 ) -> Steps[PeerIdentity]:
     """Take the client's flight: whom it proved to be."""
     peer = PeerIdentity()
-    if resumed is not None:
-        peer = PeerIdentity(resumed.state.peer_certificates, None, resumed.state.valid_until)
-    if request is not None:
+    if choice.resumed is not None:
+        state = choice.resumed.state
+        peer = PeerIdentity(state.peer_certificates, None, state.valid_until, state.peer_public_key or None)
+    if request is not None and choice.client_type is not None:
         sent = yield from hs.receive(*compression.certificate_messages(hs.settings))
         message = compression.expanded(hs.settings, sent)
         if message.certificate_request_context != request.certificate_request_context:
             raise IllegalParameter("another certificate_request_context", section="RFC 9846 section 4.5.1")
         if message.certificate_list:
-            peer = yield from authenticate_peer(hs, message, request.extensions)
+            peer = yield from authenticate_peer(hs, message, request.extensions, choice.client_type)
         elif hs.settings.verify_mode(server_side=True) is Verify.REQUIRED:
             raise CertificateRequired(section="RFC 9846 section 4.5.1.3")
     yield from receive_finished(hs, keys.client)

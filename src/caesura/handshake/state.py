@@ -27,11 +27,12 @@ M = TypeVar("M", bound=HandshakeMessage)
 
 @dataclass(slots=True)
 class PeerIdentity:
-    """Whom the peer proved to be. An empty chain means that it proved nothing."""
+    """Whom the peer proved to be. Neither chain nor key means that it proved nothing."""
 
     certificates: tuple[bytes, ...] = ()  # DER, leaf first
     ocsp_response: bytes | None = None
     valid_until: int = 2**63 - 1  # seconds since 1970: the earliest notAfter
+    public_key: bytes | None = None  # SubjectPublicKeyInfo in DER, of a raw public key
 
 
 @dataclass(slots=True)

@@ -25,7 +25,7 @@ MAX_TICKET: Final = 2**15
 """Bytes of a ticket that is made or kept. The format has room for twice as many, but they must fit into the extensions
 of a hello beside everything else."""
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 
 
 @dataclass(slots=True)
@@ -41,6 +41,7 @@ class TicketState:
     binding: bytes
     transport_state: bytes
     peer_certificates: tuple[bytes, ...]
+    peer_public_key: bytes  # empty when there is none
 
 
 _STATE: Final = Struct(
@@ -54,6 +55,7 @@ _STATE: Final = Struct(
     binding=Opaque(32, 32),
     transport_state=Opaque(0, 2**16 - 1),
     peer_certificates=Vector(Opaque(1, 2**24 - 1), 0, 2**24 - 1),
+    peer_public_key=Opaque(0, 2**16 - 1),
 )
 
 
@@ -83,10 +85,20 @@ def new_state(
     binding: bytes,
     transport_state: bytes,
     peer_certificates: tuple[bytes, ...],
+    peer_public_key: bytes | None,
 ) -> TicketState:
     """A state of the present format."""
     return TicketState(
-        _FORMAT, version, suite.code, psk, created, valid_until, binding, transport_state, peer_certificates
+        _FORMAT,
+        version,
+        suite.code,
+        psk,
+        created,
+        valid_until,
+        binding,
+        transport_state,
+        peer_certificates,
+        peer_public_key or b"",
     )
 
 
@@ -119,5 +131,6 @@ def binding(
         b"system" if trust is None else trust.identity,
         b"verify_peer" if settings.verify_peer is not None else b"",
         b"" if identity is None else identity.chain[0],
+        bytes(settings.accepted_types),
     )
     return SHA256.digest(b"".join(len(part).to_bytes(4, "big") + part for part in parts))

@@ -332,6 +332,11 @@ def _each_algorithm_once(algorithms: tuple[int, ...]) -> None:
         raise IllegalParameter("a compression algorithm twice", section="RFC 8879 section 3")
 
 
+def _more_than_the_default(types: tuple[int, ...]) -> None:
+    if types == (CertificateType.X509,):
+        raise IllegalParameter("certificate types that are nothing but the default", section="RFC 7250 section 4.1")
+
+
 def _at_least_64(limit: int) -> None:
     if limit < 64:
         raise IllegalParameter(f"a record size limit of {limit}", section="RFC 8449 section 4")
@@ -344,6 +349,7 @@ _GROUP: Final = Enumerated(NamedGroup, U16)
 _SCHEMES: Final = Remembered(Vector(Enumerated(SignatureScheme, U16), 2, 2**16 - 2))
 _PROTOCOL_NAMES: Final = Vector(Opaque(1, 255), 2, _OPAQUE16)
 _CERTIFICATE_TYPE: Final = Enumerated(CertificateType, U8)
+_CERTIFICATE_TYPES: Final = Checked(Vector(_CERTIFICATE_TYPE, 1, 255), _more_than_the_default)
 
 KEY_SHARE_ENTRY: Final = Struct(
     KeyShareEntry,
@@ -442,9 +448,9 @@ SIGNED_CERTIFICATE_TIMESTAMP_LIST: Final = _row(
 # RFC 7301, 7250, 8879, 8449, 7685. A server chooses one protocol and one certificate type.
 ALPN: Final = _row(_X.application_layer_protocol_negotiation, Remembered(_PROTOCOL_NAMES), _CH)
 ALPN_SERVER: Final = _row(_X.application_layer_protocol_negotiation, Remembered(One(_PROTOCOL_NAMES)), _EE)
-CLIENT_CERTIFICATE_TYPES: Final = _row(_X.client_certificate_type, Vector(_CERTIFICATE_TYPE, 1, 255), _CH)
+CLIENT_CERTIFICATE_TYPES: Final = _row(_X.client_certificate_type, _CERTIFICATE_TYPES, _CH)
 CLIENT_CERTIFICATE_TYPE: Final = _row(_X.client_certificate_type, _CERTIFICATE_TYPE, _EE)
-SERVER_CERTIFICATE_TYPES: Final = _row(_X.server_certificate_type, Vector(_CERTIFICATE_TYPE, 1, 255), _CH)
+SERVER_CERTIFICATE_TYPES: Final = _row(_X.server_certificate_type, _CERTIFICATE_TYPES, _CH)
 SERVER_CERTIFICATE_TYPE: Final = _row(_X.server_certificate_type, _CERTIFICATE_TYPE, _EE)
 COMPRESS_CERTIFICATE: Final = _row(
     _X.compress_certificate,
