@@ -71,10 +71,6 @@ class _Task(Completion[T]):
         self._context = copy_context()
         self._job: Job[T] | None = None
         self.work = work
-        context = work.wait_context
-        if context is not None:
-            context.arm()
-            self.on_done(lambda _: context.disarm())
 
     def perform(self) -> None:
         """Do the work, on a worker."""

@@ -20,6 +20,7 @@ from caesura.engines import InlineEngine, Operation, Work
 from caesura.errors import JobCancelled, LocalAlert, OperationFailed, OperationTimeout, UsageError
 from caesura.handshake.requests import Perform, PerformBoth
 from caesura.jobs import Pending, WaitContext, current_job, wait
+from caesura.jobs.pending import announce
 from caesura.jobs.pool import need_job
 from caesura.sessions import SessionCache
 
@@ -140,7 +141,7 @@ class Performer:
         else:
             self._tell("paused", request)
             if not pending.resumable:
-                pending.on_done(self._notify)
+                announce(pending, self.wait_context)
         return pending
 
     def _wait(self, pending: Pending[Any]) -> None:
@@ -150,9 +151,6 @@ class Performer:
             raise
         except Exception:  # noqa: BLE001, S110 - it has failed, and its result says how
             pass
-
-    def _notify(self, _pending: Pending[Any]) -> None:
-        self.wait_context.notify()
 
     def _tell(self, kind: str, request: Perform[Any]) -> None:
         if self.trace is not None:
