@@ -1,0 +1,93 @@
+"""Raw public keys with GnuTLS, the one peer that has them (RFC 7250)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from caesura import Context, Identity, TrustStore, Verify
+from tests.interop.direct import accepted, connected, listening, read_exactly
+from tests.interop.peers import Workshop
+from tests.interop.peers.process import Process, on_free_port, program
+from tests.support.pki import pki
+
+CLIENT = "NORMAL:-VERS-ALL:+VERS-TLS1.3:-CTYPE-SRV-ALL:+CTYPE-SRV-RAWPK:+CTYPE-CLI-RAWPK"
+SERVER = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+CTYPE-SRV-RAWPK:+CTYPE-CLI-RAWPK"
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> dict[str, Path]:
+    """PEM files: server.key, server.pub, and the client's."""
+    found = {}
+    for role, credential in (("server", pki().ec), ("client", pki().p384)):
+        found[f"{role}.key"], found[f"{role}.pub"] = tmp_path / f"{role}.key", tmp_path / f"{role}.pub"
+        found[f"{role}.key"].write_bytes(credential.key_pem)
+        public = credential.key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        found[f"{role}.pub"].write_bytes(public)
+    return found
+
+
+def gnutls(workshop: Workshop, name: str, role: str, keys: dict[str, Path], *more: str) -> Process:
+    path = program(name, "apt-get install gnutls-bin")
+    buffered = program("stdbuf", "apt-get install coreutils")
+    files = ("--rawpkkeyfile", str(keys[f"{role}.key"]), "--rawpkfile", str(keys[f"{role}.pub"]))
+    return workshop.start([buffered, "-oL", path, *files, *more])
+
+
+@pytest.mark.parametrize("ask", [False, True], ids=["server only", "both"])
+def test_our_client(workshop: Workshop, keys: dict[str, Path], ask: bool) -> None:
+    wanted = "--require-client-cert" if ask else "--disable-client-cert"
+    process, port = on_free_port(
+        lambda port: gnutls(
+            workshop, "gnutls-serv", "server", keys, "--port", str(port), "--echo", wanted, "--priority", SERVER
+        ),
+        r"listening on IPv4 [^\n]*done",
+    )
+    context = Context.client(
+        trust=TrustStore.public_keys(keys["server.pub"]), identity=Identity.raw_public_key(keys["client.key"])
+    )
+    for resumed in (False, True):
+        with connected(port, context, None) as tls:
+            tls.do_handshake()
+            tls.write(b"there and back\n")
+            assert read_exactly(tls, 15) == b"there and back\n"
+            assert tls.session_reused is resumed
+            assert {tls.peer_public_key} == TrustStore.public_keys(keys["server.pub"]).keys
+            tls.shutdown()  # without it the session would not be resumed
+    said = process.wait_for(r"- Channel bindings\n")
+    assert ("Certificate type: Raw Public Key" in said) is ask
+
+
+def test_our_server(workshop: Workshop, keys: dict[str, Path]) -> None:
+    context = Context.server(
+        identity=Identity.raw_public_key(keys["server.key"]),
+        verify=Verify.REQUIRED,
+        trust=TrustStore.public_keys(keys["client.pub"]),
+    )
+    with listening() as listener:
+        port = listener.getsockname()[1]
+        more = ("--port", str(port), "127.0.0.1", "--no-ca-verification", "--priority", CLIENT)
+        client = gnutls(workshop, "gnutls-cli", "client", keys, *more)
+        with accepted(listener, context) as tls:
+            tls.do_handshake()
+            client.wait_for("- Certificate type: Raw Public Key.*Handshake was completed")
+            client.send(b"from the client\n")
+            assert read_exactly(tls, 16) == b"from the client\n"
+            assert {tls.peer_public_key} == TrustStore.public_keys(keys["client.pub"]).keys
+
+
+def test_gnutls_hears_that_its_key_is_not_known(workshop: Workshop, keys: dict[str, Path]) -> None:
+    context = Context.server(
+        identity=Identity.raw_public_key(keys["server.key"]),
+        verify=Verify.REQUIRED,
+        trust=TrustStore.public_keys(keys["server.pub"]),
+    )
+    with listening() as listener:
+        port = listener.getsockname()[1]
+        more = ("--port", str(port), "127.0.0.1", "--no-ca-verification", "--priority", CLIENT)
+        client = gnutls(workshop, "gnutls-cli", "client", keys, *more)
+        with accepted(listener, context) as tls, pytest.raises(Exception, match="nobody vouches for"):
+            tls.do_handshake()
+        client.wait_for(r"Received alert \[42\]")
