@@ -38,7 +38,7 @@ logger = logging.getLogger("caesura")
 logger.addHandler(logging.NullHandler())
 
 WRITE_LIMITS: Final = (16_384, 65_536)  # bytes, low and high: asyncio's own defaults for transports
-_LARGE: Final = 20_000  # bytes
+_LARGE: Final = 20_000  # bytes: more than one record
 GATHERED: Final = 65_536  # bytes that callbacks may write before they are sent on the way
 FUTILE_WRITES: Final = 5  # writes into a closed connection that are passed over; from then on there is a warning
 
@@ -142,15 +142,16 @@ class TLSProtocol(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """That many bytes have arrived."""
-        self.data_arrived(bytes(self._waker.buffer[:nbytes]))
+        data = self._waker.buffer[:nbytes]
+        self.data_arrived(bytes(data) if nbytes < _LARGE else data)
 
-    def data_arrived(self, data: bytes) -> None:
-        """Ciphertext has arrived."""
+    def data_arrived(self, data: Data) -> None:
+        """Ciphertext has arrived. The buffer is the caller's again when this has returned."""
         connection = self.connection
         key = connection.open_key
-        if key is not None and self._told_plainly and not connection.plaintext:  # the short way, for one whole record
+        if key is not None and type(data) is bytes and self._told_plainly and not connection.plaintext:
             content = key.open_data(data)
-            if content is not None:
+            if content is not None:  # the short way: it was one whole record of data, as it is most of the time
                 self._tell(content)
                 if self._gathered or connection.seal_key is None:
                     self._settle(self._time())
@@ -406,9 +407,9 @@ class TLSProtocol(asyncio.BufferedProtocol):
         """Seal and send; from a callback of the application, it is sent when the callback returns."""
         connection = self.connection
         key = connection.seal_key
-        if key is not None and type(data) is bytes and not (self._gathering or connection.out):  # the short way
+        if key is not None and type(data) is bytes and not (self._gathering or connection.out):
             record = key.seal_data(data)
-            if record is not None:
+            if record is not None:  # the short way
                 self.raw.write(record)
                 return
         if self.state is not State.OPEN or self._write_ended or connection.error is not None:

@@ -77,7 +77,7 @@ def _change_protocol(raw: asyncio.Transport, tls: TLSProtocol, received: Data) -
         raw.resume_reading()  # the old protocol held it; the new one decides for itself
     tls.connection_made(raw)
     if received:
-        tls.data_arrived(bytes(received))
+        tls.data_arrived(received)
 
 
 def _read_ahead(writer: asyncio.StreamWriter) -> bytes:
