@@ -5,8 +5,6 @@ The handshake takes one message at a time and names the types that may come. Wha
 
 from __future__ import annotations
 
-from collections import deque
-
 from caesura.errors import IllegalParameter, UnexpectedMessage
 from caesura.handshake.transport import Epoch
 from caesura.wire.messages import HandshakeMessage, decode_message
@@ -25,7 +23,7 @@ class Inbox:
         self.epoch = Epoch.INITIAL
         self.taken = 0  # messages handed over
         self._partial = bytearray()
-        self._messages: deque[tuple[Epoch, bytes]] = deque()
+        self._messages: list[tuple[Epoch, bytes]] = []
 
     def receive_untrusted(self, epoch: Epoch, data: bytes) -> None:
         """Handshake bytes in order; IllegalParameter for a message longer than `limit` bytes."""
@@ -56,7 +54,7 @@ class Inbox:
         """The next message, which must be of one of `types` and of this epoch; None when there is none."""
         if not self._messages:
             return None
-        epoch, raw = self._messages.popleft()
+        epoch, raw = self._messages.pop(0)
         self.taken += 1
         for each in types:
             if each.msg_type == raw[0] and epoch is self.epoch:

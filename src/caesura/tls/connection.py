@@ -10,7 +10,6 @@ record being sealed), and for the transport, which is the adapter's affair.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Final
 
 from caesura.context import Context, Method
@@ -152,9 +151,9 @@ class TLSConnection:
         steps = hello.accept(hs) if server_side else hello.connect(hs)
         self._driver: Driver[None] | None = Driver(steps, self._performer, self._inbox)
         self._established: Established | None = None
-        self._post: deque[Driver[None]] = deque()
+        self._post: list[Driver[None]] = []
         self._epoch = Epoch.INITIAL  # of what is read
-        self._events: deque[Event] = deque()
+        self._events: list[Event] = []  # a few at most; lists, as an empty deque takes 760 bytes
         self.plaintext: list[bytes] = []  # opened data that `read` will give, oldest first
         self._ended = False  # whether the last event was given
         self._idle_records = 0
@@ -235,7 +234,7 @@ class TLSConnection:
     def next_event(self) -> Event | None:
         """What happened, in order; None when there is no more for now."""
         if self._events:
-            return self._events.popleft()
+            return self._events.pop(0)
         if self.plaintext:
             return DataReceived(self.read())
         if not self._ended:
@@ -518,7 +517,7 @@ class TLSConnection:
             self._post[0].advance(now)
             if not self._post[0].done:
                 return
-            self._post.popleft()
+            self._post.pop(0)
 
     def _pump(self, now: float) -> None:
         try:
@@ -740,7 +739,7 @@ class TLSConnection:
         if driver is not None:
             driver.close()
         while self._post:
-            self._post.popleft().close()
+            self._post.pop(0).close()
         self._reader.close()
         self._writer.close()
         self._inbox.clear()

@@ -6,7 +6,6 @@ so does a change of keys.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Final
 
 from caesura.engines import Operation
@@ -52,7 +51,7 @@ class RecordWriter:
         self._flushed = False
         self._change_cipher_spec: bool | None = None  # None: not known before the first hello
         self._key: RecordKey | None = None
-        self._queue: deque[tuple[int, bytes] | RecordKey | None] = deque()  # None: the key's next generation
+        self._queue: list[tuple[int, bytes] | RecordKey | None] = []  # None: the key's next generation
         self._queued_bytes = 0
         self._ongoing: Ongoing | None = None
         self.max_fragment = MAX_PLAINTEXT
@@ -198,7 +197,7 @@ class RecordWriter:
                 if isinstance(item, tuple):
                     self._start(item, now)
                     continue
-                self._queue.popleft()
+                self._queue.pop(0)
                 if item is None:
                     self._next_generation()
                 else:
@@ -215,11 +214,11 @@ class RecordWriter:
         assert key is not None
         if key.sequence >= key.limit and item[0] == APPLICATION_DATA:
             update = KeyUpdate(KeyUpdateRequest.update_not_requested).encode()
-            self._queue.extendleft((None, (HANDSHAKE, update)))
+            self._queue[:0] = ((HANDSHAKE, update), None)
             self._queued_bytes += len(update)
             return
         answer = self._performer.perform(Perform(Operation.SEAL_RECORD, key.seal, item), now)
-        self._queue.popleft()
+        self._queue.pop(0)
         self._queued_bytes -= len(item[1])
         if isinstance(answer, Ongoing):
             self._ongoing = answer
