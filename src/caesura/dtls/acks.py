@@ -1,0 +1,47 @@
+"""Acknowledging the peer's handshake records (RFC 9147 section 7).
+
+The numbers of the latest records are kept until a flight of ours makes them superfluous. An ACK repeats them: one that
+was lost must not cost the peer a retransmission.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from caesura.wire.dtls import RECORD_NUMBER, RecordNumber, encode_ack
+
+_LENGTH = 2  # bytes before the numbers
+
+
+class Acknowledgements:
+    """Handshake records of the peer's that were processed or buffered; the newest `limit` of them."""
+
+    __slots__ = ("_numbers", "deadline", "unsent")
+
+    def __init__(self, limit: int) -> None:
+        self._numbers: deque[RecordNumber] = deque(maxlen=limit)
+        self.unsent = False  # whether something has come since the last ACK
+        self.deadline: float | None = None
+
+    def received(self, number: RecordNumber) -> None:
+        """A record was taken."""
+        self._numbers.append(number)
+        self.unsent = True
+
+    def schedule(self, deadline: float) -> None:
+        """Send an ACK then at the latest."""
+        if self.deadline is None:
+            self.deadline = deadline
+
+    def clear(self) -> None:
+        """A flight of ours says that all this has come."""
+        self._numbers.clear()
+        self.unsent = False
+        self.deadline = None
+
+    def take(self, room: int) -> bytes:
+        """The content of an ACK of at most `room` bytes: the newest numbers, in increasing order."""
+        self.unsent = False
+        self.deadline = None
+        count = min(max((room - _LENGTH) // RECORD_NUMBER.size, 0), len(self._numbers))
+        return encode_ack(sorted(list(self._numbers)[len(self._numbers) - count :]))

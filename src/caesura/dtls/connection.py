@@ -1,0 +1,1007 @@
+"""The DTLS connection: datagrams in, datagrams out, events. No sockets, no clock of its own (RFC 9147).
+
+It is a switchboard. The reader opens records; this module hands each to its owner: fragments to the reassembly and from
+there to the driver's inbox, application data to the application, ACKs to the retransmission, alerts to `_alert`. What
+the handshake wants sent goes to the retransmission, which sends it until it has arrived. An exception that ends the
+connection is turned into an alert in one place, `_fail`.
+
+What nobody has authenticated is not believed. Records of epoch 0 are read while the handshake has no keys; one that is
+malformed is dropped, as is whatever cannot be opened. Only a whole hello that says something wrong, or a server's alert
+before its hello, ends an attempt to connect, since there is no other way to learn it. `dtls.forgery_resistant` is for
+transports where nobody else can write: there, what is malformed is an error.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from caesura.context import Context, Method
+from caesura.crypto.names import server_name
+from caesura.crypto.secrets import TrafficSecret
+from caesura.dtls.acks import Acknowledgements
+from caesura.dtls.connection_id import ConnectionIds
+from caesura.dtls.cookies import PROFILE, Address, Proven
+from caesura.dtls.reader import Record, RecordReader
+from caesura.dtls.reassembly import Reassembly, Verdict
+from caesura.dtls.records13 import WriteKey
+from caesura.dtls.retransmission import Retransmission
+from caesura.dtls.writer import RecordWriter
+from caesura.errors import (
+    ALERTS,
+    AlertDescription,
+    DecodeError,
+    Error,
+    IdleTimeout,
+    IllegalParameter,
+    InternalError,
+    LocalAlert,
+    PeerAlert,
+    ReadTimeoutExpired,
+    UnexpectedEOF,
+    UnexpectedMessage,
+    UsageError,
+)
+from caesura.events import (
+    CloseNotifyReceived,
+    ConnectionTerminated,
+    DataReceived,
+    Event,
+    HandshakeCompleted,
+    SessionReceived,
+)
+from caesura.handshake import hello, post13
+from caesura.handshake.driver import Driver
+from caesura.handshake.facts import Facts
+from caesura.handshake.inbox import Inbox
+from caesura.handshake.performer import Awaiter, Performer
+from caesura.handshake.role import check_role
+from caesura.handshake.state import Established, Handshake
+from caesura.handshake.tickets import MAX_TICKET
+from caesura.handshake.transport import Epoch
+from caesura.jobs import NoJobs, WaitContext
+from caesura.sessions import Session
+from caesura.wire.dtls import (
+    Fragment,
+    NewConnectionId,
+    RecordNumber,
+    RequestConnectionId,
+    decode_ack,
+    decode_fragments,
+)
+from caesura.wire.extensions import RECORD_SIZE_LIMIT, Extensions
+from caesura.wire.messages import HandshakeMessage, KeyUpdate, NewSessionTicket, decode_message
+from caesura.wire.records import MAX_INNER_PLAINTEXT, MAX_PLAINTEXT
+from caesura.wire.registries import (
+    ConnectionIdUsage,
+    ContentType,
+    ExtensionType,
+    HandshakeType,
+    KeyUpdateRequest,
+    Version,
+)
+
+_ACK: Final = int(ContentType.ack)
+_ALERT: Final = int(ContentType.alert)
+_APPLICATION_DATA: Final = int(ContentType.application_data)
+_HANDSHAKE: Final = int(ContentType.handshake)
+_WARNING: Final = 1
+_FATAL: Final = 2
+_LAST_OF_A_FLIGHT: Final = frozenset({int(HandshakeType.client_hello), int(HandshakeType.finished)})
+
+M = TypeVar("M", bound=HandshakeMessage)
+
+Data = bytes | bytearray | memoryview
+Datagram = tuple[bytes, Address]
+"""What is to be sent, and where to."""
+
+
+class DTLSConnection(Facts):
+    """One DTLS connection without I/O.
+
+    Give it the datagrams that came (`receive_datagram`) and send those that `datagrams_to_send` returns. After every
+    call that takes `now` (seconds, monotonic), send them, read `next_event()` until it gives None, and ask `timeout()`
+    anew: when that time has come, call `handle_timeout(now)`. What the peer does is never raised: it is in `error`, and
+    the last event says so.
+
+    `addr` is the peer's address; None leaves it to the first datagram. It stays: a datagram from elsewhere is read when
+    its connection id and its keys are right, but nothing is sent there (RFC 9147 section 11). `address_validated`: who
+    makes the connection knows that the peer is at this address; otherwise a server sends no more than
+    `dtls.amplification` times what has come from there until the peer has proved it. `proven` is what a cookie has
+    proved; `on_connection_ids` is told all ids that lead here whenever they change (see the listener).
+
+    Work that pauses leaves the connection `waiting_for_async`, as on a `TLSConnection`; the protocol goes on meanwhile.
+
+    Raises ConfigError for settings that cannot make a connection of this role. A connection belongs to one thread at a
+    time; calling it from within its own callback is a UsageError, except for `close()`, which then takes effect when
+    the callback has returned.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_ack_now",
+        "_acks",
+        "_address_validated",
+        "_alert_sent",
+        "_alerts_left",
+        "_busy",
+        "_bytes_received",
+        "_bytes_sent",
+        "_close_requested",
+        "_closed",
+        "_closed_at",
+        "_driver",
+        "_ended",
+        "_established",
+        "_events",
+        "_heard",
+        "_ids",
+        "_inbox",
+        "_installed",
+        "_key_update",
+        "_key_update_requested",
+        "_key_update_sent",
+        "_key_updates",
+        "_last_type",
+        "_performer",
+        "_post",
+        "_read_epoch",
+        "_reader",
+        "_reassembly",
+        "_retransmission",
+        "_settings",
+        "_tickets",
+        "_version",
+        "_warnings",
+        "_writer",
+        "addr",
+        "close_notify_received",
+        "close_notify_sent",
+        "error",
+        "handshake_complete",
+        "needs_job",
+        "plaintext",
+        "server_hostname",
+        "server_side",
+        "session",
+        "wait_context",
+    )
+
+    _profile = PROFILE
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        server_side: bool,
+        server_hostname: str | None = None,
+        session: Session | None = None,
+        addr: Address = None,
+        address_validated: bool = True,
+        proven: Proven | None = None,
+        on_connection_ids: Callable[[list[bytes]], object] | None = None,
+        wait_context: WaitContext | None = None,
+        awaiter: Awaiter | None = None,
+        async_mode: bool | None = None,
+    ) -> None:
+        settings = context.settings
+        check_role(settings, Method.DTLS, server_side, server_hostname)
+        limits, options = settings.limits, settings.dtls
+        self._settings = settings
+        self.server_side = server_side
+        self.server_hostname = server_name(server_hostname).text if server_hostname is not None else None
+        self.wait_context = WaitContext(owned=True) if wait_context is None else wait_context
+        self._performer = Performer(
+            settings,
+            self.wait_context,
+            awaiter,
+            settings.async_mode if async_mode is None else async_mode,
+            server_side,
+        )
+        first_seq = proven.message_seq if proven is not None else 0
+        self._ids = ConnectionIds(options.connection_id, limits.connection_ids, settings.random, on_connection_ids)
+        self._reader = RecordReader(self._performer, settings, self._ids)
+        self._writer = RecordWriter(self._performer, options.mtu, proven.record_sequence if proven is not None else 0)
+        self._retransmission = Retransmission(options, limits.sent_records, self._writer, first_seq)
+        self._reassembly = Reassembly(limits.handshake_message, limits.messages_ahead, limits.reassembly_bytes)
+        self._reassembly.next_seq = first_seq
+        self._acks = Acknowledgements(limits.ack_records)
+        self._inbox = Inbox(limits.handshake_message)
+        hs = Handshake(
+            settings,
+            self,
+            PROFILE,
+            server_side,
+            self.server_hostname,
+            session,
+            retried=proven.retried if proven is not None else None,
+            trace=self._performer.trace,
+        )
+        steps = hello.accept(hs) if server_side else hello.connect(hs)
+        self._driver: Driver[None] | None = Driver(steps, self._performer, self._inbox)
+        self._established: Established | None = None
+        self._post: deque[Driver[None]] = deque()
+        self._version: Version | None = None
+        self._read_epoch = 0  # in which the next handshake message comes
+        self._installed: Epoch | None = None  # for which early records may now be read
+        self._last_type = -1  # of the handshake messages that were handed over
+        self._ack_now = False
+        self._events: deque[Event] = deque()
+        self.plaintext: deque[bytes] = deque()  # datagrams that `read` will give, oldest first
+        self._ended = False  # whether the last event was given
+        self._closed_at: RecordNumber | None = None  # the record of the peer's close_notify
+        self._key_update: bool | None = None  # one that is to be sent, and whether it asks the peer for one
+        self._key_update_sent = False
+        self._key_update_requested = False
+        self._key_updates = 0
+        self._tickets = 0
+        self._warnings = 0
+        self._busy = False
+        self._close_requested = False
+        self._closed = False
+        self._alert_sent: bytes | None = None
+        self._alerts_left = limits.repeated_alerts
+        self._address_validated = address_validated or proven is not None or options.amplification is None
+        self._bytes_received = self._bytes_sent = 0
+        self._heard: float | None = None
+        self.addr = addr
+        self.session: Session | None = None
+        self.handshake_complete = False
+        self.needs_job = False
+        self.close_notify_sent = False
+        self.close_notify_received = False
+        self.error: Error | None = None
+
+    # --- driving --------------------------------------------------------------------------------------------------
+
+    def advance(self, now: float) -> None:
+        """Start the handshake, or go on with whatever paused. Harmless when there is nothing to do.
+
+        Raises UsageError, and does no harm, when a job is paused that another thread has started.
+        """
+        if self._closed or self.error is not None:
+            return
+        self._enter()
+        try:
+            for part in self._parts():
+                part.resume()
+            self._go_on(now)
+        finally:
+            self._leave()
+
+    def receive_datagram(self, data: Data, addr: Address, now: float, ecn: int = 0) -> None:  # noqa: ARG002
+        """One datagram, and where it came from. The ECN field of its IP header means nothing to DTLS."""
+        if self._closed:
+            return
+        if self.addr is None:
+            self.addr = addr
+        self._bytes_received += len(data)
+        if self.error is not None:
+            self._repeat_alert()
+            return
+        datagram = data if type(data) is bytes else bytes(data)
+        self._enter()
+        try:
+            if self._receive(datagram, now):
+                self._go_on(now)
+        except BaseException as error:  # noqa: BLE001 - sorted there
+            self._stopped_by(error)
+        finally:
+            self._leave()
+
+    def receive_eof(self, now: float) -> None:  # noqa: ARG002 - the same verb as on a stream
+        """Nothing more will come: the socket says so, or the peer has begun anew. An error if it had not closed."""
+        if not (self.close_notify_received or self.error is not None or self._closed):
+            self._enter()
+            self._fail(UnexpectedEOF())
+            self._leave()
+
+    def datagrams_to_send(self, now: float) -> list[Datagram]:
+        """Every datagram that is ready, with the address it goes to; handed over once."""
+        if self.handshake_complete and self._pending():
+            self._enter()
+            try:
+                self._flush(now)
+                self._writer.pump(now)
+            except BaseException as error:  # noqa: BLE001 - sorted there
+                self._stopped_by(error)
+            finally:
+                self._leave()
+        out = self._writer.out
+        if not out:
+            return []
+        if not self._address_validated:
+            out = self._allowed(out)
+        else:
+            self._writer.out = []
+        addr = self.addr
+        return [(datagram, addr) for datagram in out]
+
+    def next_event(self) -> Event | None:
+        """What happened, in order; None when there is no more for now."""
+        if self._events:
+            return self._events.popleft()
+        if self.plaintext:
+            return DataReceived(self.plaintext.popleft())
+        if not self._ended:
+            if self.error is not None:
+                self._ended = True
+                return ConnectionTerminated(self.error)
+            if self.close_notify_received:
+                self._ended = True
+                return CloseNotifyReceived()
+        return None
+
+    def timeout(self) -> float | None:
+        """When `handle_timeout` is due, on the clock of `now`: a timer, or paused work that is overdue. None: never."""
+        if self._closed or self.error is not None:
+            return None
+        idle = self._settings.dtls.idle_timeout
+        deadlines = (
+            self._retransmission.timer.deadline,
+            self._acks.deadline,
+            None if idle is None or self._heard is None else self._heard + idle,
+            *(part.deadline for part in self._parts()),
+        )
+        return min((each for each in deadlines if each is not None), default=None)
+
+    def handle_timeout(self, now: float) -> None:
+        """Serve every timer that has expired, each once. A call that comes too early does nothing."""
+        if self._closed or self.error is not None:
+            return
+        self._enter()
+        try:
+            for part in self._parts():
+                part.expire(now)
+            self._serve_timers(now)
+            self._go_on(now)
+        except BaseException as error:  # noqa: BLE001 - sorted there
+            self._stopped_by(error)
+        finally:
+            self._leave()
+
+    def _serve_timers(self, now: float) -> None:
+        options = self._settings.dtls
+        due = now + options.timer_slack
+        if options.idle_timeout is not None and self._heard is not None and self._heard + options.idle_timeout <= due:
+            raise IdleTimeout(f"nothing has come for {options.idle_timeout:g} s")
+        deadline = self._acks.deadline
+        if deadline is not None and deadline <= due:
+            self._send_ack()
+        deadline = self._retransmission.timer.deadline
+        if deadline is not None and deadline <= due:
+            self._retransmission.expire(now)
+
+    # --- the application ------------------------------------------------------------------------------------------
+
+    def read(self, size: int = -1) -> bytes:
+        """The oldest datagram's application data; of a longer one `size` bytes, and the rest the next time.
+
+        b"" when there is none now.
+        """
+        plaintext = self.plaintext
+        if not plaintext or size == 0:
+            return b""
+        if size < 0 or len(plaintext[0]) <= size:
+            return plaintext.popleft()
+        data, plaintext[0] = plaintext[0][:size], plaintext[0][size:]
+        return data
+
+    def pending(self) -> int:
+        """How many bytes of one datagram `read` could give at once."""
+        return len(self.plaintext[0]) if self.plaintext else 0
+
+    def write(self, data: Data) -> None:
+        """Send one datagram of application data: sealed at once, or queued behind a seal that is paused.
+
+        Raises UsageError before the handshake is complete, after `shutdown`, and for more than fits a datagram (see
+        `max_datagram`); and the connection's error.
+        """
+        if not self.handshake_complete or self.close_notify_sent or self.error is not None or self._closed:
+            raise self._cannot_write()
+        try:
+            self._writer.write(data if type(data) is bytes else bytes(data))
+        except InternalError as error:
+            self._fail(error)
+            raise
+        if self._writer.update_due and not self._key_update_sent and self._key_update is None:
+            self._key_update = False
+
+    @property
+    def max_datagram(self) -> int:
+        """How many bytes `write` takes: what the path's MTU and the peer leave of a datagram."""
+        return self._writer.room()
+
+    @property
+    def mtu(self) -> int:
+        """Bytes that a datagram of ours may have; what is sent from now on heeds a change."""
+        return self._writer.mtu
+
+    @mtu.setter
+    def mtu(self, value: int) -> None:
+        self._writer.mtu = value
+
+    def set_initial_timeout(self, seconds: float, now: float) -> None:
+        """Another initial timeout. Timers that run follow it in proportion; what has elapsed of them counts."""
+        timer = self._retransmission.timer
+        started = self._acks.deadline - self._ack_delay() if self._acks.deadline is not None else now
+        timer.set_initial(seconds)
+        if self._acks.deadline is not None:
+            self._acks.deadline = started + self._ack_delay()
+
+    def shutdown(self) -> None:
+        """Send close_notify: our direction ends, the peer's stays open (RFC 9846 section 6.1).
+
+        It is not sent again when it is lost (RFC 9147 section 5.10). Legal twice. Raises UsageError before the
+        handshake is complete: what is not yet open can only be given up.
+        """
+        if self.close_notify_sent or self.error is not None or self._closed:
+            return
+        if not self.handshake_complete:
+            raise UsageError("shutdown: the handshake is not complete; close() gives it up")
+        self.close_notify_sent = True
+        self._writer.send(_ALERT, bytes((_WARNING, AlertDescription.close_notify)))
+
+    def close(self) -> None:
+        """Give up, at any moment: paused work is cancelled, secrets are dropped, nothing is sent. Legal twice."""
+        if self._busy:
+            self._close_requested = True
+        elif not self._closed:
+            self._closed = True
+            self._drop()
+            self._writer.out = []
+
+    def key_update(self, *, request_peer: bool = False) -> None:
+        """Change our sending keys, and ask the peer to change its own (RFC 9147 section 8).
+
+        They change when the peer has acknowledged it. Until then, and while another flight is out, further calls are
+        one.
+        """
+        if not self.handshake_complete or self.close_notify_sent or self.error is not None or self._closed:
+            raise self._cannot_write()
+        if self._key_update_sent and not request_peer:
+            return
+        # A second request may not be sent before the peer has answered the first with a KeyUpdate of its own.
+        asks = request_peer and not self._key_update_requested
+        if not (self._key_update_sent and not asks):
+            self._key_update = asks or self._key_update or False
+
+    # --- connection ids -------------------------------------------------------------------------------------------
+
+    @property
+    def connection_ids(self) -> tuple[bytes, ...]:
+        """The ids that we receive, oldest first; none where none are in use."""
+        return tuple(self._ids.ours) if self._ids.length else ()
+
+    @property
+    def peer_connection_id(self) -> bytes:
+        """The id that we write; empty for none."""
+        return self._ids.theirs
+
+    @property
+    def spare_connection_ids(self) -> int:
+        """How many more ids the peer has given us to change to."""
+        return self._ids.spare
+
+    def new_connection_ids(self, count: int = 1, *, immediate: bool = False) -> None:
+        """Give the peer fresh ids, to be used at once or kept as spare ones (RFC 9147 section 9)."""
+        self._check_ids(bool(self._ids.length), "new_connection_ids: we receive no connection ids (dtls.connection_id)")
+        usage = ConnectionIdUsage.cid_immediate if immediate else ConnectionIdUsage.cid_spare
+        self._send(self._ids.issue(count, usage))
+
+    def request_connection_ids(self, count: int = 1) -> None:
+        """Ask the peer for ids (RFC 9147 section 9). UsageError while an earlier request is unfulfilled."""
+        self._check_ids(bool(self._ids.theirs), "request_connection_ids: the peer receives none")
+        if self._ids.asked:
+            raise UsageError("request_connection_ids: an earlier request is unfulfilled")
+        self._ids.asked = True
+        self._send(RequestConnectionId(count))
+
+    def change_connection_id(self) -> None:
+        """Write the next of the peer's spare ids from now on, as on a new path. UsageError when there is none."""
+        self._check_ids(bool(self._ids.theirs), "change_connection_id: the peer receives none")
+        if not self._ids.change():
+            raise UsageError("change_connection_id: the peer has given no spare one")
+        self._writer.use_connection_id(self._ids.theirs)
+
+    def _check_ids(self, in_use: bool, reason: str) -> None:
+        if not self.handshake_complete or self.close_notify_sent or self.error is not None or self._closed:
+            raise self._cannot_write()
+        if not self._ids.agreed or not in_use:
+            raise UsageError(reason)
+
+    def _cannot_write(self) -> Error:
+        if self.error is not None:
+            return self.error
+        if self._closed:
+            return UsageError("the connection is closed")
+        if self.close_notify_sent:
+            return UsageError("protocol is shutdown: close_notify was sent")
+        return UsageError("the handshake is not complete")
+
+    # --- facts ----------------------------------------------------------------------------------------------------
+
+    @property
+    def handshake_paused(self) -> bool:
+        """Whether work of the handshake, or of an exchange after it, is paused."""
+        return self._parked or (bool(self._post) and self._post[0].parked)
+
+    @property
+    def read_paused(self) -> bool:
+        """Whether the opening of a record is paused."""
+        return self._reader.paused
+
+    @property
+    def write_paused(self) -> bool:
+        """Whether the sealing of a record is paused."""
+        return self._writer.paused
+
+    @property
+    def waiting_for_async(self) -> bool:
+        """Whether anything is paused (SSL_waiting_for_async(3))."""
+        return self.handshake_paused or self.read_paused or self.write_paused
+
+    @property
+    def wants_data(self) -> bool:
+        """Whether the adapter should read on from the transport: also when all is paused, until the connection ends."""
+        return self.error is None and not self._closed
+
+    @property
+    def write_backlog(self) -> int:
+        """Bytes of plaintext that wait to be sealed."""
+        return self._writer.backlog
+
+    # --- going on -------------------------------------------------------------------------------------------------
+
+    def _enter(self) -> None:
+        if self._busy:
+            raise UsageError("the connection is in use: by another thread, or by the callback that calls it")
+        self._busy = True
+        self.needs_job = False
+
+    def _leave(self) -> None:
+        self._busy = False
+        if self._close_requested:
+            self.close()
+
+    def _parts(self) -> list[Driver[None] | RecordReader | RecordWriter]:
+        """What may have work under way."""
+        parts: list[Driver[None] | RecordReader | RecordWriter] = [self._reader, self._writer, *self._post]
+        if self._driver is not None:
+            parts.append(self._driver)
+        return parts
+
+    @property
+    def _parked(self) -> bool:
+        return self._driver is not None and self._driver.parked
+
+    def _pending(self) -> bool:
+        """Whether something waits to be sent that `datagrams_to_send` can send."""
+        return self._writer.paused or self._key_update is not None or self._retransmission.waiting
+
+    def _go_on(self, now: float) -> None:
+        """Handshake, records, and what follows a handshake, as far as there are answers."""
+        try:
+            if self._heard is None:
+                self._heard = now
+            self._run_handshake(now)
+            for record in self._reader.finished(now):
+                self._record(record, now)
+                self._run_handshake(now)
+            self._run_post(now)
+            self._settle(now)
+            self._writer.pump(now)
+        except BaseException as error:  # noqa: BLE001 - sorted there
+            self._stopped_by(error)
+
+    def _stopped_by(self, error: BaseException) -> None:
+        """Something was raised where nothing may be: it ends the connection, or only this attempt."""
+        if isinstance(error, NoJobs):
+            self.needs_job = True
+        elif isinstance(error, Error):
+            self._fail(error)
+        elif isinstance(error, Exception):  # fail closed: whatever the network provoked, the connection ends
+            failure = InternalError(f"{type(error).__name__}: {error}")
+            failure.__cause__ = error
+            self._fail(failure)
+        else:  # the job that this call runs in was cancelled, or the program ends: nobody will go on here
+            self._close_requested = True
+            raise error
+
+    def _run_handshake(self, now: float) -> None:
+        while self._step(now) or self._release_early(now):
+            pass
+
+    def _step(self, now: float) -> bool:
+        """Hand over the next message, if it is there and wanted; whether that was progress."""
+        driver = self._driver
+        if driver is None:
+            found = self._reassembly.pop()
+            if found is not None:
+                self._post_handshake(found[1])
+            return found is not None
+        found = None
+        if not driver.parked and self._inbox.empty and (found := self._reassembly.pop()) is not None:
+            self._last_type = found[1][0]
+            self._inbox.receive_untrusted(Epoch(found[0]), found[1])
+        driver.advance(now)
+        if driver.done:
+            self._driver = None
+        return found is not None or driver.done
+
+    def _release_early(self, now: float) -> bool:
+        """Read the records that came before the keys that are there now; whether that was progress."""
+        epoch, self._installed = self._installed, None
+        if epoch is None or not self._reader.early:
+            return False
+        for record in self._reader.early_records(epoch, now):
+            self._record(record, now)
+        return True
+
+    def _run_post(self, now: float) -> None:
+        while self._post:
+            self._post[0].advance(now)
+            if not self._post[0].done:
+                return
+            self._post.popleft()
+
+    def _settle(self, now: float) -> None:
+        """Nothing more can be done at the moment: acknowledge and send accordingly."""
+        if self._parked:
+            self._retransmission.suspend()
+            whole = self._last_type if self._reassembly.empty else self._reassembly.last_whole()
+            if self._settings.dtls.ack_on_pause and self._acks.unsent and whole in _LAST_OF_A_FLIGHT:
+                self._send_ack()
+            return
+        if self._ack_now:
+            self._send_ack()
+        self._retransmission.go_on(now)
+        self._flush(now)
+
+    def _flush(self, now: float) -> None:
+        retransmission = self._retransmission
+        if self._reader.update_wanted:
+            self._reader.update_wanted = False
+            self._key_update = True
+        if self._key_update is not None and not self._key_update_sent and retransmission.idle and not self._post:
+            request, self._key_update = self._key_update, None
+            self._key_update_sent = True
+            self._key_update_requested = self._key_update_requested or request
+            wanted = KeyUpdateRequest.update_requested if request else KeyUpdateRequest.update_not_requested
+            self._send(KeyUpdate(wanted))
+        if retransmission.flush(now, answered=self._driver is not None):
+            self._acks.clear()  # our flight of the handshake answers all that has come
+
+    # --- records --------------------------------------------------------------------------------------------------
+
+    def _receive(self, datagram: bytes, now: float) -> bool:
+        """The records of a datagram; whether anything but application data was among them, or may follow."""
+        busy = self._reader.paused
+        for record in self._reader.records(datagram, now):
+            if record.content_type != _APPLICATION_DATA or not self.handshake_complete:
+                busy = True
+            self._record(record, now)
+            if busy:
+                self._run_handshake(now)
+        return busy or self._reader.holding or not self.handshake_complete
+
+    def _record(self, record: Record, now: float) -> None:
+        epoch, content_type = record.epoch, record.content_type
+        if epoch:
+            self._heard = now
+            self._address_validated = True
+        if content_type == _APPLICATION_DATA:
+            self._application_data(record)
+        elif content_type == _HANDSHAKE:
+            self._handshake_record(record, now)
+        elif content_type == _ACK:
+            self._acknowledged(record, now)
+        elif content_type == _ALERT:
+            self._alert(record)
+        else:
+            self._reject(UnexpectedMessage(f"a record of type {content_type}", section="RFC 9147 section 4.5.2"))
+
+    def _reject(self, error: LocalAlert) -> None:
+        """A record that is none: dropped, unless nobody but the peer can have written it (RFC 9147 section 4.5.2)."""
+        if self._settings.dtls.forgery_resistant:
+            raise error
+
+    def _wrong(self, epoch: int, error: LocalAlert) -> None:
+        """A record that is wrong in itself: the peer's doing if it was protected, else perhaps anybody's."""
+        if epoch:
+            raise error
+        self._reject(error)
+
+    def _application_data(self, record: Record) -> None:
+        if record.epoch < Epoch.APPLICATION:
+            self._wrong(record.epoch, UnexpectedMessage("application data before the handshake is complete"))
+            return
+        closed_at = self._closed_at
+        if closed_at is not None and (self._ended or record[:2] > closed_at):  # RFC 9147 section 5.10
+            return
+        self._key_updates = 0
+        if record.content and len(self.plaintext) < self._settings.limits.received_datagrams:
+            self.plaintext.append(record.content)
+
+    def _handshake_record(self, record: Record, now: float) -> None:
+        """Fragments: into the reassembly, or recognised as those of messages that were handed over long ago."""
+        epoch = record.epoch
+        if self.handshake_complete and not epoch:
+            return
+        try:
+            fragments = decode_fragments(record.content)
+        except (DecodeError, IllegalParameter) as error:
+            self._wrong(epoch, error)
+            return
+        kept = True
+        for fragment in fragments:
+            if fragment.message_seq < self._reassembly.next_seq:
+                if fragment.message_seq == self._reassembly.next_seq - 1 and fragment.stop == fragment.length:
+                    self._retransmission.repeated(now)
+            elif epoch != self._read_epoch:
+                text = "a new handshake message under old keys"
+                self._wrong(epoch, UnexpectedMessage(text, section="RFC 9147 section 8"))
+                return
+            else:
+                kept = self._take(epoch, fragment) and kept
+        if kept:
+            self._acks.received(record[:2])
+            if self._version is not None:
+                self._acks.schedule(now + self._ack_delay())
+
+    def _take(self, epoch: int, fragment: Fragment) -> bool:
+        """A fragment of a message that is still to come; False when it is dropped."""
+        if self._driver is not None and self._version is not None:
+            self._retransmission.answered()  # the peer's next flight has begun (RFC 9147 section 7.1)
+        try:
+            return self._reassembly.add(epoch, fragment) is not Verdict.BEYOND
+        except IllegalParameter as error:
+            self._wrong(epoch, error)
+            return False
+
+    def _acknowledged(self, record: Record, now: float) -> None:
+        if self._version is None or (self.handshake_complete and not record.epoch):
+            return
+        try:
+            numbers = decode_ack(record.content)
+        except DecodeError as error:
+            self._wrong(record.epoch, error)
+            return
+        if record.epoch < Epoch.APPLICATION and any(number[0] > record.epoch for number in numbers):
+            text = "an ACK of records of a later epoch"
+            self._wrong(record.epoch, IllegalParameter(text, section="RFC 9147 section 7.2"))
+            return
+        self._trace("received", "ack", len(record.content))
+        if self._retransmission.acknowledged(numbers, now) and self._key_update_sent:
+            self._key_update_sent = False
+            self._writer.update_key(self._ids.theirs)
+
+    def _send_ack(self) -> None:
+        self._ack_now = False
+        content = self._acks.take(self._writer.room())
+        self._writer.send(_ACK, content)
+        self._trace("sent", "ack", len(content))
+
+    def _ack_delay(self) -> float:
+        return self._retransmission.timer.duration * self._settings.dtls.ack_delay
+
+    def _alert(self, record: Record) -> None:
+        epoch, content = record.epoch, record.content
+        if not epoch and not self._believes_anybody():
+            return
+        if len(content) != 2:
+            self._wrong(epoch, DecodeError("a record of type alert holds one alert", section="RFC 9846 section 5.1"))
+            return
+        description = ALERTS.get(content[1], content[1])
+        self._trace("alert received", getattr(description, "name", str(description)))
+        if description is AlertDescription.close_notify:
+            if not self.handshake_complete:
+                raise PeerAlert(description)
+            self.close_notify_received = True
+            self._closed_at = record[:2]
+        elif description is AlertDescription.user_canceled:
+            self._warnings += 1
+            if self._warnings > self._settings.limits.warning_alerts:
+                raise UnexpectedMessage(f"more than {self._settings.limits.warning_alerts} warnings")
+        else:
+            raise PeerAlert(description)
+
+    def _believes_anybody(self) -> bool:
+        """Whether an alert in the clear may be the peer's: a server's that cannot answer our hello, and no other."""
+        hello_phase = not self.server_side and self._read_epoch == 0
+        return hello_phase or (self._settings.dtls.forgery_resistant and not self.handshake_complete)
+
+    # --- after the handshake --------------------------------------------------------------------------------------
+
+    def _post_handshake(self, raw: bytes) -> None:
+        kind = raw[0]
+        if kind == HandshakeType.key_update:
+            self._key_update_received(decode_message(KeyUpdate, raw))
+        elif kind == HandshakeType.new_session_ticket and not self.server_side:
+            self._ticket_received(decode_message(NewSessionTicket, raw))
+        elif kind == HandshakeType.request_connection_id:
+            self._send(self._ids.requested(self._received(decode_message(RequestConnectionId, raw))))
+        elif kind == HandshakeType.new_connection_id:
+            if self._ids.received(self._received(decode_message(NewConnectionId, raw))):
+                self._writer.use_connection_id(self._ids.theirs)
+        else:
+            raise UnexpectedMessage(f"message type {kind} after the handshake")
+
+    def _received(self, message: M) -> M:
+        self._trace("received", message.msg_type.name, len(message.raw))
+        return message
+
+    def _key_update_received(self, message: KeyUpdate) -> None:
+        self._received(message)
+        limits = self._settings.limits
+        if not self._reassembly.empty:
+            raise UnexpectedMessage("a message behind a KeyUpdate in its epoch", section="RFC 9147 section 8")
+        self._key_updates += 1
+        if self._key_updates > limits.key_updates:
+            raise UnexpectedMessage(f"more than {limits.key_updates} KeyUpdates without data")
+        if self._read_epoch >= limits.epoch:
+            raise UnexpectedMessage(f"a KeyUpdate beyond epoch {limits.epoch}", section="RFC 9147 section 8")
+        self._read_epoch = self._reader.update_key()
+        self._key_update_requested = False
+        if message.request_update == KeyUpdateRequest.update_requested:
+            self._owe_key_update()
+
+    def _owe_key_update(self) -> None:
+        """The peer asks for one. One that is on its way is an answer, and beyond the last epoch there is none."""
+        last = self._writer.current >= self._settings.limits.epoch
+        if not (self.close_notify_sent or self._key_update_sent or last):
+            self._key_update = self._key_update or False
+
+    def _ticket_received(self, message: NewSessionTicket) -> None:
+        self._received(message)
+        done = self._established
+        assert done is not None
+        message.extensions.check(HandshakeType.new_session_ticket)
+        self._tickets += 1
+        if (
+            done.resumption is None
+            or not message.ticket_lifetime
+            or len(message.ticket) > MAX_TICKET
+            or self._tickets > done.settings.limits.session_tickets
+        ):
+            return
+        steps = post13.keep_session(PROFILE, done, message, self._session_kept)
+        self._post.append(Driver(steps, self._performer, Inbox(0)))
+
+    def _session_kept(self, session: Session) -> None:
+        self.session = session
+        self._events.append(SessionReceived(session))
+
+    def _send(self, message: HandshakeMessage) -> None:
+        """A message of ours after the handshake."""
+        raw = message.encode()
+        self._retransmission.queue(Epoch.APPLICATION, raw)
+        self._trace("sent", message.msg_type.name, len(raw))
+
+    def _trace(self, kind: str, name: str, size: int = 0) -> None:
+        if self._performer.trace is not None:
+            self._performer.trace(kind, name, size)
+
+    # --- the seam under the handshake (MessageTransport) ----------------------------------------------------------
+
+    def send(self, epoch: Epoch, message: bytes) -> None:
+        """Send one whole handshake message, with the flight it belongs to."""
+        self._retransmission.queue(epoch, message)
+
+    def install_read(self, epoch: Epoch, secret: TrafficSecret) -> None:
+        """Read these keys' epoch too; messages of the one before may not remain."""
+        if not (self._inbox.empty and self._reassembly.empty):
+            raise UnexpectedMessage("messages of the old keys remain", section="RFC 9147 section 6.1")
+        self._reader.install(secret, PROFILE.label_prefix, epoch)
+        self._read_epoch = epoch
+        self._inbox.epoch = epoch
+        if epoch < Epoch.APPLICATION:
+            self._installed = epoch
+
+    def install_write(self, epoch: Epoch, secret: TrafficSecret) -> None:
+        """Write in this epoch from now on."""
+        self._writer.install(WriteKey(secret, PROFILE.label_prefix, epoch, self._ids.theirs))
+
+    def version_chosen(self, version: Version) -> None:
+        """ACKs may be sent and are believed from now on (RFC 9147 section 7)."""
+        self._version = version
+
+    def own_extensions(self, message: HandshakeType, peer: Extensions | None) -> Extensions:
+        """connection_id (RFC 9146) in the hellos; record_size_limit (RFC 8449) as on a stream."""
+        extensions = Extensions()
+        limit = self._settings.record_size_limit
+        if message is HandshakeType.client_hello:
+            self._ids.offer(extensions)
+            if limit is not None:
+                extensions.put(RECORD_SIZE_LIMIT, limit)
+        elif message is HandshakeType.server_hello and peer is not None:
+            self._ids.answer(peer, extensions)
+        elif peer is not None and ExtensionType.record_size_limit in peer:  # in EncryptedExtensions
+            extensions.put(RECORD_SIZE_LIMIT, limit or MAX_INNER_PLAINTEXT)
+        return extensions
+
+    def peer_extensions(self, extensions: Extensions) -> None:
+        """The peer's connection id, and its record_size_limit, which puts our own into force."""
+        if not self.server_side:
+            self._ids.answered(extensions)
+        limit = extensions.get(RECORD_SIZE_LIMIT)
+        if limit is not None:
+            if not self.server_side and limit > MAX_INNER_PLAINTEXT:
+                raise IllegalParameter("a record_size_limit beyond that of the protocol", section="RFC 8449 section 4")
+            self._writer.max_content = min(limit - 1, MAX_PLAINTEXT)
+            self._reader.max_inner = self._settings.record_size_limit or MAX_INNER_PLAINTEXT
+
+    def early_data(self, accepted: bool, limit: int) -> None:
+        """Records of refused early data are of an epoch that has no keys, and are passed over as such."""
+
+    def ticket_state(self) -> bytes:
+        """There is nothing to remember."""
+        return b""
+
+    def accepts(self, ticket_state: bytes) -> bool:
+        """Whether a ticket's state is one of ours."""
+        return ticket_state == b""
+
+    def completed(self, established: Established) -> None:
+        """The handshake is done: a server acknowledges the client's last flight, and its tickets follow."""
+        self._established = established
+        self.handshake_complete = self._reader.complete = True
+        self._installed = Epoch.APPLICATION
+        self._writer.allow_data()
+        self.server_hostname = established.server_hostname
+        self._events.append(HandshakeCompleted())
+        if self.server_side:
+            self._ack_now = self._acks.unsent
+            if established.resumption is not None:
+                steps = post13.send_tickets(self, PROFILE, established)
+                self._post.append(Driver(steps, self._performer, Inbox(0)))
+
+    # --- the end --------------------------------------------------------------------------------------------------
+
+    def _fail(self, error: Error) -> None:
+        """End the connection: the alert goes out under the keys in use, everything else is dropped."""
+        self.error = error
+        description: AlertDescription | None = None
+        if isinstance(error, LocalAlert):
+            description = error.description
+        elif not isinstance(error, PeerAlert | UnexpectedEOF | ReadTimeoutExpired | IdleTimeout):
+            description = AlertDescription.internal_error
+        if description is not None and not self.close_notify_sent:
+            self._writer.fatal_alert(bytes((_FATAL, description)))
+            self._alert_sent = self._writer.out[-1]
+            self._trace("alert sent", description.name)
+        self._drop()
+
+    def _repeat_alert(self) -> None:
+        """The peer goes on: it may have missed the alert (RFC 9147 section 5.10). The very same record, a few times."""
+        if self._alert_sent is not None and self._alerts_left and not self._writer.out:
+            self._alerts_left -= 1
+            self._writer.out.append(self._alert_sent)
+
+    def _allowed(self, out: list[bytes]) -> list[bytes]:
+        """What may be sent to an address that has proved nothing yet; the rest stays (RFC 9147 section 5.1)."""
+        allowed = self._bytes_received * (self._settings.dtls.amplification or 0) - self._bytes_sent
+        count = size = 0
+        for datagram in out:
+            if size + len(datagram) > allowed:
+                break
+            size += len(datagram)
+            count += 1
+        self._bytes_sent += size
+        self._writer.out = out[count:]
+        return out[:count]
+
+    def _drop(self) -> None:
+        """Cancel all work and forget the secrets; facts stay."""
+        driver, self._driver = self._driver, None
+        if driver is not None:
+            driver.close()
+        while self._post:
+            self._post.popleft().close()
+        self._reader.close()
+        self._writer.close()
+        self._retransmission.close()
+        self._reassembly.clear()
+        self._acks.clear()
+        self._inbox.clear()

@@ -1,0 +1,114 @@
+"""Clients prove their address before anything is kept of them (RFC 9147 section 5.1, RFC 9846 section 4.3.2).
+
+A first hello is answered with a HelloRetryRequest whose cookie holds all that will be needed later. A second hello that
+brings it back comes from where it says it comes from, and a connection begins with it. In between there is nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from caesura.context import Settings
+from caesura.crypto.hkdf import SHA256
+from caesura.dtls.plaintext import plaintext_record
+from caesura.errors import AlertDescription, DecodeError, IllegalParameter, LocalAlert
+from caesura.handshake import stateless
+from caesura.handshake.stateless import Retried
+from caesura.handshake.transport import Profile
+from caesura.wire.dtls import DTLSClientHello, Fragment
+from caesura.wire.extensions import COOKIE, Extensions
+from caesura.wire.messages import HEADER_LENGTH, ClientHello, decode_message
+from caesura.wire.registries import ContentType, ExtensionType, Version
+
+PROFILE: Final = Profile(
+    name=b"dtls",
+    version13=Version.DTLS13,
+    legacy_version=0xFEFD,
+    label_prefix=b"dtls13",
+    client_hello=DTLSClientHello,
+    compatibility_session_id=False,
+    echoes_session_id=False,
+    end_of_early_data=False,
+    hybrid_share_first=False,
+)
+
+_HANDSHAKE: Final = int(ContentType.handshake)
+_ALERT: Final = int(ContentType.alert)
+_FATAL: Final = 2
+
+Address = object
+"""Where a datagram comes from: whatever the socket says, of a kind that `repr` tells apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """What a second hello with a good cookie has brought: a connection begins with it."""
+
+    retried: Retried
+    record_sequence: int  # of the record the hello came in: ours go on from there, as RFC 6347 section 4.2.1 has it
+    message_seq: int = 1  # of the hello, and of our next message
+
+
+def answer(settings: Settings, raw: bytes, address: Address, sequence: int) -> bytes:
+    """The record that answers a whole first hello: a HelloRetryRequest, or the alert it deserves. Nothing is kept."""
+    try:
+        hello = decode_message(DTLSClientHello, raw)
+        keys, wall = settings.dtls.cookie_keys, settings.clock.wall()
+        request = stateless.ask_again(settings, PROFILE, hello, lambda state: keys.seal(state, _text(address), wall))
+    except LocalAlert as error:
+        return alert(error.description, sequence)
+    message = request.encode()
+    fragment = Fragment(message[0], len(message) - HEADER_LENGTH, 0, 0, message[HEADER_LENGTH:])
+    return plaintext_record(_HANDSHAKE, sequence, fragment.encode())
+
+
+def prove(settings: Settings, hello: ClientHello, address: Address, sequence: int) -> Proven | None:
+    """What the hello's cookie proves; None when it proves nothing. Of the hello only the beginning need be there."""
+    cookie = hello.extensions.get(COOKIE)
+    if cookie is None:
+        return None
+    state = settings.dtls.cookie_keys.open_untrusted(cookie, _text(address), settings.clock.wall())
+    retried = stateless.reopen(settings, PROFILE, hello, state) if state is not None else None
+    return Proven(retried, sequence) if retried is not None else None
+
+
+def alert(description: AlertDescription, sequence: int) -> bytes:
+    """A fatal alert to somebody we keep nothing of."""
+    return plaintext_record(_ALERT, sequence, bytes((_FATAL, description)))
+
+
+def read_beginning(body: bytes) -> DTLSClientHello | None:
+    """A ClientHello of which perhaps only the beginning is there, as far as its cookie; None if that is not there.
+
+    What the cookie proves needs nothing behind it: a long hello from a proven address is known by its first fragment.
+    """
+    try:
+        fields = body[:34]
+        pos = 34
+        session_id, pos = _opaque(body, pos, 1)
+        for width in (1, 2, 1):  # legacy_cookie, cipher_suites, legacy_compression_methods
+            _, pos = _opaque(body, pos, width)
+        pos += 2
+        extensions = Extensions()
+        while ExtensionType.cookie not in extensions:
+            code = int.from_bytes(body[pos : pos + 2], "big")
+            data, pos = _opaque(body, pos + 2, 2)
+            extensions.put_data(code, data)
+        extensions.get(COOKIE)
+    except (DecodeError, IllegalParameter):
+        return None
+    return DTLSClientHello(0xFEFD, fields[2:], session_id, (), b"", extensions)
+
+
+def _opaque(data: bytes, pos: int, width: int) -> tuple[bytes, int]:
+    start = pos + width
+    stop = start + int.from_bytes(data[pos:start], "big")
+    if stop > len(data):
+        raise DecodeError("cut short")
+    return data[start:stop], stop
+
+
+def _text(address: Address) -> bytes:
+    """An address as bytes of a bounded length."""
+    return SHA256.digest(repr(address).encode())[:16]

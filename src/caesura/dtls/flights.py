@@ -1,0 +1,124 @@
+"""Flights, and the timer that sends them again (RFC 9147 section 5.8).
+
+A flight is what one side sends before it must hear from the other. It is kept until the peer is known to have it: by an
+ACK, which may cover a part, or by the peer's answer. What differs between flights is who ends the waiting:
+
+- an *answered* flight of the handshake: any part of the peer's next flight is an implicit acknowledgement. Its timer
+  runs while the handshake waits for the peer, and stands still while the handshake's own work is paused;
+- an *acknowledged* one, a client's last and everything after the handshake: nothing but ACKs end it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+
+from caesura.dtls.fragments import OutgoingMessage, Part, plan
+from caesura.wire.dtls import RecordNumber
+
+Seal = Callable[[int, bytes], tuple[RecordNumber, bytes]]
+"""Seals handshake content under the keys of an epoch: the record's number and the record."""
+
+
+class Flight:
+    """Messages on their way. `answered`: see above. `remembered`: how many records are matched against ACKs."""
+
+    __slots__ = ("_remembered", "_sent", "answered", "messages")
+
+    def __init__(self, messages: list[OutgoingMessage], *, answered: bool, remembered: int) -> None:
+        self.messages = messages
+        self.answered = answered
+        self._remembered = remembered
+        self._sent: OrderedDict[RecordNumber, list[Part]] = OrderedDict()
+
+    def transmit(self, seal: Seal, overheads: Mapping[int, int], mtu: int, max_content: int) -> list[bytes]:
+        """Datagrams with what the peer is not known to have."""
+        datagrams = []
+        for records in plan(self.messages, overheads, mtu, max_content):
+            sealed = []
+            for record in records:
+                number, whole = seal(record.epoch, record.content())
+                self._sent[number] = record.parts
+                sealed.append(whole)
+            datagrams.append(b"".join(sealed))
+        while len(self._sent) > self._remembered:
+            self._sent.popitem(last=False)
+        return datagrams
+
+    def acknowledge(self, numbers: Iterable[RecordNumber]) -> bool:
+        """The peer has these records; whether that is news. Numbers that are not ours, or forgotten, are none."""
+        news = False
+        for number in numbers:
+            for message, start, stop in self._sent.pop(number, ()):
+                news = news or bool(message.missing)
+                message.arrived(start, stop)
+        return news
+
+    def lose(self) -> None:
+        """The peer has shown that it lacks something: all is sent again."""
+        for message in self.messages:
+            message.lose()
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the peer has all of it."""
+        return not any(message.missing for message in self.messages)
+
+    @property
+    def epochs(self) -> set[int]:
+        """The epochs whose keys it may still need."""
+        return {message.epoch for message in self.messages if message.missing}
+
+
+class RetransmissionTimer:
+    """1 s, doubling at each expiry up to 60 s, with the default settings (RFC 9147 section 5.8.2). Seconds throughout.
+
+    `choose` replaces the doubling: it is given the present duration, 0 at first, and gives the next one.
+    """
+
+    __slots__ = ("_choose", "_initial", "_maximum", "_started", "duration", "expiries")
+
+    def __init__(self, initial: float, maximum: float, choose: Callable[[float], float] | None) -> None:
+        self._initial = initial
+        self._maximum = maximum
+        self._choose = choose
+        self._started: float | None = None
+        self.expiries = 0
+        self.duration = self._first()
+
+    @property
+    def deadline(self) -> float | None:
+        """When it expires; None while it does not run."""
+        return None if self._started is None else self._started + self.duration
+
+    def start(self, now: float) -> None:
+        """Run, for the present duration from now."""
+        self._started = now
+
+    def suspend(self) -> None:
+        """Stand still, and forget nothing."""
+        self._started = None
+
+    def reset(self) -> None:
+        """The peer has been heard: stop, and begin with the initial duration the next time."""
+        self._started = None
+        self.expiries = 0
+        self.duration = self._first()
+
+    def expire(self, now: float) -> None:
+        """It has expired: run on with the next duration."""
+        self.expiries += 1
+        if self._choose is None:
+            self.duration = min(self.duration * 2, self._maximum)
+        else:
+            self.duration = self._choose(self.duration)
+        self._started = now
+
+    def set_initial(self, seconds: float) -> None:
+        """Another initial duration, which the present one follows in proportion; what has elapsed counts."""
+        self._initial = seconds
+        if self._choose is None:
+            self.duration = min(seconds * 2**self.expiries, self._maximum)
+
+    def _first(self) -> float:
+        return self._initial if self._choose is None else self._choose(0.0)

@@ -1,0 +1,102 @@
+"""Handshake messages are cut to the size of the path: fragments into records, records into datagrams (RFC 9147 5.5).
+
+A datagram is filled before the next one begins, and so is a record; a record holds fragments of one epoch. Nothing is
+sealed here, and nothing is known of why something is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from caesura.errors import InternalError
+from caesura.wire.dtls import FRAGMENT_HEADER_LENGTH, Fragment
+
+Range = tuple[int, int]  # from, to: bytes of a message's body; (0, 0) stands for the header of an empty one
+
+
+@dataclass(slots=True, eq=False)
+class OutgoingMessage:
+    """A message of ours; `missing` is what the peer is not known to have."""
+
+    epoch: int
+    msg_type: int
+    message_seq: int
+    body: bytes
+    missing: list[Range] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.lose()
+
+    def lose(self) -> None:
+        """Nothing of it is known to have arrived."""
+        self.missing = [(0, len(self.body))]
+
+    def arrived(self, start: int, stop: int) -> None:
+        """The peer has this part."""
+        if start == stop:
+            self.missing = []
+            return
+        left: list[Range] = []
+        for first, last in self.missing:
+            if first < start:
+                left.append((first, min(last, start)))
+            if last > stop:
+                left.append((max(first, stop), last))
+        self.missing = [each for each in left if each[0] < each[1]]
+
+    def cut(self, start: int, stop: int) -> Fragment:
+        """One fragment of it."""
+        return Fragment(self.msg_type, len(self.body), self.message_seq, start, self.body[start:stop])
+
+
+Part = tuple[OutgoingMessage, int, int]  # a message, and which bytes of it
+
+
+@dataclass(slots=True, eq=False)
+class PlannedRecord:
+    """A handshake record to be sealed."""
+
+    epoch: int
+    parts: list[Part]
+
+    def content(self) -> bytes:
+        """Its fragments, one behind the other."""
+        return b"".join([message.cut(start, stop).encode() for message, start, stop in self.parts])
+
+
+def plan(
+    messages: Iterable[OutgoingMessage], overheads: Mapping[int, int], mtu: int, max_content: int
+) -> list[list[PlannedRecord]]:
+    """Datagrams of at most `mtu` bytes, and the records in each, with all that is missing of the messages.
+
+    `overheads`: what a record of each epoch costs besides its content, in bytes. `max_content`: bytes of content that a
+    record may have. Raises InternalError when not a single byte would fit.
+    """
+    datagrams: list[list[PlannedRecord]] = []
+    record: PlannedRecord | None = None
+    in_datagram = in_record = 0  # bytes that still fit
+    for message in messages:
+        overhead = overheads[message.epoch]
+        for start, stop in message.missing:
+            pos = start
+            while True:
+                needed = FRAGMENT_HEADER_LENGTH + (pos < stop)
+                if record is None or record.epoch != message.epoch or min(in_datagram, in_record) < needed:
+                    if in_datagram < overhead + needed:
+                        in_datagram = mtu
+                        datagrams.append([])
+                    record = PlannedRecord(message.epoch, [])
+                    datagrams[-1].append(record)
+                    in_datagram -= overhead
+                    in_record = max_content
+                    if in_datagram < needed:
+                        raise InternalError(f"mtu: {mtu} bytes leave no room beside {overhead} of a record")
+                size = min(stop - pos, in_datagram - FRAGMENT_HEADER_LENGTH, in_record - FRAGMENT_HEADER_LENGTH)
+                record.parts.append((message, pos, pos + size))
+                in_datagram -= FRAGMENT_HEADER_LENGTH + size
+                in_record -= FRAGMENT_HEADER_LENGTH + size
+                pos += size
+                if pos >= stop:
+                    break
+    return datagrams

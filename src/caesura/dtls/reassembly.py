@@ -1,0 +1,145 @@
+"""Fragments of handshake messages become whole messages, in the order of their numbers (RFC 9147 sections 5.2 and 5.5).
+
+Fragments come in any order, overlap, and repeat. What is held for a message grows with what has come for it, never with
+the length it claims: until there could be enough to complete it, its pieces are kept as they came; then they move into
+one buffer with a bitmap. Messages ahead of the next one share a budget. The next one does not count in it, so that
+whatever was kept before cannot keep it out.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from caesura.errors import IllegalParameter
+from caesura.wire.dtls import Fragment
+
+_PIECE = 64  # bytes that a piece costs besides its own
+
+
+class Verdict(Enum):
+    """What became of a fragment."""
+
+    KEPT = auto()  # or was there already
+    OLD = auto()  # of a message that was handed over before
+    BEYOND = auto()  # too far ahead, or more than is held for later: as if it had been lost
+
+
+class PartialMessage:
+    """One message that is being put together."""
+
+    __slots__ = ("_buffer", "_missing", "_pieces", "epoch", "held", "length", "msg_type")
+
+    def __init__(self, epoch: int, msg_type: int, length: int) -> None:
+        self.epoch = epoch
+        self.msg_type = msg_type
+        self.length = length
+        self.held = _PIECE
+        self._pieces: list[tuple[int, bytes]] | None = []
+        self._buffer = bytearray()
+        self._missing = 1  # a bit for each byte once there is a buffer
+
+    def add(self, offset: int, data: bytes) -> None:
+        """One piece, which lies within the message."""
+        if self._pieces is not None:
+            self._pieces.append((offset, data))
+            self.held += len(data) + _PIECE
+            if self.held < self.length:
+                return
+            pieces, self._pieces = self._pieces, None
+            self._buffer = bytearray(self.length)
+            self._missing = (1 << self.length) - 1
+            self.held = _PIECE + self.length + self.length // 8
+        else:
+            pieces = [(offset, data)]
+        for start, piece in pieces:
+            stop = start + len(piece)
+            self._buffer[start:stop] = piece
+            self._missing &= ~(((1 << len(piece)) - 1) << start)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of it is there."""
+        return self._missing == 0
+
+    def beginning(self) -> bytes:
+        """What is there of it without a gap from its first byte on."""
+        if self._pieces is not None:
+            found = b""
+            for start, piece in sorted(self._pieces):
+                if start > len(found):
+                    break
+                found += piece[len(found) - start :]
+            return found
+        gap = (self._missing & -self._missing).bit_length() - 1
+        return bytes(self._buffer if self.complete else self._buffer[:gap])
+
+    def raw(self) -> bytes:
+        """The message with the header that TLS gives it."""
+        return (self.msg_type << 24 | self.length).to_bytes(4, "big") + self._buffer
+
+
+class Reassembly:
+    """The peer's messages from `next_seq` on.
+
+    `limit`: bytes of one message. `ahead`: how many messages from the next one on are kept. `budget`: bytes held for
+    those behind the next one.
+    """
+
+    __slots__ = ("_ahead", "_budget", "_limit", "_messages", "next_seq")
+
+    def __init__(self, limit: int, ahead: int, budget: int) -> None:
+        self._limit = limit
+        self._ahead = ahead
+        self._budget = budget
+        self._messages: dict[int, PartialMessage] = {}
+        self.next_seq = 0
+
+    def add(self, epoch: int, fragment: Fragment) -> Verdict:
+        """Take a fragment. IllegalParameter for one that contradicts an earlier one, or of too long a message."""
+        seq = fragment.message_seq
+        if seq < self.next_seq:
+            return Verdict.OLD
+        if fragment.length > self._limit:
+            raise IllegalParameter(f"a handshake message of {fragment.length} bytes where {self._limit} are allowed")
+        if seq - self.next_seq >= self._ahead:
+            return Verdict.BEYOND
+        message = self._messages.get(seq)
+        if message is None:
+            message = PartialMessage(epoch, fragment.msg_type, fragment.length)
+        elif (message.msg_type, message.length) != (fragment.msg_type, fragment.length):
+            raise IllegalParameter("two fragments of one message that differ in type or length")
+        elif message.complete:
+            return Verdict.KEPT
+        if seq != self.next_seq and self._held_ahead() + len(fragment.data) + 2 * _PIECE > self._budget:
+            return Verdict.BEYOND
+        message.add(fragment.offset, fragment.data)
+        self._messages[seq] = message
+        return Verdict.KEPT
+
+    def pop(self) -> tuple[int, bytes] | None:
+        """The next message and the epoch it came under, once it is whole."""
+        message = self._messages.get(self.next_seq)
+        if message is None or not message.complete:
+            return None
+        del self._messages[self.next_seq]
+        self.next_seq += 1
+        return message.epoch, message.raw()
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is held, whole or in part."""
+        return not self._messages
+
+    def last_whole(self) -> int | None:
+        """The type of the last message of those that are whole without a gap; None when the next one is not."""
+        kind, seq = None, self.next_seq
+        while (message := self._messages.get(seq)) is not None and message.complete:
+            kind, seq = message.msg_type, seq + 1
+        return kind
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._messages.clear()
+
+    def _held_ahead(self) -> int:
+        return sum(message.held for seq, message in self._messages.items() if seq != self.next_seq)

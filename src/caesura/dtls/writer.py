@@ -1,0 +1,202 @@
+"""The writing half of the record layer: what is sent becomes records, and records datagrams (RFC 9147 section 4).
+
+Keys of past epochs stay as long as something may be sent again under them: it must go out as it went out before. A
+record is sealed at once, unless it holds application data and the engine lists SEAL_RECORD: then one is under way, and
+the next ones wait behind it. Since every record takes its number when its sealing begins, handshake records, ACKs and
+alerts never wait.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection
+
+from caesura.dtls.plaintext import PlaintextWriter
+from caesura.dtls.records13 import WriteKey
+from caesura.engines import Operation
+from caesura.errors import InternalError, UsageError
+from caesura.handshake.performer import NOT_YET, Ongoing, Performer
+from caesura.handshake.requests import Perform
+from caesura.wire.dtls import RecordNumber
+from caesura.wire.records import MAX_PLAINTEXT
+from caesura.wire.registries import ContentType
+
+_ALERT = int(ContentType.alert)
+_APPLICATION_DATA = int(ContentType.application_data)
+_HANDSHAKE = int(ContentType.handshake)
+
+
+class RecordWriter:
+    """Seals records; `out` are the datagrams that are ready. `mtu` bounds them, `max_content` what a record carries."""
+
+    __slots__ = (
+        "_epochs",
+        "_ongoing",
+        "_performer",
+        "_queue",
+        "_queued_bytes",
+        "_through_engine",
+        "application",
+        "current",
+        "max_content",
+        "mtu",
+        "out",
+    )
+
+    def __init__(self, performer: Performer, mtu: int, first_sequence: int) -> None:
+        self._performer = performer
+        self._through_engine = performer.takes(Operation.SEAL_RECORD)
+        self._epochs: dict[int, PlaintextWriter | WriteKey] = {0: PlaintextWriter(first_sequence)}
+        self.current = 0  # the newest epoch
+        self.application: WriteKey | None = None  # its key, once application data may be sent
+        self._queue: deque[bytes] = deque()
+        self._queued_bytes = 0
+        self._ongoing: Ongoing | None = None
+        self.mtu = mtu
+        self.max_content = MAX_PLAINTEXT
+        self.out: list[bytes] = []
+
+    # --- records ----------------------------------------------------------------------------------------------------
+
+    def seal(self, epoch: int, content_type: int, content: bytes) -> tuple[RecordNumber, bytes]:
+        """One record under the keys of an epoch, and its number."""
+        key = self._epochs[epoch]
+        if isinstance(key, WriteKey) and key.sequence >= key.limit:
+            raise InternalError(f"the key of epoch {epoch} is used up", section="RFC 9147 section 4.5.3")
+        number = (epoch, key.sequence)
+        return number, key.seal(content_type, content)
+
+    def seal_handshake(self, epoch: int, content: bytes) -> tuple[RecordNumber, bytes]:
+        """One record of handshake fragments."""
+        return self.seal(epoch, _HANDSHAKE, content)
+
+    def send(self, content_type: int, content: bytes) -> None:
+        """One record under the newest keys, in a datagram of its own."""
+        self.out.append(self.seal(self.current, content_type, content)[1])
+
+    def fatal_alert(self, content: bytes) -> None:
+        """The last record: not even the end of a key's use keeps it back."""
+        self.out.append(self._epochs[self.current].seal(_ALERT, content))
+
+    def room(self) -> int:
+        """How many bytes of content fit into a record that fills a datagram, under the newest keys."""
+        key = self._epochs.get(self.current)
+        return min(self.mtu - key.overhead, self.max_content) if key is not None else 0
+
+    @property
+    def overheads(self) -> dict[int, int]:
+        """What a record costs besides its content, by epoch."""
+        return {epoch: key.overhead for epoch, key in self._epochs.items()}
+
+    # --- keys -------------------------------------------------------------------------------------------------------
+
+    def install(self, key: WriteKey) -> None:
+        """Write with this key from now on."""
+        self._epochs[key.epoch] = key
+        self.current = key.epoch
+
+    def update_key(self, connection_id: bytes) -> None:
+        """The peer has acknowledged our KeyUpdate."""
+        assert self.application is not None
+        self.application = self.application.next_generation(connection_id)
+        self.install(self.application)
+
+    def allow_data(self) -> None:
+        """The handshake is complete."""
+        key = self._epochs[self.current]
+        assert isinstance(key, WriteKey)
+        self.application = key
+
+    @property
+    def update_due(self) -> bool:
+        """Whether the key is so worn that a KeyUpdate should begin: it takes its time (RFC 9147 section 4.5.3)."""
+        key = self.application
+        return key is not None and key.sequence >= key.limit - key.limit // 8
+
+    def use_connection_id(self, connection_id: bytes) -> None:
+        """Write this connection id from now on."""
+        for key in self._epochs.values():
+            if isinstance(key, WriteKey):
+                key.use_connection_id(connection_id)
+
+    def forget(self, needed: Collection[int]) -> None:
+        """Keep only the newest keys and those of the epochs that are still needed."""
+        for epoch in [epoch for epoch in self._epochs if epoch != self.current and epoch not in needed]:
+            del self._epochs[epoch]
+
+    # --- application data -------------------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """One datagram of application data. UsageError when it does not fit."""
+        key = self.application
+        assert key is not None
+        room = self.room()
+        if len(data) > room:
+            limit = f"{room} fit beside the record's own, with a dtls.mtu of {self.mtu}"
+            raise UsageError(f"write: {len(data)} bytes in one datagram, where {limit}")
+        if self._through_engine:
+            self._queue.append(data)
+            self._queued_bytes += len(data)
+        else:
+            self.out.append(self.seal(self.current, _APPLICATION_DATA, data)[1])
+
+    # --- sealing through the engine ---------------------------------------------------------------------------------
+
+    @property
+    def paused(self) -> bool:
+        """Whether a record is under way in the engine, or waits behind one."""
+        return bool(self._queue) or self._ongoing is not None
+
+    @property
+    def backlog(self) -> int:
+        """Bytes of plaintext that are not sealed yet."""
+        return self._queued_bytes
+
+    @property
+    def deadline(self) -> float | None:
+        """When the record under way must be sealed."""
+        return self._ongoing.deadline if self._ongoing is not None else None
+
+    def resume(self) -> None:
+        """Let the record under way go on."""
+        if self._ongoing is not None:
+            self._ongoing.resume()
+
+    def expire(self, now: float) -> None:
+        """Raise OperationTimeout when the record under way is overdue."""
+        if self._ongoing is not None and self._ongoing.expired(now):
+            ongoing, self._ongoing = self._ongoing, None
+            raise ongoing.timed_out()
+
+    def pump(self, now: float) -> None:
+        """Seal what is queued, one record after the other, as far as the engine answers at once."""
+        while self._queue or self._ongoing is not None:
+            if self._ongoing is None:
+                key, data = self.application, self._queue[0]
+                assert key is not None
+                if key.sequence >= key.limit:
+                    raise InternalError(f"the key of epoch {key.epoch} is used up", section="RFC 9147 section 4.5.3")
+                # A number that is taken twice for one record does no harm; one that two records share would.
+                work = Perform(Operation.SEAL_RECORD, key.seal_as, (key.take_number(), _APPLICATION_DATA, data))
+                answer = self._performer.perform(work, now)
+                self._queue.popleft()
+                self._queued_bytes -= len(data)
+                if isinstance(answer, Ongoing):
+                    self._ongoing = answer
+                    return
+            else:
+                answer = self._ongoing.answer()
+                if answer is NOT_YET:
+                    return
+                self._ongoing = None
+            self.out.append(answer)
+
+    def close(self) -> None:
+        """Cancel what is under way, forget what is queued and the keys; what is sealed may still be taken."""
+        ongoing, self._ongoing = self._ongoing, None
+        self._queue.clear()
+        self._queued_bytes = 0
+        self._epochs.clear()
+        self.application = None
+        if ongoing is not None:
+            ongoing.cancel()

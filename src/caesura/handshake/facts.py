@@ -1,0 +1,78 @@
+"""What a connection can say of itself once its handshake is complete, the same on every transport."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from caesura.crypto.identity import Identity
+from caesura.errors import UsageError
+from caesura.handshake.schedule13 import export
+from caesura.handshake.state import Established
+from caesura.handshake.transport import Profile
+from caesura.wire.registries import CipherSuite, NamedGroup, Version
+
+
+class Facts:
+    """The public facts of a connection, read from what its handshake has left (`_established`)."""
+
+    __slots__ = ()
+
+    _profile: ClassVar[Profile]
+    _established: Established | None
+    _closed: bool
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    @property
+    def version(self) -> Version | None:
+        """The protocol version, once it is agreed."""
+        return self._established.version if self._established is not None else None
+
+    @property
+    def cipher_suite(self) -> CipherSuite | None:
+        """The cipher suite, once it is agreed."""
+        return self._established.suite.code if self._established is not None else None
+
+    @property
+    def group(self) -> NamedGroup | None:
+        """The group of the key exchange, once it is agreed."""
+        return self._established.group if self._established is not None else None
+
+    @property
+    def alpn(self) -> str | None:
+        """The application protocol, if one was agreed (RFC 7301)."""
+        return self._established.alpn if self._established is not None else None
+
+    @property
+    def identity(self) -> Identity | None:
+        """The identity we showed."""
+        return self._established.identity if self._established is not None else None
+
+    @property
+    def peer_certificates(self) -> tuple[bytes, ...]:
+        """The peer's chain as it was sent, DER, leaf first; empty when it showed none."""
+        return self._established.peer.certificates if self._established is not None else ()
+
+    @property
+    def ocsp_response(self) -> bytes | None:
+        """The OCSP response stapled to the peer's leaf, DER, not judged."""
+        return self._established.peer.ocsp_response if self._established is not None else None
+
+    @property
+    def session_reused(self) -> bool:
+        """Whether this connection resumed a session."""
+        return self._established is not None and self._established.session_reused
+
+    def export_keying_material(self, label: str | bytes, context: bytes | None, length: int) -> bytes:
+        """`length` bytes that both sides and nobody else can derive (RFC 9846 section 7.5)."""
+        done = self._established
+        if done is None or self._closed:
+            raise UsageError("export_keying_material: the handshake is not complete")
+        try:
+            as_bytes = label.encode("ascii") if isinstance(label, str) else label
+            return export(done.suite.hash, done.exporter, as_bytes, context or b"", length, self._profile.label_prefix)
+        except ValueError as error:
+            raise UsageError(f"export_keying_material: {error}") from None

@@ -1,0 +1,44 @@
+"""Contexts for DTLS, on a clock that stands still, with seeded randomness; and links made of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from caesura.context import Context, Method, Verify
+from tests.support.datagram_link import DatagramLink, Network, datagram_link
+from tests.tls import world
+
+
+def client_context(**settings: Any) -> Context:
+    """A client's context."""
+    return world.client_context(method=Method.DTLS, **settings)
+
+
+def server_context(**settings: Any) -> Context:
+    """A server's context with an ECDSA identity."""
+    return world.server_context(method=Method.DTLS, **settings)
+
+
+def asking_context(verify: Verify = Verify.REQUIRED, **settings: Any) -> Context:
+    """A server's context that asks for a client certificate."""
+    return server_context(verify=verify, **{"trust": world.trust(), **settings})
+
+
+def linked(
+    client: dict[str, Any] | None = None,
+    server: dict[str, Any] | None = None,
+    network: Network | None = None,
+    **options: Any,
+) -> DatagramLink:
+    """A client and a server with these settings. `options` are the client connection's."""
+    return datagram_link(client_context(**(client or {})), server_context(**(server or {})), network, **options)
+
+
+def connected(client: dict[str, Any] | None = None, server: dict[str, Any] | None = None) -> DatagramLink:
+    """The same, their handshake complete and acknowledged, and what led there forgotten."""
+    link = linked(client, server).handshake()
+    link.sent.clear()
+    link.timeouts.clear()
+    link.client_events.clear()
+    link.server_events.clear()
+    return link

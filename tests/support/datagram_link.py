@@ -1,0 +1,216 @@
+"""Two DTLS connections and the network between them, on virtual time: it delays, loses, doubles, swaps and damages.
+
+`run()` jumps from one thing that happens to the next: a datagram that arrives, a timer that expires. What the network
+does is decided by a `Network`, by seed or by hand. Nothing sleeps, and nothing depends on the clock on the wall.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from caesura.context import Context
+from caesura.dtls import DTLSConnection
+from caesura.events import DataReceived, Event
+
+CLIENT, SERVER = ("192.0.2.1", 5000), ("192.0.2.2", 443)
+
+
+@dataclass
+class Network:
+    """A network that does nothing but take `delay` seconds for each datagram."""
+
+    delay: float = 0.01
+
+    def carry(self, number: int, to_server: bool, datagram: bytes) -> list[tuple[float, bytes]]:
+        """What arrives, and how many seconds later. `number` counts the datagrams of both directions."""
+        return [(self.delay, datagram)]
+
+
+@dataclass
+class Lossy(Network):
+    """A network that misbehaves by seed; the figures are probabilities."""
+
+    seed: int = 0
+    loss: float = 0.15
+    reordering: float = 0.20
+    duplication: float = 0.10
+    corruption: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.dice = random.Random(self.seed)
+
+    def carry(self, number: int, to_server: bool, datagram: bytes) -> list[tuple[float, bytes]]:
+        dice = self.dice
+        copies = 2 if dice.random() < self.duplication else 1
+        arriving = []
+        for _ in range(copies):
+            late = dice.uniform(1, 5) * self.delay if dice.random() < self.reordering else 0.0
+            data = self._damaged(datagram) if dice.random() < self.corruption else datagram
+            if dice.random() >= self.loss:
+                arriving.append((self.delay + late, data))
+        return arriving
+
+    def _damaged(self, datagram: bytes) -> bytes:
+        damaged = bytearray(datagram)
+        damaged[self.dice.randrange(len(damaged))] ^= 1 << self.dice.randrange(8)
+        return bytes(damaged)
+
+
+@dataclass
+class ByHand(Network):
+    """A network whose doings are written down: datagram number -> what is done with it."""
+
+    acts: dict[int, Callable[[bytes], list[tuple[float, bytes]]]] = field(default_factory=dict)
+
+    def carry(self, number: int, to_server: bool, datagram: bytes) -> list[tuple[float, bytes]]:
+        act = self.acts.get(number)
+        return super().carry(number, to_server, datagram) if act is None else act(datagram)
+
+
+@dataclass
+class Sent:
+    """One datagram, when and by whom it was sent."""
+
+    at: float
+    by_client: bool
+    data: bytes
+
+
+class DatagramLink:
+    """A client, a server, a network, and a clock."""
+
+    def __init__(
+        self, client: DTLSConnection, server: DTLSConnection, network: Network | None = None, now: float = 0.0
+    ) -> None:
+        self.client = client
+        self.server = server
+        self.network = network or Network()
+        self.now = now
+        self.sent: list[Sent] = []
+        self.timeouts: list[tuple[float, bool]] = []  # when a timer was served, and whether the client's
+        self.client_events: list[Event] = []
+        self.server_events: list[Event] = []
+        self.at: list[tuple[float, int, Callable[[], object]]] = []
+        self._order = count()
+        self._in_flight: list[tuple[float, int, bool, bytes]] = []
+
+    # --- driving ---
+
+    def start(self) -> DatagramLink:
+        """Start both handshakes."""
+        for side in (self.client, self.server):
+            side.advance(self.now)
+        self._pump()
+        return self
+
+    def run(self, until: Callable[[], bool] | None = None, seconds: float = 2000.0) -> DatagramLink:
+        """Go on until `until` holds, nothing more can happen, or so much time has passed."""
+        end = self.now + seconds
+        self._pump()
+        while until is None or not until():
+            moment = self._next()
+            if moment is None or moment > end:
+                break
+            self.now = max(self.now, moment)
+            self._happen()
+        if until is None:
+            self.now = max(self.now, min(end, self.now))
+        return self
+
+    def wait(self, seconds: float) -> DatagramLink:
+        """Let time pass, and happen what happens in it."""
+        end = self.now + seconds
+        while (moment := self._next()) is not None and moment <= end:
+            self.now = max(self.now, moment)
+            self._happen()
+        self.now = end
+        return self
+
+    def handshake(self) -> DatagramLink:
+        """Start, run, and insist that both are done and nothing is unacknowledged."""
+        self.start().run()
+        for side in (self.client, self.server):
+            if side.error is not None:
+                raise side.error
+            assert side.handshake_complete
+            assert side.timeout() is None
+        return self
+
+    def later(self, seconds: float, action: Callable[[], object]) -> None:
+        """Do something at that time."""
+        heapq.heappush(self.at, (self.now + seconds, next(self._order), action))
+
+    def deliver(self, datagram: bytes, *, to_server: bool) -> DatagramLink:
+        """Hand over a datagram, whoever made it."""
+        side, addr = (self.server, CLIENT) if to_server else (self.client, SERVER)
+        side.receive_datagram(datagram, addr, self.now)
+        self._pump()
+        return self
+
+    # --- what happened ---
+
+    def datagrams(self, by_client: bool | None = None) -> list[bytes]:
+        """Everything that was sent."""
+        return [each.data for each in self.sent if by_client is None or each.by_client is by_client]
+
+    # --- inside ---
+
+    def _next(self) -> float | None:
+        moments = [each[0] for each in (self._in_flight[:1] + self.at[:1])]
+        moments += [moment for side in (self.client, self.server) if (moment := side.timeout()) is not None]
+        return min(moments, default=None)
+
+    def _happen(self) -> None:
+        while self.at and self.at[0][0] <= self.now:
+            heapq.heappop(self.at)[2]()
+            self._pump()
+        while self._in_flight and self._in_flight[0][0] <= self.now:
+            _, _, to_server, datagram = heapq.heappop(self._in_flight)
+            self.deliver(datagram, to_server=to_server)
+        for side in (self.client, self.server):
+            moment = side.timeout()
+            if moment is not None and moment <= self.now:
+                self.timeouts.append((self.now, side is self.client))
+                side.handle_timeout(self.now)
+        self._pump()
+
+    def _pump(self) -> None:
+        for side, by_client in ((self.client, True), (self.server, False)):
+            for datagram, _addr in side.datagrams_to_send(self.now):
+                arriving = self.network.carry(len(self.sent), by_client, datagram)
+                self.sent.append(Sent(self.now, by_client, datagram))
+                for delay, data in arriving:
+                    heapq.heappush(self._in_flight, (self.now + delay, next(self._order), by_client, data))
+        self.client_events += drain(self.client)
+        self.server_events += drain(self.server)
+
+
+def drain(connection: DTLSConnection) -> list[Event]:
+    """All events that are there."""
+    return list(iter(connection.next_event, None))
+
+
+def received(events: list[Event]) -> list[bytes]:
+    """The application data among the events, datagram by datagram."""
+    return [event.data for event in events if isinstance(event, DataReceived)]
+
+
+def datagram_link(
+    client: Context,
+    server: Context,
+    network: Network | None = None,
+    *,
+    server_hostname: str | None = "localhost",
+    **options: Any,
+) -> DatagramLink:
+    """A client and a server of these contexts. `options` are the client's."""
+    return DatagramLink(
+        DTLSConnection(client, server_side=False, server_hostname=server_hostname, addr=SERVER, **options),
+        DTLSConnection(server, server_side=True, addr=CLIENT),
+        network,
+    )
