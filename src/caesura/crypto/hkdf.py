@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from caesura.crypto.secrets import Secret, TrafficSecret
 
 if TYPE_CHECKING:
+    from caesura.crypto.aead import AeadKey
     from caesura.crypto.suites import Suite
 
 _INNER_PAD: Final = bytes(byte ^ 0x36 for byte in range(256))
@@ -137,34 +138,59 @@ class Keyed:
     The secret is a salt for `extract`, or what `expand_label` and `derive` make others of.
     """
 
-    __slots__ = ("_inner", "_outer", "_prefix", "_size")
+    __slots__ = ("_heads", "_inner", "_outer")
 
     def __init__(self, hash: Hash, secret: Secret, prefix: bytes = TLS13_PREFIX) -> None:  # noqa: A002
         key = secret._value.ljust(hash.block_size, b"\0")
         self._inner = hash.new(key.translate(_INNER_PAD))
         self._outer = hash.new(key.translate(_OUTER_PAD))
-        self._prefix = prefix
-        self._size = hash.digest_size
+        self._heads = _heads(prefix, hash.digest_size)
 
     def extract(self, ikm: Secret) -> Secret:
         """HKDF-Extract with the secret as the salt."""
         return Secret(self._hmac(ikm._value))
 
-    def expand_label(self, label: bytes, length: int) -> Secret:
-        """HKDF-Expand-Label without a context, to at most the hash's own length."""
-        return Secret(self._hmac(_info_head(self._prefix, label, length, 0) + b"\1")[:length])
-
     def derive(self, label: bytes, transcript_hash: bytes) -> Secret:
         """Derive-Secret."""
-        return Secret(self._hmac(_info_head(self._prefix, label, self._size, self._size) + transcript_hash + b"\1"))
+        return Secret(self._hmac(self._heads[label] + transcript_hash + b"\1"))
 
     def traffic(self, label: bytes, transcript_hash: bytes, suite: Suite) -> TrafficSecret:
         """Derive-Secret, for a secret that record keys will be made of."""
-        info = _info_head(self._prefix, label, self._size, self._size) + transcript_hash + b"\1"
-        return TrafficSecret(self._hmac(info), suite)
+        return TrafficSecret(self._hmac(self._heads[label] + transcript_hash + b"\1"), suite)
 
     def _hmac(self, data: bytes) -> bytes:
         inner, outer = self._inner.copy(), self._outer.copy()
         inner.update(data)
         outer.update(inner.digest())
         return outer.digest()
+
+
+class _Heads(dict[bytes, bytes]):
+    """HkdfLabel by label, up to the transcript hash: a handshake asks for a dozen of the same few."""
+
+    __slots__ = ("_prefix", "_size")
+
+    def __init__(self, prefix: bytes, size: int) -> None:
+        self._prefix = prefix
+        self._size = size
+
+    def __missing__(self, label: bytes) -> bytes:
+        head = self[label] = _info_head(self._prefix, label, self._size, self._size)
+        return head
+
+
+_heads: Final = lru_cache(maxsize=16)(_Heads)
+
+
+def write_key(secret: TrafficSecret, prefix: bytes = TLS13_PREFIX) -> tuple[AeadKey, int]:
+    """The key, ready for use, and the IV, as a number, of one direction (RFC 9846 section 7.3)."""
+    hash, aead = secret.suite.hash, secret.suite.aead  # noqa: A001
+    new, masked = hash.new, secret._value.ljust(hash.block_size, b"\0")
+    # The same as `Keyed` does, in one piece: a handshake makes eight of them.
+    inner, outer = new(masked.translate(_INNER_PAD)), new(masked.translate(_OUTER_PAD))
+    inner_copy, outer_copy = inner.copy(), outer.copy()
+    inner.update(_info_head(prefix, b"key", aead.key_length, 0) + b"\1")
+    outer.update(inner.digest())
+    inner_copy.update(_info_head(prefix, b"iv", aead.iv_length, 0) + b"\1")
+    outer_copy.update(inner_copy.digest())
+    return aead._new(outer.digest()[: aead.key_length]), int.from_bytes(outer_copy.digest()[: aead.iv_length], "big")

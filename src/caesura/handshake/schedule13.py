@@ -112,13 +112,6 @@ def next_generation(secret: TrafficSecret, prefix: bytes) -> TrafficSecret:
     return TrafficSecret(updated.reveal(), secret.suite)
 
 
-def write_key(secret: TrafficSecret, prefix: bytes) -> tuple[Secret, Secret]:
-    """The key and the IV of one direction (RFC 9846 section 7.3)."""
-    suite = secret.suite
-    keyed = Keyed(suite.hash, secret, prefix)
-    return keyed.expand_label(b"key", suite.aead.key_length), keyed.expand_label(b"iv", suite.aead.iv_length)
-
-
 def ticket_psk(algorithm: Hash, resumption: Secret, nonce: bytes, prefix: bytes) -> Secret:
     """The pre-shared key that belongs to one ticket (RFC 9846 section 4.7.1)."""
     return expand_label(algorithm, resumption, b"resumption", nonce, algorithm.digest_size, prefix)

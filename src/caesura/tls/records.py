@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import Final
 
 from caesura.crypto.aead import InvalidTag
+from caesura.crypto.hkdf import write_key
 from caesura.crypto.secrets import TrafficSecret
-from caesura.handshake.schedule13 import next_generation, write_key
+from caesura.handshake.schedule13 import next_generation
 from caesura.wire.records import HEADER, LEGACY_RECORD_VERSION, MAX_PLAINTEXT
 
 APPLICATION_DATA: Final = 23
@@ -46,11 +47,9 @@ class RecordKey:
     )
 
     def __init__(self, secret: TrafficSecret, prefix: bytes) -> None:
-        key, iv = write_key(secret, prefix)
-        aead = secret.suite.aead.new(key)
+        aead, self._iv = write_key(secret, prefix)
         self._encrypt = aead.encrypt
         self._decrypt = aead.decrypt
-        self._iv = int.from_bytes(iv.reveal(), "big")
         self._prefix = prefix
         self._secret = secret
         self.limit = min(secret.suite.aead.confidentiality_limit, 2**63) - 1
