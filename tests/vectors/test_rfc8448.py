@@ -320,7 +320,9 @@ def test_key_schedule_of_section_3() -> None:
 def test_traffic_keys_of_section_3(name: str) -> None:
     aead, iv = write_key(TrafficSecret(SECRETS[name], SUITE), PREFIX)
     expected_key, expected_iv = KEYS[name]
-    assert aead.encrypt(bytes(12), b"sealed", None) == SUITE.aead.new(Secret(expected_key)).encrypt(bytes(12), b"sealed", None)
+    assert aead.encrypt(bytes(12), b"sealed", None) == SUITE.aead.new(Secret(expected_key)).encrypt(
+        bytes(12), b"sealed", None
+    )
     assert iv.to_bytes(12, "big") == expected_iv
 
 

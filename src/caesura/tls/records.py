@@ -83,7 +83,8 @@ class RecordKey:
             return None
         self.sequence = sequence + 1
         header = _HEADERS[size] if size < 2048 else _pack_header(APPLICATION_DATA, LEGACY_RECORD_VERSION, size + 17)
-        return header + self._encrypt((self._iv ^ sequence).to_bytes(12, "big"), data + _DATA, header)
+        encrypt = self._encrypt  # CPython 3.11 is slow to call what a slot holds, unless it is a local
+        return header + encrypt((self._iv ^ sequence).to_bytes(12), data + _DATA, header)
 
     def open_data(self, record: bytes) -> bytes | None:
         """What one whole record of application data holds; None, and nothing is done, for anything else.
@@ -99,11 +100,11 @@ class RecordKey:
             fragment = memoryview(record)[5:]
         else:
             return None
-        if not record.startswith(header) or size > self.max_content:
+        if record[:5] != header or size > self.max_content:
             return None
-        sequence = self.sequence
+        sequence, decrypt = self.sequence, self._decrypt
         try:
-            inner = self._decrypt((self._iv ^ sequence).to_bytes(12, "big"), fragment, header)
+            inner = decrypt((self._iv ^ sequence).to_bytes(12), fragment, header)
         except InvalidTag:
             return None
         if inner[-1] != APPLICATION_DATA:
