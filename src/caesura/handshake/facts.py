@@ -57,6 +57,11 @@ class Facts:
         return self._established.peer.certificates if self._established is not None else ()
 
     @property
+    def peer_public_key(self) -> bytes | None:
+        """The peer's raw public key (SubjectPublicKeyInfo, DER), if it showed that and no certificate (RFC 7250)."""
+        return self._established.peer.public_key if self._established is not None else None
+
+    @property
     def ocsp_response(self) -> bytes | None:
         """The OCSP response stapled to the peer's leaf, DER, not judged."""
         return self._established.peer.ocsp_response if self._established is not None else None

@@ -13,7 +13,6 @@ from __future__ import annotations
 from typing import Final
 
 from caesura.context import Context, Method
-from caesura.crypto.identity import Identity
 from caesura.crypto.names import server_name
 from caesura.crypto.secrets import TrafficSecret
 from caesura.errors import (
@@ -39,10 +38,10 @@ from caesura.events import (
 )
 from caesura.handshake import hello, post13
 from caesura.handshake.driver import Driver
+from caesura.handshake.facts import Facts
 from caesura.handshake.inbox import Inbox
 from caesura.handshake.performer import Awaiter, Performer
 from caesura.handshake.role import check_role
-from caesura.handshake.schedule13 import export
 from caesura.handshake.state import Established, Handshake
 from caesura.handshake.tickets import MAX_TICKET
 from caesura.handshake.transport import Epoch, Profile
@@ -54,14 +53,14 @@ from caesura.tls.writer import RecordWriter
 from caesura.wire.extensions import RECORD_SIZE_LIMIT, Extensions
 from caesura.wire.messages import KeyUpdate, NewSessionTicket
 from caesura.wire.records import MAX_INNER_PLAINTEXT, MAX_PLAINTEXT
-from caesura.wire.registries import CipherSuite, ExtensionType, HandshakeType, KeyUpdateRequest, NamedGroup, Version
+from caesura.wire.registries import ExtensionType, HandshakeType, KeyUpdateRequest, Version
 
 PROFILE: Final = Profile(name=b"tls")
 
 Data = bytes | bytearray | memoryview
 
 
-class TLSConnection:
+class TLSConnection(Facts):
     """One TLS connection without I/O.
 
     Give it what the transport received (`receive_data`, `receive_eof`) and send what `data_to_send` returns. After
@@ -113,6 +112,8 @@ class TLSConnection:
         "session",
         "wait_context",
     )
+
+    _profile = PROFILE
 
     def __init__(
         self,
@@ -343,17 +344,6 @@ class TLSConnection:
         self._key_update_requested = self._key_update_requested or request_peer
         self._settle()
 
-    def export_keying_material(self, label: str | bytes, context: bytes | None, length: int) -> bytes:
-        """`length` bytes that both sides and nobody else can derive (RFC 9846 section 7.5)."""
-        done = self._established
-        if done is None or self._closed:
-            raise UsageError("export_keying_material: the handshake is not complete")
-        try:
-            as_bytes = label.encode("ascii") if isinstance(label, str) else label
-            return export(done.suite.hash, done.exporter, as_bytes, context or b"", length, PROFILE.label_prefix)
-        except ValueError as error:
-            raise UsageError(f"export_keying_material: {error}") from None
-
     def _cannot_write(self) -> Error:
         if self.error is not None:
             return self.error
@@ -364,11 +354,6 @@ class TLSConnection:
         return UsageError("the handshake is not complete")
 
     # --- facts ----------------------------------------------------------------------------------------------------
-
-    @property
-    def closed(self) -> bool:
-        """Whether `close` was called."""
-        return self._closed
 
     @property
     def handshake_paused(self) -> bool:
@@ -402,51 +387,6 @@ class TLSConnection:
     def write_backlog(self) -> int:
         """Bytes of plaintext that wait to be sealed."""
         return self._writer.backlog
-
-    @property
-    def version(self) -> Version | None:
-        """The protocol version, once it is agreed."""
-        return self._established.version if self._established is not None else None
-
-    @property
-    def cipher_suite(self) -> CipherSuite | None:
-        """The cipher suite, once it is agreed."""
-        return self._established.suite.code if self._established is not None else None
-
-    @property
-    def group(self) -> NamedGroup | None:
-        """The group of the key exchange, once it is agreed."""
-        return self._established.group if self._established is not None else None
-
-    @property
-    def alpn(self) -> str | None:
-        """The application protocol, if one was agreed (RFC 7301)."""
-        return self._established.alpn if self._established is not None else None
-
-    @property
-    def identity(self) -> Identity | None:
-        """The identity we showed."""
-        return self._established.identity if self._established is not None else None
-
-    @property
-    def peer_certificates(self) -> tuple[bytes, ...]:
-        """The peer's chain as it was sent, DER, leaf first; empty when it showed none."""
-        return self._established.peer.certificates if self._established is not None else ()
-
-    @property
-    def peer_public_key(self) -> bytes | None:
-        """The peer's raw public key (SubjectPublicKeyInfo, DER), if it showed that and no certificate (RFC 7250)."""
-        return self._established.peer.public_key if self._established is not None else None
-
-    @property
-    def ocsp_response(self) -> bytes | None:
-        """The OCSP response stapled to the peer's leaf, DER, not judged."""
-        return self._established.peer.ocsp_response if self._established is not None else None
-
-    @property
-    def session_reused(self) -> bool:
-        """Whether this connection resumed a session."""
-        return self._established is not None and self._established.session_reused
 
     # --- going on -------------------------------------------------------------------------------------------------
 
