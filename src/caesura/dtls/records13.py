@@ -11,7 +11,7 @@ import struct
 from typing import Final
 
 from caesura.crypto.aead import InvalidTag
-from caesura.crypto.hkdf import Keyed
+from caesura.crypto.hkdf import expand_label, write_key
 from caesura.crypto.secrets import TrafficSecret
 from caesura.handshake.schedule13 import next_generation
 from caesura.wire.dtls import (
@@ -39,10 +39,9 @@ class _Key:
 
     def __init__(self, secret: TrafficSecret, prefix: bytes, epoch: int) -> None:
         suite = secret.suite
-        keyed = Keyed(suite.hash, secret, prefix)
-        self._aead = suite.aead.new(keyed.expand_label(b"key", suite.aead.key_length))
-        self._iv = int.from_bytes(keyed.expand_label(b"iv", suite.aead.iv_length).reveal(), "big")
-        self._mask = suite.aead.new_mask(keyed.expand_label(b"sn", suite.aead.key_length))
+        self._aead, self._iv = write_key(secret, prefix)
+        number_key = expand_label(suite.hash, secret, b"sn", b"", suite.aead.key_length, prefix)
+        self._mask = suite.aead.new_mask(number_key)
         self._secret = secret
         self._prefix = prefix
         self.epoch = epoch
