@@ -21,8 +21,10 @@ from caesura.context import Context, Method
 from caesura.crypto.names import server_name
 from caesura.crypto.secrets import TrafficSecret
 from caesura.dtls.acks import Acknowledgements
+from caesura.dtls.address import AddressValidation
 from caesura.dtls.connection_id import ConnectionIds
 from caesura.dtls.cookies import PROFILE, Address, Proven
+from caesura.dtls.key_update import KeyUpdates
 from caesura.dtls.reader import Record, RecordReader
 from caesura.dtls.reassembly import Reassembly, Verdict
 from caesura.dtls.records13 import WriteKey
@@ -78,7 +80,6 @@ from caesura.wire.registries import (
     ContentType,
     ExtensionType,
     HandshakeType,
-    KeyUpdateRequest,
     Version,
 )
 
@@ -122,12 +123,10 @@ class DTLSConnection(Facts):
         "__weakref__",
         "_ack_now",
         "_acks",
-        "_address_validated",
+        "_address",
         "_alert_sent",
         "_alerts_left",
         "_busy",
-        "_bytes_received",
-        "_bytes_sent",
         "_close_requested",
         "_closed",
         "_closed_at",
@@ -139,9 +138,6 @@ class DTLSConnection(Facts):
         "_ids",
         "_inbox",
         "_installed",
-        "_key_update",
-        "_key_update_requested",
-        "_key_update_sent",
         "_key_updates",
         "_last_type",
         "_performer",
@@ -231,10 +227,7 @@ class DTLSConnection(Facts):
         self.plaintext: deque[bytes] = deque()  # datagrams that `read` will give, oldest first
         self._ended = False  # whether the last event was given
         self._closed_at: RecordNumber | None = None  # the record of the peer's close_notify
-        self._key_update: bool | None = None  # one that is to be sent, and whether it asks the peer for one
-        self._key_update_sent = False
-        self._key_update_requested = False
-        self._key_updates = 0
+        self._key_updates = KeyUpdates(limits)
         self._tickets = 0
         self._warnings = 0
         self._busy = False
@@ -242,8 +235,7 @@ class DTLSConnection(Facts):
         self._closed = False
         self._alert_sent: bytes | None = None
         self._alerts_left = limits.repeated_alerts
-        self._address_validated = address_validated or proven is not None or options.amplification is None
-        self._bytes_received = self._bytes_sent = 0
+        self._address = AddressValidation(options.amplification, validated=address_validated or proven is not None)
         self._heard: float | None = None
         self.addr = addr
         self.session: Session | None = None
@@ -276,7 +268,7 @@ class DTLSConnection(Facts):
             return
         if self.addr is None:
             self.addr = addr
-        self._bytes_received += len(data)
+        self._address.received(len(data))
         if self.error is not None:
             self._repeat_alert()
             return
@@ -311,12 +303,10 @@ class DTLSConnection(Facts):
         out = self._writer.out
         if not out:
             return []
-        if not self._address_validated:
-            out = self._allowed(out)
-        else:
-            self._writer.out = []
+        count = self._address.allowed(out)
+        self._writer.out = out[count:]
         addr = self.addr
-        return [(datagram, addr) for datagram in out]
+        return [(datagram, addr) for datagram in out[:count]]
 
     def next_event(self) -> Event | None:
         """What happened, in order; None when there is no more for now."""
@@ -405,8 +395,8 @@ class DTLSConnection(Facts):
         except InternalError as error:
             self._fail(error)
             raise
-        if self._writer.update_due and not self._key_update_sent and self._key_update is None:
-            self._key_update = False
+        if self._writer.update_due:
+            self._key_updates.want(request_peer=False)
 
     @property
     def max_datagram(self) -> int:
@@ -460,12 +450,9 @@ class DTLSConnection(Facts):
         """
         if not self.handshake_complete or self.close_notify_sent or self.error is not None or self._closed:
             raise self._cannot_write()
-        if self._key_update_sent and not request_peer:
-            return
-        # A second request may not be sent before the peer has answered the first with a KeyUpdate of its own.
-        asks = request_peer and not self._key_update_requested
-        if not (self._key_update_sent and not asks):
-            self._key_update = asks or self._key_update or False
+        if self._writer.current >= self._settings.limits.epoch:
+            raise UsageError(f"key_update: there is no epoch after {self._writer.current}")
+        self._key_updates.want(request_peer=request_peer)
 
     # --- connection ids -------------------------------------------------------------------------------------------
 
@@ -578,7 +565,7 @@ class DTLSConnection(Facts):
 
     def _pending(self) -> bool:
         """Whether something waits to be sent that `datagrams_to_send` can send."""
-        return self._writer.paused or self._key_update is not None or self._retransmission.waiting
+        return self._writer.paused or self._key_updates.ready or self._retransmission.waiting
 
     def _go_on(self, now: float) -> None:
         """Handshake, records, and what follows a handshake, as far as there are answers."""
@@ -663,13 +650,9 @@ class DTLSConnection(Facts):
         retransmission = self._retransmission
         if self._reader.update_wanted:
             self._reader.update_wanted = False
-            self._key_update = True
-        if self._key_update is not None and not self._key_update_sent and retransmission.idle and not self._post:
-            request, self._key_update = self._key_update, None
-            self._key_update_sent = True
-            self._key_update_requested = self._key_update_requested or request
-            wanted = KeyUpdateRequest.update_requested if request else KeyUpdateRequest.update_not_requested
-            self._send(KeyUpdate(wanted))
+            self._key_updates.want(request_peer=True)
+        if self._key_updates.ready and retransmission.idle and not (self._post or self.close_notify_sent):
+            self._send(self._key_updates.take())
         if retransmission.flush(now, answered=self._driver is not None):
             self._acks.clear()  # our flight of the handshake answers all that has come
 
@@ -690,7 +673,7 @@ class DTLSConnection(Facts):
         epoch, content_type = record.epoch, record.content_type
         if epoch:
             self._heard = now
-            self._address_validated = True
+            self._address.validated = True
         if content_type == _APPLICATION_DATA:
             self._application_data(record)
         elif content_type == _HANDSHAKE:
@@ -720,7 +703,7 @@ class DTLSConnection(Facts):
         closed_at = self._closed_at
         if closed_at is not None and (self._ended or record[:2] > closed_at):  # RFC 9147 section 5.10
             return
-        self._key_updates = 0
+        self._key_updates.data_received()
         if record.content and len(self.plaintext) < self._settings.limits.received_datagrams:
             self.plaintext.append(record.content)
 
@@ -773,8 +756,7 @@ class DTLSConnection(Facts):
             self._wrong(record.epoch, IllegalParameter(text, section="RFC 9147 section 7.2"))
             return
         self._trace("received", "ack", len(record.content))
-        if self._retransmission.acknowledged(numbers, now) and self._key_update_sent:
-            self._key_update_sent = False
+        if self._retransmission.acknowledged(numbers, now) and self._key_updates.acknowledged():
             self._writer.update_key(self._ids.theirs)
 
     def _send_ack(self) -> None:
@@ -834,24 +816,10 @@ class DTLSConnection(Facts):
 
     def _key_update_received(self, message: KeyUpdate) -> None:
         self._received(message)
-        limits = self._settings.limits
         if not self._reassembly.empty:
             raise UnexpectedMessage("a message behind a KeyUpdate in its epoch", section="RFC 9147 section 8")
-        self._key_updates += 1
-        if self._key_updates > limits.key_updates:
-            raise UnexpectedMessage(f"more than {limits.key_updates} KeyUpdates without data")
-        if self._read_epoch >= limits.epoch:
-            raise UnexpectedMessage(f"a KeyUpdate beyond epoch {limits.epoch}", section="RFC 9147 section 8")
+        self._key_updates.received(message, self._read_epoch, self._writer.current)
         self._read_epoch = self._reader.update_key()
-        self._key_update_requested = False
-        if message.request_update == KeyUpdateRequest.update_requested:
-            self._owe_key_update()
-
-    def _owe_key_update(self) -> None:
-        """The peer asks for one. One that is on its way is an answer, and beyond the last epoch there is none."""
-        last = self._writer.current >= self._settings.limits.epoch
-        if not (self.close_notify_sent or self._key_update_sent or last):
-            self._key_update = self._key_update or False
 
     def _ticket_received(self, message: NewSessionTicket) -> None:
         self._received(message)
@@ -978,19 +946,6 @@ class DTLSConnection(Facts):
         if self._alert_sent is not None and self._alerts_left and not self._writer.out:
             self._alerts_left -= 1
             self._writer.out.append(self._alert_sent)
-
-    def _allowed(self, out: list[bytes]) -> list[bytes]:
-        """What may be sent to an address that has proved nothing yet; the rest stays (RFC 9147 section 5.1)."""
-        allowed = self._bytes_received * (self._settings.dtls.amplification or 0) - self._bytes_sent
-        count = size = 0
-        for datagram in out:
-            if size + len(datagram) > allowed:
-                break
-            size += len(datagram)
-            count += 1
-        self._bytes_sent += size
-        self._writer.out = out[count:]
-        return out[:count]
 
     def _drop(self) -> None:
         """Cancel all work and forget the secrets; facts stay."""
