@@ -121,6 +121,11 @@ def send_server_hello(hs: Handshake, hello: ClientHello, choice: Choice) -> Step
     for code in own.codes:
         extensions.put_data(code, own.get_data(code) or b"")
     hs.send(server_hello(hs, hello, choice.suite, extensions))
+    # From here the handshake may pause for long, and the hello is most of what it holds: 4 KiB with a hybrid share.
+    hello.raw = b""
+    hello.extensions.remove(ExtensionType.key_share)
+    hello.extensions.remove(ExtensionType.pre_shared_key)
+    choice.share = KeyShareEntry(choice.group.code, b"")
     early = choice.resumed.early if choice.resumed is not None else None
     if early is None:
         early = EarlySecret(choice.suite.hash, hs.profile.label_prefix, None)
