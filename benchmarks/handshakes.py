@@ -9,16 +9,19 @@ from typing import Any
 
 from benchmarks.harness import Contestant, Goal, Race
 from benchmarks.pairs import (
+    caesura_connections,
     caesura_contexts,
     caesura_pair,
+    connect,
     pyopenssl_contexts,
     pyopenssl_pair,
     shake_hands,
     stdlib_contexts,
     stdlib_pair,
 )
-from caesura import WantRead
+from caesura import Session, WantRead
 from caesura.crypto.certificates import _parse_cached
+from caesura.tls import TLSConnection
 
 
 def full(pair: Callable[[], tuple[Any, Any]]) -> Callable[[int], None]:
@@ -29,30 +32,58 @@ def full(pair: Callable[[], tuple[Any, Any]]) -> Callable[[int], None]:
     return run
 
 
-def nothing_cached(pair: Callable[[], tuple[Any, Any]]) -> Callable[[int], None]:
+def repeated(handshake: Callable[[], None]) -> Callable[[int], None]:
+    def run(count: int) -> None:
+        for _ in range(count):
+            handshake()
+
+    return run
+
+
+def nothing_cached(handshake: Callable[[], None]) -> Callable[[int], None]:
     def run(count: int) -> None:
         for _ in range(count):
             _parse_cached.cache_clear()
-            shake_hands(*pair())
+            handshake()
 
     return run
 
 
 @contextmanager
 def full_contestants() -> Iterator[Sequence[Contestant]]:
-    uncached = caesura_contexts(ticket_count=0, verification_cache=None)
-    cached = caesura_contexts(ticket_count=0)
+    uncached = caesura_contexts(ticket_count=0, sessions=None, verification_cache=None)
+    cached = caesura_contexts(ticket_count=0, sessions=None)
     stdlib, pyopenssl = stdlib_contexts(), pyopenssl_contexts()
     yield (
-        Contestant("caesura, nothing cached", nothing_cached(lambda: caesura_pair(*uncached))),
-        Contestant("caesura, verification cached", full(lambda: caesura_pair(*cached))),
+        Contestant("caesura, nothing cached", nothing_cached(lambda: connect(*caesura_connections(*uncached)))),
+        Contestant("caesura, verification cached", repeated(lambda: connect(*caesura_connections(*cached)))),
+        Contestant("caesura, cached, SSL over BIOs", full(lambda: caesura_pair(*cached))),
         Contestant("ssl", full(lambda: stdlib_pair(*stdlib))),
         Contestant("pyOpenSSL (X25519MLKEM768)", full(lambda: pyopenssl_pair(*pyopenssl))),
     )
 
 
-class Resuming:
+class ResumingConnections:
     """Each connection resumes the one before it, and takes the ticket for the next."""
+
+    def __init__(self) -> None:
+        self._contexts = caesura_contexts(ticket_count=1)
+        self._session: Session | None = None
+        self.connect()
+
+    def connect(self) -> TLSConnection:
+        client, server = caesura_connections(*self._contexts, self._session)
+        connect(client, server)
+        self._session = client.session
+        return client
+
+    def run(self, count: int) -> None:
+        for _ in range(count):
+            self.connect()
+
+
+class Resuming:
+    """The same over BIOs."""
 
     def __init__(self, pair: Callable[[Any], tuple[Any, Any]]) -> None:
         self._pair = pair
@@ -75,8 +106,9 @@ class Resuming:
 @contextmanager
 def resumed_contestants() -> Iterator[Sequence[Contestant]]:
     ours, stdlib = caesura_contexts(ticket_count=1), stdlib_contexts(tickets=1)
-    resuming = {
-        "caesura": Resuming(lambda session: caesura_pair(*ours, session)),
+    resuming: dict[str, ResumingConnections | Resuming] = {
+        "caesura": ResumingConnections(),
+        "caesura, SSL over BIOs": Resuming(lambda session: caesura_pair(*ours, session)),
         "ssl": Resuming(lambda session: stdlib_pair(*stdlib, session)),
     }
     for each in resuming.values():

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from OpenSSL import SSL, crypto
 
 import caesura
+from caesura.tls import TLSConnection
 from tests.support.pki import Credential, pki
 
 SUITE = "TLS_AES_256_GCM_SHA384"
@@ -66,6 +67,24 @@ def caesura_pair(
     to_server, to_client = caesura.MemoryBIO(), caesura.MemoryBIO()
     client = caesura.SSL(client_context, to_client, to_server, server_side=False, server_hostname=NAME, session=session)
     return client, caesura.SSL(server_context, to_server, to_client, server_side=True)
+
+
+def caesura_connections(
+    client_context: caesura.Context, server_context: caesura.Context, session: Any = None
+) -> tuple[TLSConnection, TLSConnection]:
+    """Not yet connected, and without BIOs: the sans-I/O machines, whose interface is memory."""
+    client = TLSConnection(client_context, server_side=False, server_hostname=NAME, session=session)
+    return client, TLSConnection(server_context, server_side=True)
+
+
+def connect(client: TLSConnection, server: TLSConnection) -> None:
+    """Complete the handshake of two connections; tickets of the server's are taken too."""
+    client.advance(0.0)
+    while flight := client.data_to_send(0.0):
+        server.receive_data(flight, 0.0)
+        client.receive_data(server.data_to_send(0.0), 0.0)
+    assert client.handshake_complete
+    assert server.handshake_complete
 
 
 # --- ssl -------------------------------------------------------------------------------------------------------------

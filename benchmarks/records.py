@@ -9,14 +9,17 @@ from contextlib import contextmanager
 from benchmarks.harness import Contestant, Goal, Race
 from benchmarks.pairs import (
     End,
+    caesura_connections,
     caesura_contexts,
     caesura_pair,
+    connect,
     pyopenssl_contexts,
     pyopenssl_pair,
     shake_hands,
     stdlib_contexts,
     stdlib_pair,
 )
+from caesura.tls import TLSConnection
 
 
 def sender(client: End, server: End, message: bytes) -> Callable[[int], None]:
@@ -30,12 +33,34 @@ def sender(client: End, server: End, message: bytes) -> Callable[[int], None]:
     return run
 
 
+def connected() -> tuple[TLSConnection, TLSConnection]:
+    """Two connections of Caesura's without BIOs."""
+    client, server = caesura_connections(*caesura_contexts(ticket_count=0))
+    connect(client, server)
+    return client, server
+
+
+def courier(client: TLSConnection, server: TLSConnection, message: bytes) -> Callable[[int], None]:
+    """The same for connections, between which the caller carries the bytes."""
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            client.write(message)
+            server.receive_data(client.data_to_send(0.0), 0.0)
+            server.read(65536)
+
+    client.write(message)
+    server.receive_data(client.data_to_send(0.0), 0.0)
+    assert server.read(65536) == message
+    return run
+
+
 @contextmanager
 def contestants(size: int) -> Iterator[Sequence[Contestant]]:
     message = os.urandom(size)
-    found = []
+    found = [Contestant("caesura", courier(*connected(), message))]
     for name, pair in (
-        ("caesura", caesura_pair(*caesura_contexts(ticket_count=0))),
+        ("caesura, SSL over BIOs", caesura_pair(*caesura_contexts(ticket_count=0))),
         ("ssl", stdlib_pair(*stdlib_contexts())),
         ("pyOpenSSL", pyopenssl_pair(*pyopenssl_contexts())),
     ):
