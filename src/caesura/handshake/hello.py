@@ -196,10 +196,11 @@ def send_hello(hs: Handshake, offer: Offer) -> None:
         extensions.remove(ExtensionType.pre_shared_key)
         extensions.put(PRE_SHARED_KEY_CLIENT, OfferedPsks((identity,), (bytes(algorithm.digest_size),)))
         offer.early = EarlySecret(algorithm, hs.profile.label_prefix, session.psk)
-        truncated = offer.hello.without_binders(offer.hello.encode())
-        binder = offer.early.binder(hs.transcript.digest_with(algorithm, truncated))
-        extensions.put(PRE_SHARED_KEY_CLIENT, OfferedPsks((identity,), (binder,)))
-    hs.send(offer.hello)
+        raw = offer.hello.encode()
+        binder = offer.early.binder(hs.transcript.digest_with(algorithm, offer.hello.without_binders(raw)))
+        hs.send(offer.hello, raw[: -len(binder)] + binder)
+    else:
+        hs.send(offer.hello)
 
 
 def retry(hs: Handshake, offer: Offer, request: ServerHello) -> Steps[Offer]:

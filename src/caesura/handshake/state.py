@@ -69,9 +69,10 @@ class Handshake:
     client_random: bytes = b""
     epoch: Epoch = Epoch.INITIAL  # of what is written
 
-    def send(self, message: HandshakeMessage) -> None:
-        """Send a message; it joins the transcript."""
-        raw = message.encode()
+    def send(self, message: HandshakeMessage, raw: bytes | None = None) -> None:
+        """Send a message, of which `raw` is the encoding if there is one already; it joins the transcript."""
+        if raw is None:
+            raw = message.encode()
         self.transcript.add(raw)
         self.transport.send(self.epoch, raw)
         if self.trace is not None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
+from weakref import WeakKeyDictionary
 
 from caesura.context import Settings
 from caesura.crypto.hkdf import SHA256
@@ -118,15 +119,30 @@ def still_good(
     )
 
 
+_conditions: WeakKeyDictionary[Settings, dict[tuple[Profile, bool, Identity | None], bytes]] = WeakKeyDictionary()
+_KEPT: Final = 64  # per settings: whoever selects identities may make new ones without end
+
+
 def binding(
     settings: Settings, profile: Profile, *, server_side: bool, server_name: str | None, identity: Identity | None
 ) -> bytes:
     """The conditions a session is made under, as a digest: it resumes where this is the same, and nowhere else."""
+    known = _conditions.setdefault(settings, {})
+    conditions = known.get((profile, server_side, identity))
+    if conditions is None:
+        if len(known) >= _KEPT:
+            known.clear()
+        conditions = _digest_conditions(settings, profile, server_side, identity)
+        known[profile, server_side, identity] = conditions
+    return SHA256.digest(conditions + (server_name or "").encode())
+
+
+def _digest_conditions(settings: Settings, profile: Profile, server_side: bool, identity: Identity | None) -> bytes:
+    """All of them but the name, which differs from connection to connection."""
     trust = settings.trust
     parts = (
         profile.name,
         b"server" if server_side else b"client",
-        (server_name or "").encode(),
         settings.verify_mode(server_side).name.encode(),
         b"system" if trust is None else trust.identity,
         b"verify_peer" if settings.verify_peer is not None else b"",
