@@ -36,6 +36,27 @@ def joined(client: Context, server: Context) -> tuple[o.SSL, o.SSL]:
     return one, two
 
 
+def test_authentication_after_the_handshake(files: tuple[Path, Path, Path]) -> None:
+    chain, key, root = files
+    server = o.SSL_CTX_new(o.TLS_server_method())
+    assert o.SSL_CTX_use_certificate_chain_file(server, chain) == 1
+    assert o.SSL_CTX_use_PrivateKey_file(server, key, o.SSL_FILETYPE_PEM) == 1
+    assert o.SSL_CTX_load_verify_file(server, root) == 1
+    client = client_context(identity=identity())
+    one, two = joined(client, server)
+    assert o.SSL_verify_client_post_handshake(two) == 0
+    assert wants(two, 0) == o.SSL_ERROR_SSL
+    o.SSL_set_post_handshake_auth(one, 1)
+    assert not client.post_handshake_auth
+    o.SSL_CTX_set_post_handshake_auth(client, 1)
+    assert client.post_handshake_auth
+    handshake(one, two)
+    assert o.SSL_verify_client_post_handshake(two) == 1
+    for side in (one, two):
+        assert o.SSL_get_error(side, o.SSL_read(side, 10)[0]) == o.SSL_ERROR_WANT_READ
+    assert two.peer_certificates == identity().chain
+
+
 def test_a_program_as_it_would_be_in_c(files: tuple[Path, Path, Path]) -> None:
     chain, key, root = files
     ctx = o.SSL_CTX_new(o.TLS_server_method())

@@ -79,6 +79,7 @@ class Limits:
     warning_alerts: int = 4  # user_canceled alerts
     parked_bytes: int = 65_536  # ciphertext kept while work is paused, before the adapter must stop reading
     early_data_skipped: int = 65_536  # bytes of refused early data that are passed over
+    authentications: int = 8  # requests for a client certificate after the handshake that wait for their answer
 
     # DTLS. What is beyond one of the first seven is dropped, as a network may.
     messages_ahead: int = 7  # handshake messages kept from the next expected one on
@@ -223,7 +224,8 @@ class Settings:
 
     `peer_certificate_types` are those taken from the peer, the preferred one first. None follows from `trust`: raw
     public keys if it holds any, X.509 unless it holds nothing else. `own_certificate_types` are those a client says it
-    could show; None follows from `identity`. A callback may be a plain
+    could show; None follows from `identity`. `post_handshake_auth` lets a server ask a client for its certificate after
+    the handshake too. A callback may be a plain
     function or `async def`, and may pause.
     """
 
@@ -252,6 +254,7 @@ class Settings:
     certificate_compression: tuple[CertificateCompression, ...] = ()
     own_certificate_types: tuple[CertificateType, ...] | None = None
     peer_certificate_types: tuple[CertificateType, ...] | None = None
+    post_handshake_auth: bool = False
     record_size_limit: int | None = None
     deadline: float | None = 30.0
     dtls: DTLSSettings = field(default_factory=DTLSSettings)
@@ -597,6 +600,7 @@ _CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "certificate_compression": _compression,
     "own_certificate_types": _certificate_types,
     "peer_certificate_types": _certificate_types,
+    "post_handshake_auth": _instance(bool),
     "record_size_limit": _between(64, 16_385, optional=True, whole=True),  # RFC 8449 section 4
     "deadline": _between(0.001, 86_400, optional=True),
     "dtls": _dtls,

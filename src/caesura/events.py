@@ -25,6 +25,17 @@ class SessionReceived:
 
 
 @dataclass(slots=True)
+class ClientAuthenticated:
+    """The client has answered a server that asked it after the handshake (RFC 9846 section 4.7.2).
+
+    `certificates` is its chain, or `public_key` its raw key; with neither, it has declined.
+    """
+
+    certificates: tuple[bytes, ...]  # DER, leaf first
+    public_key: bytes | None  # SubjectPublicKeyInfo, DER
+
+
+@dataclass(slots=True)
 class DataReceived:
     """Application data, in order."""
 
@@ -43,4 +54,11 @@ class ConnectionTerminated:
     error: Error
 
 
-Event = HandshakeCompleted | SessionReceived | DataReceived | CloseNotifyReceived | ConnectionTerminated
+Event = (
+    HandshakeCompleted
+    | SessionReceived
+    | ClientAuthenticated
+    | DataReceived
+    | CloseNotifyReceived
+    | ConnectionTerminated
+)

@@ -346,6 +346,16 @@ def SSL_set_alpn_protos(s: SSL, protos: bytes) -> int:
     return _alpn(s, protos)
 
 
+def SSL_CTX_set_post_handshake_auth(ctx: Context, val: int) -> None:
+    """Whether a client may be asked for its certificate after the handshake. SSL_CTX_set_post_handshake_auth(3)."""
+    ctx.post_handshake_auth = bool(val)
+
+
+def SSL_set_post_handshake_auth(s: SSL, val: int) -> None:
+    """Whether this client may be asked for its certificate after the handshake. SSL_set_post_handshake_auth(3)."""
+    s.context.post_handshake_auth = bool(val)
+
+
 def SSL_CTX_set_num_tickets(ctx: Context, num_tickets: int) -> int:
     """How many tickets a server sends after a handshake. SSL_CTX_set_num_tickets(3)."""
     return _set(ctx, ticket_count=num_tickets)
@@ -506,6 +516,11 @@ def SSL_pending(s: SSL) -> int:
 def SSL_key_update(s: SSL, updatetype: int) -> int:
     """Change the keys; 1 when the update is under way. SSL_key_update(3)."""
     return _done(s, lambda: s.key_update(updatetype == SSL_KEY_UPDATE_REQUESTED))
+
+
+def SSL_verify_client_post_handshake(s: SSL) -> int:
+    """Ask the client for its certificate; 1 when the request is under way. SSL_verify_client_post_handshake(3)."""
+    return _done(s, s.verify_client_post_handshake)
 
 
 def SSL_shutdown(s: SSL) -> int:

@@ -401,6 +401,26 @@ class SSL:
         finally:
             self._leave()
 
+    def verify_client_post_handshake(self) -> None:
+        """Ask the client for its certificate, on a connection that is open (SSL_verify_client_post_handshake(3)).
+
+        The request goes out with this call, or with the next if the write BIO is full. The answer comes while this side
+        reads; until then `authentication_pending` is true, from then on `peer_certificates` is what the client showed,
+        if anything. A certificate that is not good ends the connection, and so does none at all if the context's
+        `verify` is REQUIRED. Raises `UsageError` for a client that has not offered it, `ConfigError` without `trust`.
+        """
+        connection = self._begin("uninitialized: neither set_connect_state nor set_accept_state was called")
+        try:
+            connection.verify_client_post_handshake()
+            self._flush(connection)
+        finally:
+            self._leave()
+
+    @property
+    def authentication_pending(self) -> bool:
+        """Whether the client has still to answer a `verify_client_post_handshake`."""
+        return self._connection is not None and self._connection.authentication_pending
+
     # --- the end --------------------------------------------------------------------------------------------------
 
     def shutdown(self) -> bool:

@@ -25,7 +25,7 @@ from caesura.sessions import Session
 from caesura.tls import TLSConnection
 from tests.soak.halting import HaltEngine, Routed, nothing_left, only
 from tests.support.link import Link, drain, received
-from tests.tls.world import asking_context, client_context, identity, server_context
+from tests.tls.world import asking_context, client_context, identity, server_context, trust
 
 DEADLINE = 30.0
 
@@ -49,6 +49,11 @@ FLAVOURS: dict[str, Settings] = {
         {"identity": identity("client"), "verify_peer": lambda _: True, "sessions": None},
         {"verify": Verify.REQUIRED, "verify_peer": lambda _: True, "select_identity": lambda _: None},
         asking_context,
+    ),
+    "authenticated later": (
+        {"identity": identity("client"), "post_handshake_auth": True},
+        {"trust": trust(), "verify_peer": lambda _: True, "ticket_count": 1},
+        server_context,
     ),
 }
 
@@ -88,6 +93,10 @@ def live(pair: Link) -> Iterator[None]:
     """A whole life, stage by stage; after each, somebody may stand still."""
     pair.start().exchange()
     yield
+    if pair.server._established is not None and pair.server._established.transcript is not None:
+        pair.server.verify_client_post_handshake()
+        pair.exchange()
+        yield
     for side, text in ((pair.client, b"from the client"), (pair.server, b"from the server")):
         side.write(text)
     pair.exchange()

@@ -282,6 +282,7 @@ class PuppetServer(Puppet):
         self.identity = identity
         self.session = session
         self.hellos: list[ClientHello] = []
+        self.client_finished = False
         connection.advance(self.now)
         self.pull()
 
@@ -294,7 +295,8 @@ class PuppetServer(Puppet):
         if raw[0] == HandshakeType.client_hello:
             self.hellos.append(decode_message(ClientHello, raw))
         self.transcript.add(raw)
-        if raw[0] == HandshakeType.finished:
+        if raw[0] == HandshakeType.finished and not self.client_finished:
+            self.client_finished = True
             self.read_key = RecordKey(self.theirs(self.application), PREFIX)
 
     def hello(self, **changes: object) -> ServerHello:

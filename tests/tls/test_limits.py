@@ -49,6 +49,7 @@ def test_every_limit_is_crossed_here() -> None:
         "warning_alerts",
         "parked_bytes",
         "early_data_skipped",  # tests/tls/test_records.py
+        "authentications",  # tests/tls/test_post_auth.py
         # tests/dtls/test_limits.py
         "messages_ahead",
         "reassembly_bytes",

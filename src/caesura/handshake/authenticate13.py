@@ -80,13 +80,13 @@ def send_finished(hs: Handshake, secret: TrafficSecret) -> None:
 
 
 def authenticate_peer(
-    hs: Handshake, message: Certificate, offered: Extensions, kind: CertificateType
+    hs: Handshake, message: Certificate, offered: Extensions, kind: CertificateType, context: bytes = b""
 ) -> Steps[PeerIdentity]:
     """Take the peer's chain or raw key (not an empty list) and its CertificateVerify; whom they prove.
 
     The chain and the signature are verified at the same time: neither needs the other.
     """
-    chain, ocsp_response = _read_chain(hs.settings, message, offered)
+    chain, ocsp_response = _read_chain(hs.settings, message, offered, context)
     if kind is raw_keys.RAW:
         return (yield from _authenticate_raw_key(hs, raw_keys.read(message.certificate_list)))
     leaf = parse_certificate(chain[0])
@@ -179,10 +179,10 @@ def receive_finished(hs: Handshake, secret: TrafficSecret) -> Steps[None]:
 
 
 def _read_chain(
-    settings: Settings, message: Certificate, offered: Extensions
+    settings: Settings, message: Certificate, offered: Extensions, context: bytes
 ) -> tuple[tuple[bytes, ...], bytes | None]:
-    if message.certificate_request_context:
-        raise IllegalParameter("a certificate_request_context in the handshake", section="RFC 9846 section 4.5.1")
+    if message.certificate_request_context != context:
+        raise IllegalParameter("a certificate_request_context that nobody asked with", section="RFC 9846 section 4.5.1")
     if len(message.certificate_list) > settings.limits.certificate_chain:
         raise BadCertificate(f"more than {settings.limits.certificate_chain} certificates")
     for entry in message.certificate_list:

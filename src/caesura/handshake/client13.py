@@ -27,6 +27,7 @@ from caesura.handshake.transport import Epoch
 from caesura.sessions import Session
 from caesura.wire.extensions import (
     ALPN_SERVER,
+    CLIENT_CERTIFICATE_TYPE,
     KEY_SHARE_SERVER,
     PRE_SHARED_KEY_SERVER,
     SIGNATURE_ALGORITHMS,
@@ -109,6 +110,8 @@ def client13(hs: Handshake, offer: Offer, hello: ServerHello) -> Steps[Establish
         exporter=exporter,
         resumption=main.resumption(hs.transcript.digest()) if hs.settings.sessions is not None else None,
         binding=offer.binding,
+        transcript=hs.transcript if ExtensionType.post_handshake_auth in offer.hello.extensions else None,
+        client_type=CertificateType(answers.get(CLIENT_CERTIFICATE_TYPE) or CertificateType.X509),
     )
 
 

@@ -39,6 +39,8 @@ _kept: WeakKeyDictionary[Identity, dict[CertificateCompression, tuple[bytes, Com
 def compressed(identity: Identity, message: Certificate, algorithm: CertificateCompression) -> CompressedCertificate:
     """The identity's Certificate, compressed now or earlier. Of each algorithm the latest is kept."""
     body = Certificate.codec.encode(message)
+    if message.certificate_request_context:  # of an exchange after the handshake: it will not come again
+        return CompressedCertificate(algorithm.code, len(body), algorithm.compress(body))
     by_algorithm = _kept.setdefault(identity, {})
     plain, packed = by_algorithm.get(algorithm, (b"", None))
     if packed is None or plain != body:

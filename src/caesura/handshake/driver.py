@@ -20,12 +20,12 @@ T = TypeVar("T")
 class Driver(Generic[T]):
     """Runs one generator: a handshake, or one exchange after it."""
 
-    __slots__ = ("_inbox", "_ongoing", "_performer", "_request", "_steps", "done")
+    __slots__ = ("_ongoing", "_performer", "_request", "_steps", "done", "inbox")
 
     def __init__(self, steps: Steps[T], performer: Performer, inbox: Inbox) -> None:
         self._steps = steps
         self._performer = performer
-        self._inbox = inbox
+        self.inbox = inbox
         self._request: Request | None = None
         self._ongoing: Ongoing | None = None
         self.done = False
@@ -49,7 +49,7 @@ class Driver(Generic[T]):
             request = self._request
             try:
                 if isinstance(request, Receive):
-                    answer = self._inbox.take(request.types)
+                    answer = self.inbox.take(request.types)
                     if answer is None:
                         return
                 elif request is None:  # the generator has not begun
@@ -83,7 +83,7 @@ class Driver(Generic[T]):
         if ongoing is not None:
             ongoing.cancel()
         self._steps.close()
-        self._inbox.clear()
+        self.inbox.clear()
 
     def _performed(self, request: Perform[Any] | PerformBoth[Any, Any], now: float) -> Any:
         if self._ongoing is None:

@@ -49,6 +49,7 @@ from caesura.wire.extensions import (
     COOKIE,
     KEY_SHARE_CLIENT,
     KEY_SHARE_RETRY,
+    POST_HANDSHAKE_AUTH,
     PRE_SHARED_KEY_CLIENT,
     PSK_KEY_EXCHANGE_MODES,
     SERVER_NAME,
@@ -176,6 +177,8 @@ def fixed_extensions(settings: Settings, profile: Profile) -> Extensions:
         extensions.put(STATUS_REQUEST, CertificateStatusRequest(CertificateStatusType.ocsp, OCSPStatusRequest()))
         compression.offer(settings, extensions)
         raw_keys.offer(settings, extensions)
+        if settings.post_handshake_auth and profile.post_handshake_auth:
+            extensions.put(POST_HANDSHAKE_AUTH, True)
         extensions.put(SUPPORTED_VERSIONS_CLIENT, (profile.version13,))
     return extensions
 
@@ -294,10 +297,11 @@ def choose(hs: Handshake, hello: ClientHello, identities: tuple[Identity, ...]) 
         binding = tickets.binding(settings, hs.profile, server_side=True, server_name=name, identity=identity)
         resumed = yield from open_tickets(hs, hello, suite, binding)
     with_tickets = bool(binding) and settings.ticket_count > 0
-    client_type = None
-    if resumed is None and settings.verify_mode(server_side=True) is not Verify.NONE:
-        client_type = raw_keys.choose_client_type(settings, extensions)
-    return hello, Choice(suite, group, share, alpn, name, identity, scheme, resumed, client_type, with_tickets, binding)
+    asks = resumed is None and settings.verify_mode(server_side=True) is not Verify.NONE
+    client_type = (raw_keys.choose_client_type if asks else raw_keys.later_client_type)(settings, extensions)
+    return hello, Choice(
+        suite, group, share, alpn, name, identity, scheme, resumed, asks, client_type, with_tickets, binding
+    )
 
 
 def ask_for_share(

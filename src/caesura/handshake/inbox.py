@@ -61,6 +61,10 @@ class Inbox:
                 return decode_message(each, raw)
         raise UnexpectedMessage(f"{_name(raw[0])} where {' or '.join(t.msg_type.name for t in types)} may stand")
 
+    def pass_on(self, other: Inbox) -> None:
+        """Give the next message to the inbox of an exchange that will take it."""
+        other._messages.append(self._messages.pop(0))
+
     def next_type(self) -> int | None:
         """The type of the next whole message; None when there is none."""
         return self._messages[0][1][0] if self._messages else None

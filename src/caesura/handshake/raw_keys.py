@@ -85,6 +85,12 @@ def choose_client_type(settings: Settings, hello: Extensions) -> CertificateType
     raise UnsupportedCertificate("no certificate type in common for the client", section=_SECTION)
 
 
+def later_client_type(settings: Settings, hello: Extensions) -> CertificateType:
+    """The same for a client that may be asked after the handshake: where nothing fits, it is the default."""
+    theirs = hello.get(CLIENT_CERTIFICATE_TYPES) or DEFAULT
+    return next((kind for kind in settings.accepted_types if kind in theirs), X509)
+
+
 def answer(hello: Extensions, extensions: Extensions, server: Identity | None, client: CertificateType | None) -> None:
     """Say what was chosen, to a client that has asked; None for what there will be no certificate of."""
     if client is not None and ExtensionType.client_certificate_type in hello:

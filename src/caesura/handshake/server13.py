@@ -54,7 +54,8 @@ class Choice:
     identity: Identity
     scheme: SignatureScheme
     resumed: Resumed | None
-    client_type: CertificateType | None  # of the certificate that the client is asked for
+    asks: bool  # the client for a certificate
+    client_type: CertificateType  # of that one, or of one that it is asked for later
     tickets: bool  # whether the client can use a ticket
     binding: bytes
 
@@ -104,6 +105,8 @@ def server13(hs: Handshake, hello: ClientHello, choice: Choice) -> Steps[Establi
         exporter=exporter,
         resumption=main.resumption(hs.transcript.digest()) if choice.tickets else None,
         binding=choice.binding,
+        transcript=hs.transcript if asks_later(hs, hello) else None,
+        client_type=choice.client_type,
     )
 
 
@@ -145,15 +148,24 @@ def encrypted_extensions(hs: Handshake, hello: ClientHello, choice: Choice) -> E
         extensions.put(SERVER_NAME_ACCEPTED, True)
     if choice.alpn is not None:
         extensions.put(ALPN_SERVER, choice.alpn.encode("latin-1"))
+    asks = choice.asks or (choice.client_type is not raw_keys.X509 and asks_later(hs, hello))
     raw_keys.answer(
-        hello.extensions, extensions, choice.identity if choice.resumed is None else None, choice.client_type
+        hello.extensions,
+        extensions,
+        choice.identity if choice.resumed is None else None,
+        choice.client_type if asks else None,
     )
     return EncryptedExtensions(extensions)
 
 
+def asks_later(hs: Handshake, hello: ClientHello) -> bool:
+    """Whether the client may be asked for a certificate after the handshake (RFC 9846 section 4.3.6)."""
+    return ExtensionType.post_handshake_auth in hello.extensions and hs.profile.post_handshake_auth
+
+
 def certificate_request(settings: Settings, choice: Choice) -> CertificateRequest | None:
     """The wish for a client certificate; never together with a pre-shared key (RFC 9846 section 4.4.2)."""
-    if choice.client_type is None:
+    if not choice.asks:
         return None
     extensions = Extensions()
     extensions.put(SIGNATURE_ALGORITHMS, (*settings.signature_schemes, *CERTIFICATE_ONLY_SCHEMES))
@@ -176,7 +188,7 @@ def receive_client(
     if choice.resumed is not None:
         state = choice.resumed.state
         peer = PeerIdentity(state.peer_certificates, None, state.valid_until, state.peer_public_key or None)
-    if request is not None and choice.client_type is not None:
+    if request is not None:
         sent = yield from hs.receive(*compression.certificate_messages(hs.settings))
         message = compression.expanded(hs.settings, sent)
         if message.certificate_request_context != request.certificate_request_context:

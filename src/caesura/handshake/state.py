@@ -20,7 +20,7 @@ from caesura.handshake.transcript import Transcript
 from caesura.handshake.transport import Epoch, MessageTransport, Profile
 from caesura.sessions import Session
 from caesura.wire.messages import HandshakeMessage
-from caesura.wire.registries import NamedGroup, Version
+from caesura.wire.registries import CertificateType, NamedGroup, Version
 
 M = TypeVar("M", bound=HandshakeMessage)
 
@@ -51,6 +51,8 @@ class Established:
     exporter: Secret
     resumption: Secret | None  # None when no ticket can come of it
     binding: bytes
+    transcript: Transcript | None = None  # kept only where the client may be asked for a certificate later
+    client_type: CertificateType = CertificateType.X509  # of that certificate
 
 
 @dataclass(slots=True, eq=False)
@@ -77,6 +79,12 @@ class Handshake:
         self.transport.send(self.epoch, raw)
         if self.trace is not None:
             self.trace("sent", message.msg_type.name, len(raw))
+
+    def transmit(self, message: HandshakeMessage) -> None:
+        """Send a message that is encoded, and part of the transcript where it has to be."""
+        self.transport.send(self.epoch, message.raw or message.encode())
+        if self.trace is not None:
+            self.trace("sent", message.msg_type.name, len(message.raw))
 
     def receive_raw(self, *types: type[M]) -> Steps[M]:
         """The peer's next message, not yet part of the transcript: for hellos and for what signs the transcript."""

@@ -42,6 +42,13 @@ class Transcript:
         self._messages = [message_hash(hello_hash), request]
         self.start(algorithm)
 
+    def copy(self) -> Transcript:
+        """A second one that goes on from here by itself."""
+        assert self._running is not None
+        other = Transcript()
+        other._running = self._running.copy()
+        return other
+
     def digest(self) -> bytes:
         """Transcript-Hash of all messages so far."""
         assert self._running is not None

@@ -40,6 +40,7 @@ class Profile:
     compatibility_session_id: bool = True  # RFC 9846 appendix E.4
     echoes_session_id: bool = True
     end_of_early_data: bool = True
+    post_handshake_auth: bool = True  # RFC 9001 section 4.4 has none
     hybrid_share_first: bool = True  # whether a share of a kilobyte may stand in the first hello
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Final
 
 from caesura.context import Context, Method
+from caesura.crypto.identity import Identity
 from caesura.crypto.names import server_name
 from caesura.crypto.secrets import TrafficSecret
 from caesura.errors import (
@@ -29,6 +30,7 @@ from caesura.errors import (
     UsageError,
 )
 from caesura.events import (
+    ClientAuthenticated,
     CloseNotifyReceived,
     ConnectionTerminated,
     DataReceived,
@@ -36,13 +38,13 @@ from caesura.events import (
     HandshakeCompleted,
     SessionReceived,
 )
-from caesura.handshake import hello, post13
+from caesura.handshake import hello, post13, post_auth
 from caesura.handshake.driver import Driver
 from caesura.handshake.facts import Facts
 from caesura.handshake.inbox import Inbox
 from caesura.handshake.performer import Awaiter, Performer
 from caesura.handshake.role import check_role
-from caesura.handshake.state import Established, Handshake
+from caesura.handshake.state import Established, Handshake, PeerIdentity
 from caesura.handshake.tickets import MAX_TICKET
 from caesura.handshake.transport import Epoch, Profile
 from caesura.jobs import NoJobs, WaitContext
@@ -51,7 +53,7 @@ from caesura.tls.reader import RecordReader
 from caesura.tls.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, RecordKey
 from caesura.tls.writer import RecordWriter
 from caesura.wire.extensions import RECORD_SIZE_LIMIT, Extensions
-from caesura.wire.messages import KeyUpdate, NewSessionTicket
+from caesura.wire.messages import CertificateRequest, KeyUpdate, NewSessionTicket
 from caesura.wire.records import MAX_INNER_PLAINTEXT, MAX_PLAINTEXT
 from caesura.wire.registries import ExtensionType, HandshakeType, KeyUpdateRequest, Version
 
@@ -77,6 +79,7 @@ class TLSConnection(Facts):
     """
 
     __slots__ = (
+        "_answers",
         "_awaiter",
         "_busy",
         "_close_requested",
@@ -161,6 +164,7 @@ class TLSConnection(Facts):
         self._key_updates = 0
         self._key_update_requested = False
         self._tickets = 0
+        self._answers = 0  # of ours that a server waits for
         self._warnings = 0
         self._busy = False
         self._close_requested = False
@@ -344,6 +348,43 @@ class TLSConnection(Facts):
         self._key_update_requested = self._key_update_requested or request_peer
         self._settle()
 
+    def verify_client_post_handshake(self) -> None:
+        """Ask the client for its certificate, on a connection that is open (RFC 9846 section 4.7.2).
+
+        Its answer may take a while and comes as the event ClientAuthenticated; from then on `peer_certificates` is what
+        it showed. A certificate that is not good ends the connection, and so does none at all if `verify` is REQUIRED.
+        Several requests are sent one after the other, each when the one before is answered.
+
+        Raises UsageError on a client, for a client that has not said it would answer (`post_handshake_auth`), or when
+        `limits.authentications` wait already; ConfigError when there is nothing to judge a certificate by.
+        """
+        done = self._established
+        if done is None or self.close_notify_sent or self.error is not None or self._closed:
+            raise self._cannot_write()
+        if not self.server_side:
+            raise UsageError("verify_client_post_handshake: this is the client")
+        if done.transcript is None:
+            raise UsageError("verify_client_post_handshake: the client has not offered post_handshake_auth")
+        if sum(driver.inbox.limit > 0 for driver in self._post) >= self._settings.limits.authentications:
+            raise UsageError(f"{self._settings.limits.authentications} requests for a certificate wait already")
+        hs = post_auth.exchange(done, self, PROFILE, self._performer.trace, server_side=True)
+        inbox = Inbox(self._settings.limits.handshake_message)
+        inbox.epoch = Epoch.APPLICATION
+        steps = post_auth.ask_client(hs, done, lambda: self._reader.secret, self._client_authenticated)
+        self._post.append(Driver(steps, self._performer, inbox))
+        if len(self._post) == 1:
+            self._enter()
+            try:
+                self._post[0].advance(0.0)  # which only sends: time is of no interest yet
+                self._writer.flush()
+            finally:
+                self._leave()
+
+    @property
+    def authentication_pending(self) -> bool:
+        """Whether an answer to `verify_client_post_handshake` is still to come."""
+        return self._asked() is not None
+
     def _cannot_write(self) -> Error:
         if self.error is not None:
             return self.error
@@ -380,7 +421,7 @@ class TLSConnection(Facts):
         """Whether the adapter should read on from the transport."""
         if self.close_notify_received or self.error is not None or self.eof_received or self._closed:
             return False
-        waiting = self._reader.paused or self.needs_job or (self._driver is not None and self._driver.parked)
+        waiting = self._reader.paused or self.needs_job or self._held()
         return not waiting or self._reader.buffered < self._settings.limits.parked_bytes
 
     @property
@@ -423,8 +464,7 @@ class TLSConnection(Facts):
             if self.eof_received and not self.close_notify_received:
                 self._judge_eof()
             self._run_post(now)
-            self._writer.flush()
-            self._writer.pump(now)
+            self._seal(now)
         except BaseException as error:  # noqa: BLE001 - sorted there
             self._stopped_by(error)
 
@@ -449,30 +489,51 @@ class TLSConnection(Facts):
             driver.advance(now)
             if driver.done:
                 self._driver = None
+        elif self._post and self._post[0].inbox.limit:
+            self._run_post(now)
         if self._driver is None and not self._inbox.empty:
-            self._post_handshake()
+            self._post_handshake(now)
 
     def _run_post(self, now: float) -> None:
         while self._post:
+            if self._answers and self._writer.paused:  # a Finished is made with the key that is in use
+                return
             self._post[0].advance(now)
             if not self._post[0].done:
                 return
             self._post.pop(0)
 
+    def _seal(self, now: float) -> None:
+        self._writer.flush()
+        self._writer.pump(now)
+        if self._answers and not self._writer.paused:  # they have waited for that
+            self._run_post(now)
+            self._writer.flush()
+            self._writer.pump(now)
+
     def _pump(self, now: float) -> None:
         try:
-            self._writer.pump(now)
+            self._seal(now)
         except BaseException as error:  # noqa: BLE001 - sorted there
             self._stopped_by(error)
 
     def _may_open(self) -> bool:
         """Whether a record may be opened: never behind a message that the handshake has not consumed."""
-        return not self.close_notify_received and (self._driver is None or not self._driver.parked)
+        return not (self.close_notify_received or self._held())
+
+    def _held(self) -> bool:
+        """Whether the handshake, or an exchange that hears the peer, is busy with what has come."""
+        if self._driver is not None:
+            return self._driver.parked
+        return bool(self._post) and self._post[0].inbox.limit > 0 and self._post[0].parked
+
+    def _asked(self) -> Driver[None] | None:
+        """The exchange that waits for the client's answer, or hears it."""
+        return next((driver for driver in self._post if driver.inbox.limit > 0), None)
 
     def _judge_eof(self) -> None:
         """The transport has ended: nothing more can come than what is buffered."""
-        parked = self._driver is not None and self._driver.parked
-        if not self._reader.paused and not (parked and self._reader.buffered):
+        if not self._reader.paused and not (self._held() and self._reader.buffered):
             raise UnexpectedEOF
 
     # --- records --------------------------------------------------------------------------------------------------
@@ -483,6 +544,8 @@ class TLSConnection(Facts):
         if content_type == APPLICATION_DATA:
             if self._epoch is not Epoch.APPLICATION:
                 raise UnexpectedMessage("application data before the handshake is complete")
+            if self._post and self._post[0].inbox.taken:
+                raise UnexpectedMessage("data within the client's answer", section="RFC 9846 section 4.7.2")
             self._application_data(content)
         elif content_type == HANDSHAKE:
             if not content:
@@ -543,14 +606,56 @@ class TLSConnection(Facts):
 
     # --- after the handshake --------------------------------------------------------------------------------------
 
-    def _post_handshake(self) -> None:
+    def _post_handshake(self, now: float) -> None:
         while (kind := self._inbox.next_type()) is not None:
+            if self.server_side and self._post and self._post[0].inbox.limit:
+                exchange = self._post[0]
+                if exchange.parked:
+                    return
+                if kind != HandshakeType.key_update or exchange.inbox.taken:
+                    self._inbox.pass_on(exchange.inbox)
+                    self._run_post(now)
+                    continue
             if kind == HandshakeType.key_update:
                 self._key_update_received()
             elif kind == HandshakeType.new_session_ticket and not self.server_side:
                 self._ticket_received()
+            elif kind == HandshakeType.certificate_request and self._may_be_asked():
+                self._request_received()
             else:
                 self._inbox.take((KeyUpdate,) if self.server_side else (KeyUpdate, NewSessionTicket))
+
+    def _may_be_asked(self) -> bool:
+        return not self.server_side and self._established is not None and self._established.transcript is not None
+
+    def _request_received(self) -> None:
+        """The server wants to see a certificate: an answer follows, unless we have said that nothing will."""
+        request = self._inbox.take((CertificateRequest,))
+        done = self._established
+        assert isinstance(request, CertificateRequest)
+        assert done is not None
+        self._trace("received", request.msg_type.name, len(request.raw))
+        post_auth.check_request(request)
+        self._answers += 1
+        if self._answers > self._settings.limits.authentications:
+            raise UnexpectedMessage(f"more than {self._settings.limits.authentications} unanswered CertificateRequests")
+        if self.close_notify_sent:
+            return
+        hs = post_auth.exchange(done, self, PROFILE, self._performer.trace, server_side=False)
+        steps = post_auth.answer_server(hs, done, request, lambda: self._writer.secret, self._answered)
+        self._post.append(Driver(steps, self._performer, Inbox(0)))
+
+    def _answered(self, identity: Identity | None) -> None:
+        assert self._established is not None
+        self._answers -= 1
+        if identity is not None:
+            self._established.identity = identity
+
+    def _client_authenticated(self, peer: PeerIdentity) -> None:
+        assert self._established is not None
+        if peer.certificates or peer.public_key:
+            self._established.peer = peer
+        self._events.append(ClientAuthenticated(peer.certificates, peer.public_key))
 
     def _key_update_received(self) -> None:
         message = self._inbox.take((KeyUpdate,))

@@ -6,6 +6,7 @@ the keys stays ciphertext until the handshake has consumed it.
 
 from __future__ import annotations
 
+from caesura.crypto.secrets import TrafficSecret
 from caesura.engines import Operation
 from caesura.errors import BadRecordMAC, RecordOverflow, UnexpectedMessage
 from caesura.handshake.performer import NOT_YET, Ongoing, Performer
@@ -184,6 +185,12 @@ class RecordReader:
         """
         self._key = key
         self._may_fail_in_the_clear = may_fail_in_the_clear
+
+    @property
+    def secret(self) -> TrafficSecret:
+        """The traffic secret in use."""
+        assert self._key is not None
+        return self._key.secret
 
     def update_key(self) -> None:
         """The peer has sent a KeyUpdate."""

@@ -113,6 +113,11 @@ class RecordKey:
         self.carried_data = True
         return inner[:-1]
 
+    @property
+    def secret(self) -> TrafficSecret:
+        """What it was made of."""
+        return self._secret
+
     def next_generation(self) -> RecordKey:
         """The key that follows a KeyUpdate (section 7.2)."""
         return RecordKey(next_generation(self._secret, self._prefix), self._prefix)

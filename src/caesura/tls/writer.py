@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from caesura.crypto.secrets import TrafficSecret
 from caesura.engines import Operation
 from caesura.errors import AlertDescription
 from caesura.handshake.performer import NOT_YET, Ongoing, Performer
@@ -109,6 +110,13 @@ class RecordWriter:
             self._queue.append(key)
         else:
             self._key = key
+
+    @property
+    def secret(self) -> TrafficSecret:
+        """The traffic secret in use: nothing may wait here, or it would not be what the next message is sealed with."""
+        assert self._key is not None
+        assert not self.paused
+        return self._key.secret
 
     def update_key(self, *, request_peer: bool) -> None:
         """Send a KeyUpdate and change to the next generation of keys (RFC 9846 section 4.7.3)."""
