@@ -240,20 +240,24 @@ class Broken:
 
 
 @pytest.mark.parametrize("turns", range(8))
-async def test_cancelling_when_the_handshake_may_have_failed_already(turns: int) -> None:
+@pytest.mark.parametrize("soon", [False, True])
+async def test_cancelling_when_the_handshake_may_have_failed_already(soon: bool, turns: int) -> None:
     unheard: list[Any] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
     async with silent_server() as port:
         task = asyncio.create_task(connect(port, client_context(sessions=Broken())))
         for _ in range(turns):
             await asyncio.sleep(0)
-        task.cancel()
+        if soon:  # at another place among what this turn of the loop does
+            asyncio.get_running_loop().call_soon(task.cancel)
+        else:
+            task.cancel()
         with pytest.raises((asyncio.CancelledError, OperationFailed)):
             await task
         del task
-        gc.collect()
         for _ in range(5):
             await asyncio.sleep(0)
+        gc.collect()
     assert not unheard
 
 

@@ -22,9 +22,9 @@ from caesura.jobs import AsyncStatus, WaitContext
 __all__ = ["Pause", "Waiting", "Waker", "waker_of"]
 
 BUFFER_SIZE = 262_144  # bytes one read may bring: sixteen records of the largest size
-FIRST_POLL = 0.001  # seconds until paused work without any descriptor is tried again
+FIRST_POLL = 0.001  # seconds until paused work without any descriptor is tried again; doubled while it does not help
 LAST_POLL = 0.064
-"""Each time it did not help the wait is doubled, up to this. Work that promises a callback is not tried at all."""
+PROMISED_POLL = 0.5  # where a callback was promised: only in case it was for an earlier piece of work
 CLOCK_TICK = 0.001  # seconds: loops may round their clock to this
 
 
@@ -141,12 +141,14 @@ class Pause:
         """The work is paused, still or again: watch the descriptors it has now, and set the timer.
 
         `deadline` is the earliest of its operations, on the loop's clock. Without descriptors the work is tried again
-        after a while, unless its status promises a callback (ASYNC_WAIT_CTX_set_status(3)); with `poll` in any case.
+        after a while, or after long if its status promises a callback (ASYNC_WAIT_CTX_set_status(3)); with `poll` in
+        any case.
         """
         self._follow_descriptors()
         when = deadline
-        if poll or not (self._fds or self._connection.wait_context.get_status() == AsyncStatus.OK):
-            again = now + self._delay
+        if poll or not self._fds:
+            promised = self._connection.wait_context.get_status() == AsyncStatus.OK
+            again = now + (PROMISED_POLL if promised and not poll else self._delay)
             when = again if when is None or again < when else when
         self._set_timer(when, now)
 
