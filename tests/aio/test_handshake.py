@@ -12,14 +12,18 @@ from typing import Any
 import pytest
 
 from caesura import aio
+from caesura.aio.endpoint import Endpoint
 from caesura.context import Verify
 from caesura.engines import DelayEngine
 from caesura.errors import AlertDescription, CertificateVerifyError, Error, OperationFailed, PeerAlert, UnexpectedEOF
+from caesura.tls import TLSConnection
 from caesura.wire.records import HEADER
 from tests.aio.support import (
     HOST,
     ByHand,
     Recorder,
+    Tracked,
+    Wire,
     client_context,
     close,
     connect,
@@ -258,6 +262,24 @@ async def test_cancelling_when_the_handshake_may_have_failed_already(soon: bool,
         for _ in range(5):
             await asyncio.sleep(0)
         gc.collect()
+    assert not unheard
+
+
+async def test_a_failure_that_nobody_waits_for_any_more_is_no_complaint() -> None:
+    unheard: list[Any] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: unheard.append(context))
+    outcome: asyncio.Future[asyncio.BaseProtocol] = loop.create_future()
+    context = client_context(sessions=Broken())
+    given_up = Tracked(Endpoint(Recorder, context, server_side=False, server_hostname="localhost"), outcome)
+    wire = Wire(TLSConnection(server_context(), server_side=True))
+    wire.set_protocol(given_up)
+    given_up.connection_made(wire)
+    assert outcome.done()
+    given_up.give_up()
+    del given_up, outcome, wire
+    await asyncio.sleep(0)
+    gc.collect()
     assert not unheard
 
 

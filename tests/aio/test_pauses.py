@@ -16,7 +16,7 @@ from caesura.context import ClientHelloInfo, Context, PeerChain, Verify
 from caesura.crypto.identity import Identity
 from caesura.engines import HANDSHAKE_OPERATIONS, DelayEngine, Operation, Refused, ThreadEngine, Work
 from caesura.errors import AlertDescription, OperationFailed, OperationTimeout, PeerAlert
-from caesura.jobs import AsyncStatus, Completion, Pending, WaitContext, start_job
+from caesura.jobs import AsyncStatus, Completion, Pending, start_job
 from caesura.wire.registries import SignatureScheme
 from tests.aio.support import (
     HOST,
@@ -265,49 +265,21 @@ async def test_a_job_that_promises_a_callback_is_left_alone_until_then() -> None
 
 
 class Mixed(Stubborn):
-    """Chooses an identity on a thread, which calls back, and judges clients in jobs that say nothing."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.context: WaitContext | None = None
+    """Judges clients in jobs that say nothing."""
 
     def judge(self, chain: PeerChain) -> None:
         for _ in range(self.pauses):
             jobs.pause_job()
 
-    def sign(self, scheme: SignatureScheme, message: bytes) -> bytes:
-        job = jobs.current_job()
-        assert job is not None
-        self.context = job.wait_context
-        return self.finish(scheme, message)
 
-
-@pytest.mark.parametrize("late", [False, True])
-async def test_a_promise_that_was_kept_is_no_promise_for_the_next_job(late: bool) -> None:
+async def test_a_promise_that_was_kept_is_no_promise_for_the_next_job() -> None:
     key = Mixed()
-    own = key.identity()
-    with ThreadEngine(1, operations={Operation.SELECT_IDENTITY}) as engine:
+    with ThreadEngine(1, operations=SIGNING) as engine:  # it calls back
         server = server_context(
-            select_identity=lambda hello: own,
-            engine=engine,
-            verify=Verify.REQUIRED,
-            trust=trust(),
-            verify_peer=key.judge,
-            ticket_count=0,
+            identity=key.identity(), engine=engine, verify=Verify.REQUIRED, trust=trust(), verify_peer=key.judge
         )
         async with serving(context=server) as port:
-            peer = await ByHand.connect(port, client_context(identity=identity(pki().client)))
-            while not peer.connection.handshake_complete:
-                await peer.step()
-            if late:  # an engine calls back once more than it has to
-                assert key.context is not None
-                key.context.notify()
-                await asyncio.sleep(0)
-                await asyncio.sleep(0)
-            await peer.send()
-            peer.connection.write(b"x")
-            assert await asyncio.wait_for(peer.receive(1), 5) == b"x"
-            await peer.close()
+            await talk(port, client_context(identity=identity(pki().client)))
 
 
 class File(Stubborn):

@@ -195,7 +195,7 @@ class Pause:
         self._context.run(self._resume)
 
     def _resume(self) -> None:
-        forget_status(self._connection.wait_context)
+        _forget_status(self._connection.wait_context)
         self._connection.resume_paused(self._connection.loop.time())
 
     def end(self) -> None:
@@ -206,9 +206,9 @@ class Pause:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        forget_status(self._connection.wait_context)
+        _forget_status(self._connection.wait_context)
 
 
-def forget_status(wait_context: WaitContext) -> None:
+def _forget_status(wait_context: WaitContext) -> None:
     """What an earlier submission came to says nothing about the next one."""
     wait_context.set_status(AsyncStatus.UNSUPPORTED)

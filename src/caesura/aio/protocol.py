@@ -25,7 +25,7 @@ import logging
 from enum import IntEnum, unique
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from caesura.aio.completion import Pause, forget_status, waker_of
+from caesura.aio.completion import Pause, waker_of
 from caesura.aio.transport import Data, TLSTransport
 from caesura.errors import Error, OperationFailed, OperationTimeout, PeerAlert, UnexpectedEOF
 from caesura.jobs import WaitContext
@@ -215,8 +215,6 @@ class TLSProtocol(asyncio.BufferedProtocol):
         """Paused work may go on."""
         if self._pause is not None:
             self._pause.woken()
-        else:
-            forget_status(self.wait_context)
 
     def resume_paused(self, now: float) -> None:
         """Let the handshake, or paused work, go on; fail what has gone past its deadline."""
