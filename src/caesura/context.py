@@ -225,8 +225,11 @@ class Settings:
     `peer_certificate_types` are those taken from the peer, the preferred one first. None follows from `trust`: raw
     public keys if it holds any, X.509 unless it holds nothing else. `own_certificate_types` are those a client says it
     could show; None follows from `identity`. `post_handshake_auth` lets a server ask a client for its certificate after
-    the handshake too. A callback may be a plain
-    function or `async def`, and may pause.
+    the handshake too. A callback may be a plain function or `async def`, and may pause.
+
+    `verify_peer` is asked in addition to the verification of the chain, once for a full handshake: a session that
+    resumes was judged when it was made. A Context that `select_identity` gives brings its identities, trust, policy,
+    suites, groups and protocols; engine, deadline, limits and trace stay those the connection began with.
     """
 
     method: Method = Method.TLS
@@ -295,7 +298,9 @@ class Settings:
         if server_side:
             if not self.identity and self.select_identity is None:
                 raise ConfigError("identity: a server needs one (or select_identity)")
-            if self.verify_mode(server_side=True) is not Verify.NONE and self.trust is None and not self.verify_peer:
+            verifies = self.verify_mode(server_side=True) is not Verify.NONE
+            if verifies and self.trust is None and CertificateType.X509 in self.accepted_types:
+                # Never the system's store: whoever owns a web site would be a client that is let in.
                 raise ConfigError("trust: a server that verifies clients needs the store of the CAs it accepts")
 
 

@@ -198,7 +198,7 @@ def test_a_signature_that_does_not_verify() -> None:
 
 def test_dates() -> None:
     assert "CN=expired" in refused(10, Alert.certificate_expired, pki().expired)
-    assert "CN=not yet valid" in refused(9, Alert.bad_certificate, pki().not_yet_valid)
+    assert "CN=not yet valid" in refused(9, Alert.certificate_expired, pki().not_yet_valid)
     old_ca = pki().ca("old", issuer=pki().root, not_before=-9 * DAY, not_after=-DAY)
     assert "CN=old" in refused(10, Alert.certificate_expired, pki().leaf("leaf", issuer=old_ca))
     old_root = pki().ca("old root", not_before=-9 * DAY, not_after=-DAY)
@@ -212,7 +212,7 @@ def test_validity_ends_with_its_last_second() -> None:
     refused(10, Alert.certificate_expired, pki().ec, now=last + timedelta(seconds=1))
     first = pki().ec.certificate.not_valid_before_utc
     judge(pki().ec, now=first)
-    refused(9, Alert.bad_certificate, pki().ec, now=first - timedelta(seconds=1))
+    refused(9, Alert.certificate_expired, pki().ec, now=first - timedelta(seconds=1))
 
 
 def test_names_that_do_not_match() -> None:
@@ -470,7 +470,7 @@ def test_a_verdict_ends_with_the_first_certificate_of_the_path() -> None:
     last: datetime = pki().now + 2 * DAY
     judge(leaf, trust=store, cache=cache, now=last)
     refused(10, Alert.certificate_expired, leaf, trust=store, cache=cache, now=last + timedelta(seconds=1))
-    refused(9, Alert.bad_certificate, leaf, trust=store, cache=cache, now=pki().now - 3 * DAY)
+    refused(9, Alert.certificate_expired, leaf, trust=store, cache=cache, now=pki().now - 3 * DAY)
 
 
 def test_refusals_are_not_kept(validations: Counter) -> None:

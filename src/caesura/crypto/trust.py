@@ -491,6 +491,7 @@ _INVALID_CA: Final = 79
 _ALERTS: Final = {  # RFC 9846 section 6.2; every other flaw makes a bad_certificate
     _UNSPECIFIED: AlertDescription.certificate_unknown,
     _CERT_HAS_EXPIRED: AlertDescription.certificate_expired,
+    _CERT_NOT_YET_VALID: AlertDescription.certificate_expired,  # "has expired or is not currently valid"
     _DEPTH_ZERO_SELF_SIGNED_CERT: AlertDescription.unknown_ca,
     _SELF_SIGNED_CERT_IN_CHAIN: AlertDescription.unknown_ca,
     _UNABLE_TO_GET_ISSUER_CERT_LOCALLY: AlertDescription.unknown_ca,
