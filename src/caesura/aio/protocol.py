@@ -479,8 +479,8 @@ class TLSProtocol(asyncio.BufferedProtocol):
     def give_up(self) -> None:
         """Whoever waited for the handshake does so no more, perhaps before there was a raw transport."""
         waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.cancel() and not waiter.cancelled():
-            waiter.exception()  # it has been seen
+        if waiter is not None:
+            waiter.cancel()  # which also keeps a failure that is in it from being reported as never seen
         if self.state is State.NEW:
             self.state = State.LOST
             return
