@@ -12,6 +12,7 @@ import pytest
 from caesura import openssl as o
 from caesura.context import Context, Method
 from caesura.errors import CertificateVerifyError, ConfigError
+from caesura.wire.registries import CipherSuite
 from tests.support.pki import pki
 from tests.support.ssl_pair import client_context, connected, handshake, identity, wants
 
@@ -132,6 +133,38 @@ def test_a_program_as_it_would_be_in_c(files: tuple[Path, Path, Path]) -> None:
     assert o.SSL_set1_host(again, "late.test") == 0
 
 
+def test_tls12(files: tuple[Path, Path, Path]) -> None:
+    chain, key, root = files
+    ctx = o.SSL_CTX_new(o.TLS_server_method())
+    assert o.SSL_CTX_use_certificate_chain_file(ctx, chain) == 1
+    assert o.SSL_CTX_use_PrivateKey_file(ctx, key, o.SSL_FILETYPE_PEM) == 1
+    client = o.SSL_CTX_new(o.TLS_client_method())
+    assert o.SSL_CTX_load_verify_file(client, root) == 1
+    assert o.SSL_CTX_set_min_proto_version(client, 0) == 1
+    assert o.SSL_CTX_set_max_proto_version(client, o.TLS1_2_VERSION) == 1
+    newer = client.cipher_suites[:3]
+    assert o.SSL_CTX_set_cipher_list(client, "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305") == 1
+    assert client.cipher_suites == (
+        *newer,
+        CipherSuite.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+        CipherSuite.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+    )
+    assert o.SSL_CTX_set_ciphersuites(client, "TLS_AES_128_GCM_SHA256") == 1
+    assert len(client.cipher_suites) == 3
+    one, two = joined(client, ctx)
+    handshake(one, two)
+    assert o.SSL_version(one) == o.SSL_version(two) == o.TLS1_2_VERSION
+    assert o.SSL_get_version(one) == "TLSv1.2"
+    assert o.SSL_get_cipher_name(one) == "ECDHE-ECDSA-CHACHA20-POLY1305"
+    assert o.SSL_key_update(one, o.SSL_KEY_UPDATE_REQUESTED) == 0
+    assert o.SSL_export_keying_material(one, 16, "EXPORTER-test", b"", 1) != o.SSL_export_keying_material(
+        one, 16, "EXPORTER-test", None, 0
+    )
+    assert o.SSL_export_keying_material(one, 16, "EXPORTER-test", None, 0) == o.SSL_export_keying_material(
+        two, 16, "EXPORTER-test", None, 0
+    )
+
+
 def test_certificate_and_key_may_come_in_either_order_and_to_a_connection(files: tuple[Path, Path, Path]) -> None:
     chain, key, root = files
     client = client_context(identity=None)
@@ -162,6 +195,9 @@ def test_what_cannot_be_used_is_zero_and_the_reason_is_kept(files: tuple[Path, P
     assert o.SSL_CTX_set1_groups_list(ctx, "no-such-group") == 0
     assert "groups" in str(o.SSL_CTX_get_last_error(ctx))
     assert o.SSL_CTX_set_ciphersuites(ctx, "") == 0
+    assert o.SSL_CTX_set_cipher_list(ctx, "ALL") == 0
+    assert o.SSL_CTX_set_min_proto_version(ctx, 0x0302) == 0
+    assert o.SSL_CTX_set_max_proto_version(ctx, 0xFEFD) == 0
     assert o.SSL_CTX_set_num_tickets(ctx, -1) == 0
     assert o.SSL_CTX_set_num_tickets(ctx, 0) == 1
     assert o.SSL_CTX_get_last_error(ctx) is None

@@ -30,7 +30,7 @@ from caesura.errors import (
     WantWrite,
     ZeroReturn,
 )
-from caesura.sessions import Session, SessionCache
+from caesura.sessions import ServerSessionCache, Session, SessionCache
 from caesura.sslobject import SSL
 from caesura.wire.registries import CipherSuite, NamedGroup, SignatureScheme, Version
 
@@ -60,6 +60,7 @@ __all__ = [
     "OperationFailed",
     "OperationTimeout",
     "PeerAlert",
+    "ServerSessionCache",
     "Session",
     "SessionCache",
     "SignatureScheme",

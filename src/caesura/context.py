@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 from caesura.clock import Clock, SystemClock
 from caesura.compression import CertificateCompression, algorithm
 from caesura.crypto.cookies import CookieKeys
-from caesura.crypto.groups import GROUPS
+from caesura.crypto.groups import GROUPS, GROUPS12
 from caesura.crypto.identity import Identity
 from caesura.crypto.signatures import SCHEMES
 from caesura.crypto.suites import SUITES
@@ -25,7 +25,7 @@ from caesura.crypto.tickets import TicketKeys
 from caesura.crypto.trust import TrustStore, VerificationCache
 from caesura.engines import Answer, Engine, InlineEngine
 from caesura.errors import ConfigError
-from caesura.sessions import SessionCache, SessionStore
+from caesura.sessions import ServerSessionCache, ServerSessionStore, SessionCache, SessionStore
 from caesura.wire.registries import (
     CertificateCompressionAlgorithm,
     CertificateType,
@@ -74,9 +74,9 @@ class Limits:
     certificate_chain: int = 10  # certificates in one Certificate message
     psk_identities: int = 8  # pre-shared keys of one hello that are looked at; the rest are ignored
     session_tickets: int = 32  # tickets taken over one connection; the rest are ignored
-    key_updates: int = 32  # the peer's KeyUpdates in a row without application data
+    key_updates: int = 32  # the peer's KeyUpdates (TLS 1.2: HelloRequests) in a row without application data
     empty_records: int = 32  # records in a row that carry nothing, ChangeCipherSpec included
-    warning_alerts: int = 4  # user_canceled alerts
+    warning_alerts: int = 4  # user_canceled alerts, and whatever else only warns in TLS 1.2
     parked_bytes: int = 65_536  # ciphertext kept while work is paused, before the adapter must stop reading
     early_data_skipped: int = 65_536  # bytes of refused early data that are passed over
     authentications: int = 8  # requests for a client certificate after the handshake that wait for their answer
@@ -174,6 +174,10 @@ Trace = Callable[[TraceEvent], object]
 KeyLog = Callable[[str], object]
 
 
+_VERSIONS: Final = {Method.TLS: (Version.TLS12, Version.TLS13), Method.DTLS: (Version.DTLS13,)}
+"""The versions of each method, oldest first: the numbers of DTLS count downwards."""
+
+
 class _FromEnvironment(Enum):
     KEYLOG = "SSLKEYLOGFILE"
 
@@ -193,6 +197,12 @@ _DEFAULT_SUITES: Final = (
     CipherSuite.TLS_AES_128_GCM_SHA256,
     CipherSuite.TLS_AES_256_GCM_SHA384,
     CipherSuite.TLS_CHACHA20_POLY1305_SHA256,
+    CipherSuite.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,  # from here on TLS 1.2 (RFC 9325 section 4.2)
+    CipherSuite.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+    CipherSuite.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+    CipherSuite.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+    CipherSuite.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+    CipherSuite.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
 )
 _DEFAULT_SCHEMES: Final = (
     SignatureScheme.ecdsa_secp256r1_sha256,
@@ -205,6 +215,9 @@ _DEFAULT_SCHEMES: Final = (
     SignatureScheme.ecdsa_secp521r1_sha512,
     SignatureScheme.rsa_pss_rsae_sha512,
     SignatureScheme.rsa_pss_pss_sha512,
+    SignatureScheme.rsa_pkcs1_sha256,  # from here on TLS 1.2 alone
+    SignatureScheme.rsa_pkcs1_sha384,
+    SignatureScheme.rsa_pkcs1_sha512,
 )
 
 
@@ -218,9 +231,10 @@ class Settings:
     """Every setting of a Context, checked and in its final form. Seconds and bytes throughout.
 
     `verify` None stands for the role's default: REQUIRED on a client, NONE on a server. `trust` None stands for the
-    system's store on a client. `sessions` None switches a client's resumption off; `ticket_count` 0 a server's.
-    `deadline` bounds one operation. `certificate_compression` are the algorithms (names, or objects of one's own) with
-    which Certificate messages may be compressed in both directions, the preferred one first.
+    system's store on a client. `sessions` None switches a client's resumption off; `ticket_count` 0 together with
+    `server_sessions` None a server's. `deadline` bounds one operation. `certificate_compression` are the algorithms
+    (names, or objects of one's own) with which Certificate messages may be compressed in both directions, the preferred
+    one first.
 
     `peer_certificate_types` are those taken from the peer, the preferred one first. None follows from `trust`: raw
     public keys if it holds any, X.509 unless it holds nothing else. `own_certificate_types` are those a client says it
@@ -229,14 +243,18 @@ class Settings:
 
     `verify_peer` is asked in addition to the verification of the chain, once for a full handshake: a session that
     resumes was judged when it was made. A Context that `select_identity` gives brings its identities, trust, policy,
-    suites, groups and protocols; engine, deadline, limits and trace stay those the connection began with.
+    suites, groups and protocols, and has to speak the version that was chosen before; engine, deadline, limits and
+    trace stay those the connection began with.
+
+    A version between minimum_version and maximum_version is spoken if `cipher_suites` and `groups` have something for
+    it: `versions` are those, the newest first, and `offered_suites` the suites that belong to one of them.
     """
 
     method: Method = Method.TLS
     identity: tuple[Identity, ...] = ()
     trust: TrustStore | None = None
     verify: Verify | None = None
-    minimum_version: Version = Version.TLS13
+    minimum_version: Version = Version.TLS12
     maximum_version: Version = Version.TLS13
     cipher_suites: tuple[CipherSuite, ...] = _DEFAULT_SUITES
     groups: tuple[NamedGroup, ...] = _DEFAULT_GROUPS
@@ -250,6 +268,7 @@ class Settings:
     verify_peer: VerifyPeer | None = None
     verification_cache: VerificationCache | None = field(default_factory=VerificationCache)
     sessions: SessionStore | None = field(default_factory=SessionCache)
+    server_sessions: ServerSessionStore | None = field(default_factory=ServerSessionCache)
     ticket_keys: TicketKeys = field(default_factory=TicketKeys)
     ticket_count: int = 2
     ticket_lifetime: int = 86_400
@@ -266,6 +285,24 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     clock: Clock = field(default_factory=SystemClock)
     random: Callable[[int], bytes] = secrets.token_bytes
+    versions: tuple[Version, ...] = field(init=False)
+    offered_suites: tuple[CipherSuite, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        every = _VERSIONS[self.method]
+        if {self.minimum_version, self.maximum_version} <= set(every):  # else it is refused in a moment
+            every = every[every.index(self.minimum_version) : every.index(self.maximum_version) + 1]
+        versions = tuple(filter(self._speaks, reversed(every)))
+        suites = tuple(code for code in self.cipher_suites if not SUITES[code].versions.isdisjoint(versions))
+        object.__setattr__(self, "versions", versions)
+        object.__setattr__(self, "offered_suites", suites)
+
+    def _speaks(self, version: Version) -> bool:
+        older = version in (Version.TLS12, Version.DTLS12)
+        groups = GROUPS12 if older else GROUPS
+        return any(version in SUITES[code].versions for code in self.cipher_suites) and any(
+            code in groups for code in self.groups
+        )
 
     def verify_mode(self, server_side: bool) -> Verify:
         """What is asked of the peer in this role."""
@@ -364,10 +401,6 @@ def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _CHECKS[name](name, value) for name, value in given.items()}
 
 
-_VERSIONS: Final = {Method.TLS: (Version.TLS13,), Method.DTLS: (Version.DTLS13,)}
-"""The versions of each method, oldest first: the numbers of DTLS count downwards."""
-
-
 def _check_together(settings: Settings) -> None:
     versions = _VERSIONS[settings.method]
     for name in ("minimum_version", "maximum_version"):
@@ -377,6 +410,10 @@ def _check_together(settings: Settings) -> None:
             raise ConfigError(f"{name}: {version.name} where {settings.method.name} has {known}")
     if versions.index(settings.minimum_version) > versions.index(settings.maximum_version):
         raise ConfigError("minimum_version: above maximum_version")
+    if not settings.versions:
+        raise ConfigError(
+            "cipher_suites, groups: there is nothing for a version between minimum_version and maximum_version"
+        )
 
 
 def _several(name: str, value: Any) -> tuple[Any, ...]:
@@ -598,6 +635,7 @@ _CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "verify_peer": _function,
     "verification_cache": _instance(VerificationCache, optional=True),
     "sessions": _with("put", "take", optional=True),
+    "server_sessions": _with("put", "get", optional=True),
     "ticket_keys": _instance(TicketKeys),
     "ticket_count": _between(0, 16, whole=True),
     "ticket_lifetime": _between(1, 604_800, whole=True),

@@ -283,6 +283,20 @@ class InternalError(LocalAlert):
     description = AlertDescription.internal_error
 
 
+class InappropriateFallback(LocalAlert):
+    """A client that has retried with an older version meets a server that has a newer one (RFC 7507)."""
+
+    code = "TLS_INAPPROPRIATE_FALLBACK"
+    description = AlertDescription.inappropriate_fallback
+
+
+class NoRenegotiation(LocalAlert):
+    """The peer began another handshake on an established connection, which is never done here."""
+
+    code = "TLS_NO_RENEGOTIATION"
+    description = AlertDescription.no_renegotiation
+
+
 class MissingExtension(LocalAlert):
     """An extension that must be there is not."""
 

@@ -35,6 +35,7 @@ from caesura.bio import (
     datagram_pair,
 )
 from caesura.context import Context, Identity, Method, TrustStore, Verify
+from caesura.crypto.suites import SUITES
 from caesura.errors import CertificateVerifyError, Error, UnexpectedEOF, UsageError, ZeroReturn
 from caesura.jobs import AsyncStatus, Job, JobState, WaitContext
 from caesura.sessions import Session
@@ -86,10 +87,19 @@ SSL_FILETYPE_PEM: Final = 1
 SSL_FILETYPE_ASN1: Final = 2
 SSL_KEY_UPDATE_NOT_REQUESTED: Final = 0
 SSL_KEY_UPDATE_REQUESTED: Final = 1
+TLS1_2_VERSION: Final = 0x0303
 TLS1_3_VERSION: Final = 0x0304
 TLSEXT_NAMETYPE_host_name: Final = 0
 X509_V_OK: Final = 0
 
+_BY_NUMBER: Final = {int(version): version for version in Version}
+_VERSION_NAMES: Final = {
+    Version.TLS12: "TLSv1.2",
+    Version.TLS13: "TLSv1.3",
+    Version.DTLS12: "DTLSv1.2",
+    Version.DTLS13: "DTLSv1.3",
+}
+_TLS12_BY_NAME: Final = {suite.openssl_name: suite.name for suite in SUITES.values() if suite.signers}
 _NEVER: Final = 1_000_000.0  # seconds: what SSL_get_event_timeout(3) writes for callers who do not look at is_infinite
 
 # --- errors belong to the call, and are kept with the object it was about -----------------------------------------
@@ -303,19 +313,34 @@ def SSL_set_verify(s: SSL, mode: int, verify_callback: Any = None) -> None:
     _verify(s, mode, verify_callback)
 
 
+def _version(number: int, of_all: Version) -> int:
+    """The version with this number, `of_all` for 0; a number that is none is refused by whoever is given it."""
+    return _BY_NUMBER.get(number, number) if number else of_all
+
+
 def SSL_CTX_set_min_proto_version(ctx: Context, version: int) -> int:
     """The lowest version; 0 for the lowest there is. SSL_CTX_set_min_proto_version(3)."""
-    return _set(ctx, minimum_version=Version(version or TLS1_3_VERSION))
+    return _set(ctx, minimum_version=_version(version, Context(ctx.method).minimum_version))
 
 
 def SSL_CTX_set_max_proto_version(ctx: Context, version: int) -> int:
     """The highest version; 0 for the highest there is. SSL_CTX_set_max_proto_version(3)."""
-    return _set(ctx, maximum_version=Version(version or TLS1_3_VERSION))
+    return _set(ctx, maximum_version=_version(version, Context(ctx.method).maximum_version))
 
 
 def SSL_CTX_set_ciphersuites(ctx: Context, names: str) -> int:
-    """The suites, separated by colons. SSL_CTX_set_ciphersuites(3)."""
-    return _set(ctx, cipher_suites=names.split(":"))
+    """The suites of TLS 1.3, separated by colons; those of TLS 1.2 stay. SSL_CTX_set_ciphersuites(3)."""
+    older = [code for code in ctx.cipher_suites if SUITES[code].signers]
+    return _set(ctx, cipher_suites=[*names.split(":"), *older])
+
+
+def SSL_CTX_set_cipher_list(ctx: Context, names: str) -> int:
+    """The suites of TLS 1.2, separated by colons; those of TLS 1.3 stay. SSL_CTX_set_cipher_list(3).
+
+    By their names, OpenSSL's or the registry's; rules such as `ALL` or `!RSA` are not known.
+    """
+    newer = [code for code in ctx.cipher_suites if not SUITES[code].signers]
+    return _set(ctx, cipher_suites=[*newer, *(_TLS12_BY_NAME.get(name, name) for name in names.split(":"))])
 
 
 def SSL_CTX_set1_groups_list(ctx: Context, names: str) -> int:
@@ -583,12 +608,12 @@ def SSL_version(s: SSL) -> int:
 
 def SSL_get_version(s: SSL) -> str:
     """The protocol version's name. SSL_get_version(3)."""
-    return "TLSv1.3" if s.version is Version.TLS13 else "unknown"
+    return "unknown" if s.version is None else _VERSION_NAMES[s.version]
 
 
 def SSL_get_cipher_name(s: SSL) -> str | None:
-    """The cipher suite's registry name. SSL_get_cipher_name(3)."""
-    return s.cipher_suite.name if s.cipher_suite is not None else None
+    """OpenSSL's name of the cipher suite. SSL_get_cipher_name(3)."""
+    return SUITES[s.cipher_suite].openssl_name if s.cipher_suite is not None else None
 
 
 def SSL_get0_group_name(s: SSL) -> str | None:

@@ -1,8 +1,10 @@
-"""What a client keeps so that a later handshake may resume (RFC 9846 sections 2.2 and 4.7.1), and where it keeps it.
+"""What is kept so that a later handshake may resume (RFC 9846 sections 2.2 and 4.7.1), and where it is kept.
 
 A session resumes only under the conditions it was made with. They are folded into `binding`, a digest over transport,
 server name, identity, trust and verify policy; a handshake whose own digest differs does not offer the session, and
-performs a full handshake instead. What a server keeps is inside the ticket: see `handshake.tickets`.
+performs a full handshake instead. What a server keeps is inside the ticket: see `handshake.tickets`. Only for those
+clients of TLS 1.2 that know no tickets it has a store, where sealed tickets lie under session ids (RFC 5246 section
+7.4.1.2).
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ class SecretOpaque(Codec[Secret]):
 
 @dataclass(slots=True)
 class _Stored:
-    """The bytes form of a session, format 2."""
+    """The bytes form of a session, format 3."""
 
     format: int
     version: int
@@ -53,16 +55,17 @@ class _Stored:
     alpn: bytes
     peer_certificates: tuple[bytes, ...]
     peer_public_key: bytes
+    session_id: bytes
 
 
-_FORMAT = 2
+_FORMAT = 3
 _STORED = Struct(
     _Stored,
     format=U8,
     version=U16,
     cipher_suite=U16,
     psk=SecretOpaque(1, 255),
-    ticket=Opaque(1, 2**16 - 1),
+    ticket=Opaque(0, 2**16 - 1),
     ticket_age_add=U32,
     ticket_lifetime=U32,  # seconds
     received=U64,  # milliseconds since 1970
@@ -72,12 +75,17 @@ _STORED = Struct(
     alpn=Opaque(0, 255),
     peer_certificates=Vector(Opaque(1, 2**24 - 1), 0, 2**24 - 1),
     peer_public_key=Opaque(0, 2**16 - 1),
+    session_id=Opaque(0, 32),
 )
 
 
 @dataclass(slots=True, eq=False)
 class Session:
     """A ticket and what belongs to it. It is used once: offering it makes it not `resumable`.
+
+    In TLS 1.2 it may be a session id instead of a ticket, `psk` is the main secret, which is always an extended one
+    (RFC 7627), and a server that resumes gives no other ticket: what may be offered next is a new `Session` with the
+    same content.
 
     `to_bytes` holds the pre-shared key in the clear: store it as you would store a password.
     """
@@ -95,6 +103,7 @@ class Session:
     alpn: str | None
     peer_certificates: tuple[bytes, ...] = field(repr=False)
     peer_public_key: bytes | None = field(default=None, repr=False)  # of a raw public key (RFC 7250)
+    session_id: bytes = field(default=b"", repr=False)  # TLS 1.2, where there is no ticket
     resumable: bool = True
 
     def usable(self, wall: float) -> bool:
@@ -119,6 +128,7 @@ class Session:
                 (self.alpn or "").encode("latin-1"),
                 self.peer_certificates,
                 self.peer_public_key or b"",
+                self.session_id,
             )
         )
 
@@ -146,6 +156,7 @@ class Session:
             stored.alpn.decode("latin-1") or None,
             stored.peer_certificates,
             stored.peer_public_key or None,
+            stored.session_id,
         )
 
 
@@ -188,3 +199,36 @@ class SessionCache:
         if not kept:
             del self._sessions[binding]
         return session
+
+
+class ServerSessionStore(Protocol):
+    """Where a server's sessions of TLS 1.2 live that have no ticket; both methods may pause, be `async def`, or answer
+    at once. It may be shared by servers that share their ticket keys: what it holds is sealed with them.
+    """
+
+    def put(self, session_id: bytes, sealed: bytes) -> Answer[None]:
+        """Keep a sealed session under its id."""
+
+    def get(self, session_id: bytes) -> Answer[bytes | None]:
+        """The sealed session of this id, which stays; None when there is none. The id is the client's word."""
+
+
+class ServerSessionCache:
+    """Sealed sessions in memory: the latest `size` of them."""
+
+    def __init__(self, size: int = 1024) -> None:
+        self._size = size
+        self._sealed: OrderedDict[bytes, bytes] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._sealed)
+
+    def put(self, session_id: bytes, sealed: bytes) -> None:
+        """Keep a sealed session; the oldest gives way."""
+        self._sealed[session_id] = sealed
+        while len(self._sealed) > self._size:
+            self._sealed.popitem(last=False)
+
+    def get(self, session_id: bytes) -> bytes | None:
+        """The sealed session of this id, if it is still there."""
+        return self._sealed.get(session_id)

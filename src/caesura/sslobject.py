@@ -249,9 +249,9 @@ class SSL:
                 raise ZeroReturn("the peer closed before the handshake was done")
             if connection.error is not None:
                 self._fail(connection.error)
-            if connection.handshake_complete and (flushed or connection.server_side):
-                # What a server has still to send are tickets: whoever waited for them to leave would wait for ever when
-                # the client does not read before it writes.
+            if connection.handshake_complete and (flushed or connection.sends_tickets_last):
+                # What a server of TLS 1.3 has still to send are tickets: whoever waited for them to leave would wait
+                # for ever when the client does not read before it writes.
                 self._finished = True
                 if not self._records_pause:
                     self._short = connection

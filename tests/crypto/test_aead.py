@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from caesura.crypto.aead import AES_128_GCM, AES_256_GCM, CHACHA20_POLY1305, Aead, InvalidTag
 from caesura.crypto.secrets import Secret
+from caesura.crypto.signatures import KeyKind
 from caesura.crypto.suites import SUITES
 from caesura.wire.registries import CipherSuite, Version
 
@@ -86,15 +87,14 @@ def test_limits_are_below_the_end_of_the_sequence_numbers(aead: Aead) -> None:
     assert aead.confidentiality_limit == (2**64 - 1 if aead is CHACHA20_POLY1305 else int(2**24.5))
 
 
-def test_the_suites_are_those_of_tls13() -> None:
+def test_the_suites_of_tls13() -> None:
     """RFC 9846 appendix B.4: name, hash and AEAD belong together."""
-    assert {suite.name: (suite.hash.name, suite.aead.name) for suite in SUITES.values()} == {
+    assert {suite.name: (suite.hash.name, suite.aead.name) for suite in SUITES.values() if not suite.signers} == {
         "TLS_AES_128_GCM_SHA256": ("sha256", "AES-128-GCM"),
         "TLS_AES_256_GCM_SHA384": ("sha384", "AES-256-GCM"),
         "TLS_CHACHA20_POLY1305_SHA256": ("sha256", "ChaCha20-Poly1305"),
     }
     assert SUITES[0x1301].code is CipherSuite.TLS_AES_128_GCM_SHA256
-    assert all(Version.TLS13 in suite.versions and Version.TLS12 not in suite.versions for suite in SUITES.values())
 
 
 @pytest.mark.parametrize(
@@ -116,3 +116,30 @@ def test_masks_of_record_numbers(aead: Aead, key: str, sample: str, mask: str) -
     assert make(unhex(sample))[:5].hex() == mask
     assert make(bytes(16))[:5] != make(unhex(sample))[:5]
     assert make(unhex(sample))[:5].hex() == mask
+
+
+def test_the_suites_of_tls12() -> None:
+    """RFC 5289 section 3.2, RFC 7905 section 2: ECDHE and an AEAD, and nothing else."""
+    suites = {suite.name: suite for suite in SUITES.values() if suite.signers}
+    assert {name: (suite.hash.name, suite.aead.name) for name, suite in suites.items()} == {
+        f"TLS_ECDHE_{key}_WITH_{rest}": parts
+        for key in ("ECDSA", "RSA")
+        for rest, parts in {
+            "AES_128_GCM_SHA256": ("sha256", "AES-128-GCM"),
+            "AES_256_GCM_SHA384": ("sha384", "AES-256-GCM"),
+            "CHACHA20_POLY1305_SHA256": ("sha256", "ChaCha20-Poly1305"),
+        }.items()
+    }
+    for name, suite in suites.items():
+        assert suite.explicit_nonce_length == (0 if "CHACHA20" in name else 8)
+        assert (KeyKind.RSA in suite.signers) is ("_RSA_" in name)
+        assert (KeyKind.P256 in suite.signers) is ("_ECDSA_" in name)
+        assert (KeyKind.ED25519 in suite.signers) is ("_ECDSA_" in name)  # RFC 8422 section 2
+    assert {KeyKind.RSA, KeyKind.RSA_PSS} == suites["TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"].signers
+
+
+def test_no_suite_serves_both_versions() -> None:
+    for suite in SUITES.values():
+        assert (Version.TLS13 in suite.versions) is not (Version.TLS12 in suite.versions)
+        assert (Version.DTLS13 in suite.versions) is (Version.TLS13 in suite.versions)
+        assert (Version.DTLS12 in suite.versions) is (Version.TLS12 in suite.versions)

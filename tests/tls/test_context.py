@@ -14,7 +14,7 @@ from caesura.crypto.tickets import TicketKeys
 from caesura.crypto.trust import VerificationCache
 from caesura.engines import InlineEngine
 from caesura.errors import ConfigError
-from caesura.sessions import SessionCache
+from caesura.sessions import ServerSessionCache, SessionCache
 from caesura.tls import TLSConnection
 from caesura.wire.registries import CipherSuite, NamedGroup, SignatureScheme, Version
 from tests.support.clock import FakeClock
@@ -30,9 +30,9 @@ BAD: dict[str, list[Any]] = {
     "identity": ["server.pem", b"---", 5, [identity(), "x"], object()],
     "trust": ["ca.pem", b"---", 5, [trust()], True],
     "verify": [True, "REQUIRED", 2, "required"],
-    "minimum_version": [None, 0x0304, "TLS10", "SSLv3", Version.TLS12, Version.DTLS13, 5],
-    "maximum_version": [None, 0x0303, "TLS1.3", Version.TLS12, Version.QUIC1],
-    "cipher_suites": [[], (), None, 5, "TLS_RSA_WITH_RC4_128_MD5", [0x1304], [0x1301, 0x1301], [None], [[]], 0xC02F],
+    "minimum_version": [None, 0x0304, "TLS10", "SSLv3", "DTLS12", Version.DTLS13, 5],
+    "maximum_version": [None, 0x0303, "TLS1.3", Version.DTLS12, Version.QUIC1],
+    "cipher_suites": [[], (), None, 5, "TLS_RSA_WITH_RC4_128_MD5", [0x1304], [0x1301, 0x1301], [None], [[]], 0xC013],
     "groups": [[], None, "x448", ["x25519", "x25519"], [0x0100], [None], [{}], "ffdhe2048"],
     "signature_schemes": [[], None, "rsa_pkcs1_sha1", [0x0201], ["ed25519", "ed25519"], 5.0, [()]],
     "alpn": [[""], ["x" * 256], [5], 5, ["\u20ac"], [None], [b""], ["a"] * 40_000],
@@ -43,6 +43,7 @@ BAD: dict[str, list[Any]] = {
     "verify_peer": [5, True],
     "verification_cache": [5, {}, True],
     "sessions": [5, {}, object(), SessionCache],
+    "server_sessions": [5, {}, SessionCache(), ServerSessionCache],
     "ticket_keys": [None, b"key", [bytes(32)], 5],
     "ticket_count": [-1, 17, None, "2", True, 1.5, float("nan")],
     "ticket_lifetime": [0, -1, 604_801, None, "1h", 1.5, True],
@@ -64,13 +65,14 @@ GOOD: dict[str, list[Any]] = {
     "identity": [None, [], identity(), [identity(), identity("rsa")]],
     "trust": [None, trust()],
     "verify": [None, *Verify],
-    "minimum_version": ["TLS13", Version.TLS13],
-    "maximum_version": ["TLS13", Version.TLS13],
+    "minimum_version": ["TLS12", Version.TLS12, "TLS13", Version.TLS13],
+    "maximum_version": ["TLS12", Version.TLS12, "TLS13", Version.TLS13],
     "cipher_suites": [
         "TLS_AES_256_GCM_SHA384",
         "tls_aes_256_gcm_sha384",
         CipherSuite.TLS_AES_256_GCM_SHA384,
         [0x1302],
+        [0xC02F],
         iter(["TLS_AES_256_GCM_SHA384"]),
     ],
     "groups": ["x25519", "X25519", NamedGroup.x25519, (0x1D,), "SECP256R1", "X25519MLKEM768"],
@@ -84,6 +86,7 @@ GOOD: dict[str, list[Any]] = {
     "verify_peer": [None, print],
     "verification_cache": [None, VerificationCache()],
     "sessions": [None, SessionCache()],
+    "server_sessions": [None, ServerSessionCache()],
     "ticket_keys": [TicketKeys()],
     "ticket_count": [0, 16],
     "ticket_lifetime": [1, 604_800],
@@ -112,7 +115,7 @@ def rows(table: dict[str, list[Any]]) -> list[Any]:
 
 
 def test_every_setting_is_in_the_tables() -> None:
-    names = {each.name for each in dataclasses.fields(Settings)} - {"method"}
+    names = {each.name for each in dataclasses.fields(Settings) if each.init} - {"method"}
     assert GOOD.keys() == names
     assert BAD.keys() == names - {"async_callback_arg"}
 
@@ -188,9 +191,11 @@ def test_defaults_of_the_roles() -> None:
 
 def test_secure_by_default() -> None:
     settings = Context().settings
-    assert settings.minimum_version is Version.TLS13
+    assert settings.versions == (Version.TLS13, Version.TLS12)
     assert settings.groups[0] is NamedGroup.X25519MLKEM768
-    assert not [scheme.name for scheme in settings.signature_schemes if "sha1" in scheme.name or "pkcs1" in scheme.name]
+    names = [scheme.name for scheme in settings.signature_schemes]
+    assert not [name for name in names if "sha1" in name]
+    assert ["pkcs1" in name for name in names] == [False] * (len(names) - 3) + [True] * 3  # the last choice of TLS 1.2
     assert settings.deadline is not None
 
 

@@ -1,4 +1,7 @@
-"""What tests of connections begin with: contexts on a clock that stands still, with seeded randomness."""
+"""What tests of connections begin with: contexts on a clock that stands still, with seeded randomness.
+
+They speak TLS 1.3 alone, unless they are told otherwise (`TLS12`): most tests know by heart what comes next.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +28,19 @@ def trust() -> TrustStore:
     return TrustStore.load(pki().trust_pem)
 
 
+TLS12 = {"minimum_version": "TLS12", "maximum_version": "TLS12"}
+EITHER = {"minimum_version": "TLS12", "maximum_version": "TLS13"}
+
+
+def only_tls13(settings: dict[str, object]) -> dict[str, object]:
+    """What pins a context of TLS."""
+    return {} if "method" in settings else {"minimum_version": "TLS13"}
+
+
 def client_context(**settings: object) -> Context:
     """A client's context; x25519 first, because it is the fastest."""
     defaults: dict[str, object] = {
+        **only_tls13(settings),
         "trust": trust(),
         "groups": ["x25519", "secp256r1"],
         "clock": FakeClock(wall_time=WALL),
@@ -40,6 +53,7 @@ def client_context(**settings: object) -> Context:
 def server_context(**settings: object) -> Context:
     """A server's context with an ECDSA identity."""
     defaults: dict[str, object] = {
+        **only_tls13(settings),
         "identity": identity(),
         "groups": ["x25519", "secp256r1"],
         "clock": FakeClock(wall_time=WALL),

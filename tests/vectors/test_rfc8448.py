@@ -24,7 +24,7 @@ from caesura.crypto.secrets import Secret, SharedSecret, TrafficSecret
 from caesura.crypto.signatures import verify
 from caesura.crypto.suites import SUITES
 from caesura.events import CloseNotifyReceived, DataReceived, HandshakeCompleted
-from caesura.handshake import authenticate13, hello, server13
+from caesura.handshake import authenticate, hello, server13
 from caesura.handshake.schedule13 import EarlySecret, ticket_psk
 from caesura.handshake.state import Handshake
 from caesura.handshake.transcript import Transcript
@@ -135,7 +135,7 @@ def client_of(trace: Trace, monkeypatch: pytest.MonkeyPatch, log: list[str]) -> 
         decode_message(ClientHello, message(data)) for side, data in trace.wire if side == "client" and data[0] == 22
     ]
 
-    def client_hello(hs: Handshake, key_pairs: dict[int, KeyPair]) -> ClientHello:
+    def client_hello(hs: Handshake, key_pairs: dict[int, KeyPair], session: Any) -> ClientHello:
         return decode_message(ClientHello, hellos[0].encode())
 
     def send_hello(hs: Handshake, offer: Any) -> None:
@@ -197,7 +197,7 @@ def server_of(trace: Trace, monkeypatch: pytest.MonkeyPatch, log: list[str]) -> 
     asking: dict[str, Any] = {}
     if trace.certificate_request:  # nobody has issued the client's certificate: its chain is not judged here
         asking = {"verify": Verify.OPTIONAL, "trust": TrustStore.empty()}
-        monkeypatch.setattr(authenticate13, "check_chain", lambda *_: 2**31)
+        monkeypatch.setattr(authenticate, "check_chain", lambda *_: 2**31)
         monkeypatch.setattr(
             server13, "certificate_request", lambda *_: decode_message(CertificateRequest, trace.certificate_request)
         )

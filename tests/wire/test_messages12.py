@@ -155,6 +155,8 @@ GOOD: list[tuple[Extension[object], object]] = [
     (x.SESSION_TICKET, b""),
     (x.RENEGOTIATION_INFO, b""),
     (x.SUPPORTED_GROUPS, (NamedGroup.x25519,)),
+    (x.CLIENT_CERTIFICATE_TYPE, 0),
+    (x.SERVER_CERTIFICATE_TYPE, 2),
 ]
 
 

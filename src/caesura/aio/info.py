@@ -63,7 +63,7 @@ class SSLObjectView:
         code, version = self._connection.cipher_suite, self.version()
         if code is None or version is None:
             return None
-        return code.name, version, SUITES[code].aead.key_length * 8
+        return SUITES[code].openssl_name, version, SUITES[code].aead.key_length * 8
 
     def group(self) -> str | None:
         """The key exchange group's registry name; None before it is known."""
@@ -120,10 +120,11 @@ class SSLObjectView:
     def get_channel_binding(self, cb_type: str = "tls-exporter") -> bytes | None:
         """32 bytes that only this connection's two ends know (RFC 9266); None before the handshake is complete.
 
-        `tls-unique` is not defined for TLS 1.3, so it is refused with ValueError, as is any other unknown type.
+        `tls-unique` is not defined for TLS 1.3 and not offered for TLS 1.2, so it is refused with ValueError, as is any
+        other unknown type.
         """
         if cb_type != "tls-exporter":
-            raise ValueError(f"channel binding {cb_type!r} is not defined for TLS 1.3; tls-exporter is (RFC 9266)")
+            raise ValueError(f"channel binding {cb_type!r} is not offered; tls-exporter is (RFC 9266)")
         if not self._connection.handshake_complete:
             return None
         return self._connection.export_keying_material(_EXPORTER_LABEL, b"", _EXPORTER_LENGTH)

@@ -16,7 +16,7 @@ from caesura.errors import LocalAlert
 from caesura.tls import TLSConnection
 from caesura.wire.registries import NamedGroup, Version
 
-VERSIONS = {Version.TLS13: "TLS 1.3"}
+VERSIONS = {Version.TLS12: "TLS 1.2", Version.TLS13: "TLS 1.3"}
 HYBRID = {NamedGroup.X25519MLKEM768}
 
 

@@ -222,5 +222,8 @@ def _groups() -> dict[int, Group]:
     return {group.code: group for group in groups}
 
 
+GROUPS12: Final = frozenset({NamedGroup.x25519, NamedGroup.secp256r1, NamedGroup.secp384r1, NamedGroup.secp521r1})
+"""Those that TLS 1.2 has (RFC 8422 section 5.1.1); hybrid groups are defined for TLS 1.3 alone."""
+
 GROUPS: Final = _groups()
 """Every group there is, by its code on the wire. X25519MLKEM768 is absent where the linked library lacks ML-KEM."""

@@ -61,7 +61,7 @@ from caesura.handshake.performer import Awaiter, Performer
 from caesura.handshake.role import check_role
 from caesura.handshake.state import Established, Handshake
 from caesura.handshake.tickets import MAX_TICKET
-from caesura.handshake.transport import Epoch
+from caesura.handshake.transport import Epoch, Keys
 from caesura.jobs import NoJobs, WaitContext
 from caesura.sessions import Session
 from caesura.wire.dtls import (
@@ -857,19 +857,21 @@ class DTLSConnection(Facts):
         """Send one whole handshake message, with the flight it belongs to."""
         self._retransmission.queue(epoch, message)
 
-    def install_read(self, epoch: Epoch, secret: TrafficSecret) -> None:
+    def install_read(self, epoch: Epoch, keys: Keys) -> None:
         """Read these keys' epoch too; messages of the one before may not remain."""
+        assert isinstance(keys, TrafficSecret)
         if not (self._inbox.empty and self._reassembly.empty):
             raise UnexpectedMessage("messages of the old keys remain", section="RFC 9147 section 6.1")
-        self._reader.install(secret, PROFILE.label_prefix, epoch)
+        self._reader.install(keys, PROFILE.label_prefix, epoch)
         self._read_epoch = epoch
         self._inbox.epoch = epoch
         if epoch < Epoch.APPLICATION:
             self._installed = epoch
 
-    def install_write(self, epoch: Epoch, secret: TrafficSecret) -> None:
+    def install_write(self, epoch: Epoch, keys: Keys) -> None:
         """Write in this epoch from now on."""
-        self._writer.install(WriteKey(secret, PROFILE.label_prefix, epoch, self._ids.theirs))
+        assert isinstance(keys, TrafficSecret)
+        self._writer.install(WriteKey(keys, PROFILE.label_prefix, epoch, self._ids.theirs))
 
     def version_chosen(self, version: Version) -> None:
         """ACKs may be sent and are believed from now on (RFC 9147 section 7)."""

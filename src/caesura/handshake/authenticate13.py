@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import UTC, datetime
-from functools import partial
 from hmac import compare_digest
 from typing import Final
 
 from caesura.compression import CertificateCompression
 from caesura.context import PeerChain, Settings, Verify
-from caesura.crypto.certificates import Certificate as ParsedCertificate
 from caesura.crypto.certificates import parse_certificate
 from caesura.crypto.hkdf import verify_data
 from caesura.crypto.identity import Identity
 from caesura.crypto.secrets import TrafficSecret
 from caesura.crypto.signatures import PublicKey, verify
-from caesura.crypto.trust import TrustStore, verify_chain
 from caesura.engines import Operation
-from caesura.errors import (
-    AlertDescription,
-    BadCertificate,
-    CertificateVerifyError,
-    DecodeError,
-    DecryptError,
-    IllegalParameter,
-)
+from caesura.errors import BadCertificate, DecodeError, DecryptError, IllegalParameter
 from caesura.handshake import raw_keys
+from caesura.handshake.authenticate import Proof, judge, refused_by_callback
 from caesura.handshake.compression import compressed
-from caesura.handshake.requests import Perform, Steps, perform, perform_both
+from caesura.handshake.requests import Steps, perform
 from caesura.handshake.state import Handshake, PeerIdentity
 from caesura.handshake.tickets import MAX_LIFETIME
 from caesura.wire.extensions import STATUS_RESPONSE, Extensions
@@ -82,36 +71,20 @@ def send_finished(hs: Handshake, secret: TrafficSecret) -> None:
 def authenticate_peer(
     hs: Handshake, message: Certificate, offered: Extensions, kind: CertificateType, context: bytes = b""
 ) -> Steps[PeerIdentity]:
-    """Take the peer's chain or raw key (not an empty list) and its CertificateVerify; whom they prove.
-
-    The chain and the signature are verified at the same time: neither needs the other.
-    """
+    """Take the peer's chain or raw key (not an empty list) and its CertificateVerify; whom they prove."""
     chain, ocsp_response = _read_chain(hs.settings, message, offered, context)
     if kind is raw_keys.RAW:
         return (yield from _authenticate_raw_key(hs, raw_keys.read(message.certificate_list)))
     leaf = parse_certificate(chain[0])
     proof = yield from hs.receive_raw(CertificateVerify)
-    if proof.algorithm not in hs.settings.signature_schemes:
-        raise IllegalParameter(
-            "a CertificateVerify with a scheme that was not offered", section="RFC 9846 section 4.5.2"
-        )
     signed = to_sign(hs.transcript.digest(), by_server=not hs.server_side)
-    check_signature = partial(verify, SignatureScheme(proof.algorithm), leaf.public_key, proof.signature, signed)
-    if hs.settings.verify_mode(hs.server_side) is Verify.NONE:
-        yield from perform(Operation.VERIFY_SIGNATURE, check_signature)
-        expiry = earliest_expiry(parse_certificate(der) for der in chain)
-    else:
-        _, expiry = yield from perform_both(
-            Perform(Operation.VERIFY_SIGNATURE, check_signature),
-            Perform(Operation.VERIFY_CHAIN, check_chain, (hs.settings, chain, hs.server_hostname, hs.server_side)),
-        )
+    peer = yield from judge(
+        hs,
+        hs.profile.version13,
+        Proof(chain, ocsp_response, leaf.public_key, proof.algorithm, proof.signature, signed),
+    )
     hs.transcript.add(proof.raw)
-    if hs.settings.verify_peer is not None:
-        facts = PeerChain(chain, hs.server_hostname, hs.server_side, ocsp_response)
-        verdict = yield from perform(Operation.VERIFY_PEER, hs.settings.verify_peer, facts)
-        if verdict is not None and not verdict:  # whatever counts as false refuses, not False alone
-            raise _refused_by_callback()
-    return PeerIdentity(chain, ocsp_response, min(expiry, int(hs.settings.clock.wall()) + MAX_LIFETIME))
+    return peer
 
 
 def _authenticate_raw_key(hs: Handshake, key: PublicKey) -> Steps[PeerIdentity]:
@@ -135,36 +108,8 @@ def _authenticate_raw_key(hs: Handshake, key: PublicKey) -> Steps[PeerIdentity]:
         if verdict is None:
             verdict = not raw_keys.needs_a_yes(settings, server_side=hs.server_side)
         if not verdict:
-            raise _refused_by_callback()
+            raise refused_by_callback()
     return PeerIdentity((), None, int(settings.clock.wall()) + MAX_LIFETIME, key.spki)
-
-
-def _refused_by_callback() -> CertificateVerifyError:
-    return CertificateVerifyError(
-        "verify_peer refused it", description=AlertDescription.certificate_unknown, verify_code=50
-    )
-
-
-def check_chain(settings: Settings, chain: tuple[bytes, ...], server_hostname: str | None, server_side: bool) -> int:
-    """Verify the peer's chain against the trust store, the name and the time; until when its path is valid.
-
-    Raises CertificateVerifyError. The answer is in seconds since 1970.
-    """
-    path = verify_chain(
-        chain,
-        trust=settings.trust if settings.trust is not None else TrustStore.system(),
-        server_name=None if server_side else server_hostname,
-        purpose="client" if server_side else "server",
-        now=datetime.fromtimestamp(settings.clock.wall(), UTC),
-        max_depth=settings.limits.certificate_chain,
-        cache=settings.verification_cache,
-    )
-    return earliest_expiry(path)
-
-
-def earliest_expiry(path: Iterable[ParsedCertificate]) -> int:
-    """The earliest notAfter, in seconds since 1970."""
-    return int(min(certificate.not_after for certificate in path).timestamp())
 
 
 def receive_finished(hs: Handshake, secret: TrafficSecret) -> Steps[None]:

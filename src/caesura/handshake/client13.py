@@ -150,9 +150,11 @@ def check_server_hello(hs: Handshake, offer: Offer, hello: ServerHello) -> Suite
         raise IllegalParameter("legacy_session_id_echo is not what it must be", section=section)
     if hello.legacy_compression_method != 0:
         raise IllegalParameter("a compression method", section=section)
-    if hello.cipher_suite not in offer.hello.cipher_suites or hello.cipher_suite not in SUITES:
+    suite = SUITES.get(hello.cipher_suite)
+    offered = hello.cipher_suite in offer.hello.cipher_suites
+    if suite is None or not offered or hs.profile.version13 not in suite.versions:
         raise IllegalParameter("a cipher suite that was not offered", section=section)
-    return SUITES[hello.cipher_suite]
+    return suite
 
 
 def accepted_session(offer: Offer, hello: ServerHello, suite: Suite) -> Session | None:

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from caesura.crypto.identity import Identity
 from caesura.errors import UsageError
+from caesura.handshake.schedule12 import Exporter12
 from caesura.handshake.schedule13 import export
 from caesura.handshake.state import Established
 from caesura.handshake.transport import Profile
@@ -72,12 +73,17 @@ class Facts:
         return self._established is not None and self._established.session_reused
 
     def export_keying_material(self, label: str | bytes, context: bytes | None, length: int) -> bytes:
-        """`length` bytes that both sides and nobody else can derive (RFC 9846 section 7.5)."""
+        """`length` bytes that both sides and nobody else can derive (RFC 9846 section 7.5, RFC 5705).
+
+        In TLS 1.2 no context (None) gives other bytes than an empty one.
+        """
         done = self._established
         if done is None or self._closed:
             raise UsageError("export_keying_material: the handshake is not complete")
         try:
             as_bytes = label.encode("ascii") if isinstance(label, str) else label
+            if isinstance(done.exporter, Exporter12):
+                return done.exporter(as_bytes, context, length)
             return export(done.suite.hash, done.exporter, as_bytes, context or b"", length, self._profile.label_prefix)
         except ValueError as error:
             raise UsageError(f"export_keying_material: {error}") from None

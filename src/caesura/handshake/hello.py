@@ -20,13 +20,15 @@ from caesura.errors import (
     HandshakeFailure,
     IllegalParameter,
     MissingExtension,
+    ProtocolVersionAlert,
     UnexpectedMessage,
     UsageError,
 )
 from caesura.handshake import compression, raw_keys, tickets
+from caesura.handshake.client12 import client12
 from caesura.handshake.client13 import Offer, check_server_hello, client13
+from caesura.handshake.hello12 import choose12, offer_session, put_extensions
 from caesura.handshake.negotiate import (
-    CERTIFICATE_ONLY_SCHEMES,
     NULL_COMPRESSION,
     check_client_hello,
     check_second_hello,
@@ -36,9 +38,11 @@ from caesura.handshake.negotiate import (
     choose_suite,
     describe,
     only_share,
+    put_schemes,
 )
 from caesura.handshake.requests import Steps, perform
 from caesura.handshake.schedule13 import EarlySecret
+from caesura.handshake.server12 import server12
 from caesura.handshake.server13 import Choice, Resumed, server13
 from caesura.handshake.state import Handshake
 from caesura.handshake.stateless import Retried, hello_retry_request
@@ -80,19 +84,29 @@ def connect(hs: Handshake) -> Steps[None]:
     """A client's whole handshake."""
     binding = own_binding(hs)
     session = yield from find_session(hs, binding)
-    key_pairs = yield from generate_keys(first_groups(hs.settings.groups, hs.profile))
-    hello = client_hello(hs, key_pairs)
+    tls13 = hs.profile.version13 in hs.settings.versions
+    key_pairs = (yield from generate_keys(first_groups(hs.settings.groups, hs.profile))) if tls13 else {}
+    hello = client_hello(hs, key_pairs, session)
     offer = Offer(hello, key_pairs, session, None, binding)
     hs.client_random = hello.random
     send_hello(hs, offer)
     answer = yield from hs.receive_raw(ServerHello)
-    if answer.is_retry:
+    if tls13 and answer.is_retry:
         offer = yield from retry(hs, offer, answer)
         answer = yield from hs.receive_raw(ServerHello)
         if answer.is_retry:
             raise UnexpectedMessage("a second HelloRetryRequest", section="RFC 9846 section 4.2.4")
-    established = yield from client13(hs, offer, answer)
-    hs.transport.completed(established)
+    client = client12 if older_version(hs, offer, answer) else client13
+    hs.transport.completed((yield from client(hs, offer, answer)))
+
+
+def older_version(hs: Handshake, offer: Offer, answer: ServerHello) -> bool:
+    """Whether the server has chosen a version before TLS 1.3, and may: not behind a retry, which is TLS 1.3's own."""
+    return (
+        ExtensionType.supported_versions not in answer.extensions
+        and hs.profile.version12 in hs.settings.versions
+        and offer.retried is None
+    )
 
 
 def own_binding(hs: Handshake) -> bytes:
@@ -110,14 +124,23 @@ def find_session(hs: Handshake, binding: bytes) -> Steps[Session | None]:
     session = hs.session
     if session is None and hs.settings.sessions is not None:
         session = yield from perform(Operation.LOOKUP_SESSION, hs.settings.sessions.take, binding)
-    if session is None or session.binding != binding or session.version != hs.profile.version13:
+    if session is None or session.binding != binding or not session.usable(hs.settings.clock.wall()):
         return None
-    suite = SUITES.get(session.cipher_suite)
-    hashes = {SUITES[code].hash.name for code in hs.settings.cipher_suites}
-    if suite is None or suite.hash.name not in hashes or not session.usable(hs.settings.clock.wall()):
+    if not suite_is_offered(hs, session):
         return None
     session.resumable = False
     return session
+
+
+def suite_is_offered(hs: Handshake, session: Session) -> bool:
+    """Whether the session's version and suite are on offer; in TLS 1.3 any suite with the same hash would do."""
+    suite = SUITES.get(session.cipher_suite)
+    if suite is None or session.version not in hs.settings.versions or session.version not in suite.versions:
+        return False
+    if session.version == hs.profile.version12:
+        return suite.code in hs.settings.offered_suites
+    same = (SUITES[code] for code in hs.settings.offered_suites)
+    return any(each.hash is suite.hash and session.version in each.versions for each in same)
 
 
 def first_groups(groups: tuple[NamedGroup, ...], profile: Profile) -> tuple[NamedGroup, ...]:
@@ -137,25 +160,30 @@ def generate_keys(groups: tuple[NamedGroup, ...]) -> Steps[dict[int, KeyPair]]:
     return key_pairs
 
 
-def client_hello(hs: Handshake, key_pairs: dict[int, KeyPair]) -> ClientHello:
+def client_hello(hs: Handshake, key_pairs: dict[int, KeyPair], session: Session | None) -> ClientHello:
     """The hello, pre-shared key aside (RFC 9846 section 4.2.2)."""
     settings = hs.settings
     extensions = fixed_extensions(settings, hs.profile).copy()
     name = server_name(hs.server_hostname).sni if hs.server_hostname is not None else None
     if name is not None:
         extensions.put(SERVER_NAME, name)
-    if settings.sessions is not None or hs.session is not None:
+    session_id = b""
+    if hs.profile.version12 in settings.versions:
+        session_id = offer_session(hs, extensions, session)
+    if key_pairs and (settings.sessions is not None or hs.session is not None):
         extensions.put(PSK_KEY_EXCHANGE_MODES, (PskKeyExchangeMode.psk_dhe_ke,))
     own = hs.transport.own_extensions(HandshakeType.client_hello, None)
     for code in own.codes:
         extensions.put_data(code, own.get_data(code) or b"")
-    extensions.put(KEY_SHARE_CLIENT, key_shares(key_pairs))
-    session_id = settings.random(32) if hs.profile.compatibility_session_id else b""
+    if key_pairs:
+        extensions.put(KEY_SHARE_CLIENT, key_shares(key_pairs))
+        if hs.profile.compatibility_session_id and not session_id:
+            session_id = settings.random(32)
     return hs.profile.client_hello(
         hs.profile.legacy_version,
         settings.random(32),
         session_id,
-        settings.cipher_suites,
+        settings.offered_suites,
         NULL_COMPRESSION,
         extensions,
     )
@@ -171,15 +199,18 @@ def fixed_extensions(settings: Settings, profile: Profile) -> Extensions:
     if extensions is None:
         extensions = known[profile] = Extensions()
         extensions.put(SUPPORTED_GROUPS, settings.groups)
-        extensions.put(SIGNATURE_ALGORITHMS, (*settings.signature_schemes, *CERTIFICATE_ONLY_SCHEMES))
+        put_schemes(settings, extensions)
         if settings.alpn:
             extensions.put(ALPN, tuple(protocol.encode("latin-1") for protocol in settings.alpn))
         extensions.put(STATUS_REQUEST, CertificateStatusRequest(CertificateStatusType.ocsp, OCSPStatusRequest()))
-        compression.offer(settings, extensions)
-        raw_keys.offer(settings, extensions)
-        if settings.post_handshake_auth and profile.post_handshake_auth:
-            extensions.put(POST_HANDSHAKE_AUTH, True)
-        extensions.put(SUPPORTED_VERSIONS_CLIENT, (profile.version13,))
+        if profile.version13 in settings.versions:
+            compression.offer(settings, extensions)
+            raw_keys.offer(settings, extensions)
+            if settings.post_handshake_auth and profile.post_handshake_auth:
+                extensions.put(POST_HANDSHAKE_AUTH, True)
+            extensions.put(SUPPORTED_VERSIONS_CLIENT, settings.versions)
+        if profile.version12 in settings.versions:
+            put_extensions(extensions)
     return extensions
 
 
@@ -191,7 +222,7 @@ def key_shares(key_pairs: dict[int, KeyPair]) -> tuple[KeyShareEntry, ...]:
 def send_hello(hs: Handshake, offer: Offer) -> None:
     """Send the hello; a session is offered with its binder (RFC 9846 section 4.3.11)."""
     session = offer.session
-    if session is not None:
+    if session is not None and session.version == hs.profile.version13:
         algorithm = SUITES[session.cipher_suite].hash
         age = int((hs.settings.clock.wall() - session.received) * 1000)
         identity = PskIdentity(session.ticket, (age + session.ticket_age_add) % 2**32)
@@ -247,13 +278,18 @@ def retry(hs: Handshake, offer: Offer, request: ServerHello) -> Steps[Offer]:
 def accept(hs: Handshake) -> Steps[None]:
     """A server's whole handshake."""
     hello = yield from hs.receive_raw(hs.profile.client_hello)
-    check_client_hello(hello, hs.profile)
+    version = check_client_hello(hello, hs.settings, hs.profile)
     hs.client_random = hello.random
-    hs.transport.version_chosen(hs.profile.version13)
+    hs.transport.version_chosen(version)
     identities = yield from select_identities(hs, hello)
-    hello, choice = yield from choose(hs, hello, identities)
-    established = yield from server13(hs, hello, choice)
-    hs.transport.completed(established)
+    if version not in hs.settings.versions:
+        raise ProtocolVersionAlert(f"{version.name} is not spoken by the context that was selected")
+    if version is hs.profile.version13:
+        hello, choice = yield from choose(hs, hello, identities)
+        hs.transport.completed((yield from server13(hs, hello, choice)))
+    else:
+        older = yield from choose12(hs, hello, identities)
+        hs.transport.completed((yield from server12(hs, hello, older)))
 
 
 def select_identities(hs: Handshake, hello: ClientHello) -> Steps[tuple[Identity, ...]]:
@@ -273,7 +309,11 @@ def select_identities(hs: Handshake, hello: ClientHello) -> Steps[tuple[Identity
 def choose(hs: Handshake, hello: ClientHello, identities: tuple[Identity, ...]) -> Steps[tuple[ClientHello, Choice]]:
     """Choose every parameter, asking for another key share if need be; the hello that counts, and the choice."""
     settings, extensions = hs.settings, hello.extensions
-    suite = hs.retried.suite if hs.retried is not None else choose_suite(settings, hello.cipher_suites)
+    suite = (
+        hs.retried.suite
+        if hs.retried is not None
+        else choose_suite(settings, hello.cipher_suites, hs.profile.version13)
+    )
     groups, shares = extensions.get(SUPPORTED_GROUPS) or (), extensions.get(KEY_SHARE_CLIENT) or ()
     group, share = choose_group(settings, groups, shares)
     if hs.retried is not None:
@@ -312,7 +352,7 @@ def ask_for_share(
     hs.transcript.retry(suite.hash)
     hs.send(hello_retry_request(hs.profile, first.legacy_session_id, suite, group, None))
     second = yield from hs.receive_raw(hs.profile.client_hello)
-    check_client_hello(second, hs.profile)
+    check_client_hello(second, hs.settings, hs.profile)
     return second, check_second_hello(first, second, group)
 
 
@@ -340,7 +380,9 @@ def open_tickets(hs: Handshake, hello: ClientHello, suite: Suite, binding: bytes
         raise IllegalParameter("binders and identities differ in number", section="RFC 9846 section 4.3.11")
     for index, each in enumerate(offered.identities[: hs.settings.limits.psk_identities]):
         state = yield from perform(Operation.OPEN_TICKET, tickets.open_ticket, hs.settings, each.identity)
-        if state is None or not tickets.still_good(state, hs.settings, hs.profile, suite, binding, hs.transport):
+        if state is None or not tickets.still_good(
+            state, hs.settings, hs.profile.version13, suite, binding, hs.transport
+        ):
             continue
         early = EarlySecret(suite.hash, hs.profile.label_prefix, state.psk)
         truncated = hello.without_binders(hello.raw)

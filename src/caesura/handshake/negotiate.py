@@ -15,6 +15,7 @@ from caesura.crypto.suites import SUITES, Suite
 from caesura.errors import (
     HandshakeFailure,
     IllegalParameter,
+    InappropriateFallback,
     MissingExtension,
     NoApplicationProtocol,
     ProtocolVersionAlert,
@@ -22,37 +23,81 @@ from caesura.errors import (
 from caesura.handshake.transport import Profile
 from caesura.wire.extensions import (
     ALPN,
+    EC_POINT_FORMATS,
+    EXTENDED_MASTER_SECRET,
     KEY_SHARE_CLIENT,
+    RENEGOTIATION_INFO,
     SERVER_NAME,
     SIGNATURE_ALGORITHMS,
+    SIGNATURE_ALGORITHMS_CERT,
     SUPPORTED_GROUPS,
     SUPPORTED_VERSIONS_CLIENT,
+    Extensions,
     KeyShareEntry,
 )
 from caesura.wire.messages import ClientHello
-from caesura.wire.registries import ExtensionType, HandshakeType, NamedGroup, SignatureScheme
+from caesura.wire.registries import (
+    CipherSuite,
+    ECPointFormat,
+    ExtensionType,
+    HandshakeType,
+    NamedGroup,
+    SignatureScheme,
+    Version,
+)
 
-NULL_COMPRESSION: Final = b"\x00"
+NULL_COMPRESSION: Final = b"\x00"  # the one method there is, alone
 
 CERTIFICATE_ONLY_SCHEMES: Final = (
     SignatureScheme.rsa_pkcs1_sha256,
     SignatureScheme.rsa_pkcs1_sha384,
     SignatureScheme.rsa_pkcs1_sha512,
 )
-"""Offered for signatures inside certificates; none may stand in a CertificateVerify of TLS 1.3 (section 4.3.3)."""
+"""Taken in certificates whatever the settings say; none may sign a handshake of TLS 1.3 (section 4.3.3)."""
 
 
-def check_client_hello(hello: ClientHello, profile: Profile) -> None:
-    """Hold what RFC 9846 sections 4.2.2 and 9.2 demand of every ClientHello of TLS 1.3."""
-    extensions = hello.extensions
-    extensions.check(HandshakeType.client_hello)
-    versions = extensions.get(SUPPORTED_VERSIONS_CLIENT)
-    if versions is None or profile.version13 not in versions:
-        raise ProtocolVersionAlert("the client offers no version that is spoken here", section="RFC 9846 section 4.3.1")
-    if hello.legacy_version != profile.legacy_version:
+def put_schemes(settings: Settings, extensions: Extensions) -> None:
+    """Which signatures are taken, and which more inside certificates (RFC 9846 section 4.3.3)."""
+    schemes = settings.signature_schemes
+    extensions.put(SIGNATURE_ALGORITHMS, schemes)
+    more = tuple(code for code in CERTIFICATE_ONLY_SCHEMES if code not in schemes)
+    if more:
+        extensions.put(SIGNATURE_ALGORITHMS_CERT, schemes + more)
+
+
+def check_client_hello(hello: ClientHello, settings: Settings, profile: Profile) -> Version:
+    """Agree on a version, and hold what it demands of every ClientHello."""
+    hello.extensions.check(HandshakeType.client_hello)
+    version = agree_version(hello, settings, profile)
+    if version is profile.version13:
+        _check_hello_of_tls13(hello)
+    else:
+        _check_hello_of_tls12(hello)
+    return version
+
+
+def agree_version(hello: ClientHello, settings: Settings, profile: Profile) -> Version:
+    """The newest version of both sides (RFC 9846 section 4.3.1 and appendix E.2)."""
+    offered: Sequence[int] | None = hello.extensions.get(SUPPORTED_VERSIONS_CLIENT)
+    if offered is None:
+        offered = (profile.version12,) if hello.legacy_version in profile.legacy_versions else ()
+    elif hello.legacy_version != profile.legacy_version:
         raise ProtocolVersionAlert(
-            f"legacy_version {hello.legacy_version:#06x} in a hello of TLS 1.3", section="RFC 9846 section 4.2.2"
+            f"legacy_version {hello.legacy_version:#06x} beside supported_versions", section="RFC 9846 section 4.2.2"
         )
+    for version in settings.versions:
+        if version in offered:
+            break
+    else:
+        raise ProtocolVersionAlert("the client offers no version that is spoken here", section="RFC 9846 section 4.3.1")
+    if version is not settings.versions[0] and CipherSuite.TLS_FALLBACK_SCSV in hello.cipher_suites:
+        raise InappropriateFallback(section="RFC 7507 section 3")
+    return version
+
+
+def _check_hello_of_tls13(hello: ClientHello) -> None:
+    """Hold RFC 9846 sections 4.2.2 and 9.2."""
+    extensions = hello.extensions
     if hello.legacy_compression_methods != NULL_COMPRESSION:
         raise IllegalParameter("compression methods in a hello of TLS 1.3", section="RFC 9846 section 4.2.2")
     if hello.legacy_cookie:
@@ -68,6 +113,22 @@ def check_client_hello(hello: ClientHello, profile: Profile) -> None:
     in_order = iter(groups)
     if not all(share.group in in_order for share in extensions.get(KEY_SHARE_CLIENT) or ()):
         raise IllegalParameter("key shares that do not follow supported_groups", section="RFC 9846 section 4.3.8")
+
+
+def _check_hello_of_tls12(hello: ClientHello) -> None:
+    """Hold what RFC 5246 and its extensions demand, and refuse what the old ways would be needed for."""
+    extensions = hello.extensions
+    if NULL_COMPRESSION not in hello.legacy_compression_methods:
+        raise IllegalParameter("compression is not optional", section="RFC 5246 section 7.4.1.2")
+    if extensions.get(EXTENDED_MASTER_SECRET) is None:
+        raise HandshakeFailure("the client does not know extended_master_secret", section="RFC 7627 section 5.2")
+    for code in (ExtensionType.supported_groups, ExtensionType.signature_algorithms):
+        if code not in extensions:  # what would be assumed then is SHA-1, and any curve
+            raise HandshakeFailure(f"a hello of TLS 1.2 without {code.name}", section="RFC 9325 section 4.2")
+    if ECPointFormat.uncompressed not in (extensions.get(EC_POINT_FORMATS) or (ECPointFormat.uncompressed,)):
+        raise IllegalParameter("no uncompressed points", section="RFC 8422 section 5.1.2")
+    if extensions.get(RENEGOTIATION_INFO):
+        raise HandshakeFailure("renegotiation_info of no connection before", section="RFC 5746 section 3.6")
 
 
 def check_second_hello(first: ClientHello, second: ClientHello, group: NamedGroup) -> KeyShareEntry:
@@ -120,15 +181,15 @@ def describe(hello: ClientHello) -> ClientHelloInfo:
         cipher_suites=hello.cipher_suites,
         groups=extensions.get(SUPPORTED_GROUPS) or (),
         signature_schemes=extensions.get(SIGNATURE_ALGORITHMS) or (),
-        versions=extensions.get(SUPPORTED_VERSIONS_CLIENT) or (),
+        versions=extensions.get(SUPPORTED_VERSIONS_CLIENT) or (hello.legacy_version,),
     )
 
 
-def choose_suite(settings: Settings, offered: Iterable[int]) -> Suite:
+def choose_suite(settings: Settings, offered: Iterable[int], version: Version) -> Suite:
     """The first of ours that the client has too."""
     theirs = frozenset(offered)
     for code in settings.cipher_suites:
-        if code in theirs:
+        if code in theirs and version in SUITES[code].versions:
             return SUITES[code]
     raise HandshakeFailure("no cipher suite in common")
 
@@ -160,14 +221,18 @@ def choose_alpn(settings: Settings, offered: Sequence[bytes] | None) -> str | No
 
 
 def choose_identity(
-    settings: Settings, identities: Iterable[Identity], server_name: str | None, offered: Iterable[int]
+    settings: Settings,
+    identities: Iterable[Identity],
+    server_name: str | None,
+    offered: Iterable[int],
+    version: Version = Version.TLS13,
 ) -> tuple[Identity, SignatureScheme] | None:
     """The first identity for the name that can sign with a scheme of both sides; else the first that can sign."""
     theirs = tuple(offered)
     usable = [
         (identity, scheme)
         for identity in identities
-        if (scheme := identity.scheme_for(theirs, settings.signature_schemes)) is not None
+        if (scheme := identity.scheme_for(theirs, settings.signature_schemes, version)) is not None
     ]
     for identity, scheme in usable:
         if server_name is not None and identity.matches(server_name):

@@ -12,7 +12,7 @@ from caesura.engines import Operation
 from caesura.errors import CertificateRequired, IllegalParameter
 from caesura.handshake import compression, raw_keys
 from caesura.handshake.authenticate13 import authenticate_peer, prove_identity, receive_finished, send_finished
-from caesura.handshake.negotiate import CERTIFICATE_ONLY_SCHEMES
+from caesura.handshake.negotiate import put_schemes
 from caesura.handshake.requests import Steps, perform
 from caesura.handshake.schedule13 import EarlySecret, HandshakeSecret, TrafficSecrets
 from caesura.handshake.state import Established, Handshake, PeerIdentity
@@ -24,7 +24,6 @@ from caesura.wire.extensions import (
     PRE_SHARED_KEY_SERVER,
     SERVER_NAME,
     SERVER_NAME_ACCEPTED,
-    SIGNATURE_ALGORITHMS,
     SUPPORTED_VERSIONS_SERVER,
     Extensions,
     KeyShareEntry,
@@ -168,7 +167,7 @@ def certificate_request(settings: Settings, choice: Choice) -> CertificateReques
     if not choice.asks:
         return None
     extensions = Extensions()
-    extensions.put(SIGNATURE_ALGORITHMS, (*settings.signature_schemes, *CERTIFICATE_ONLY_SCHEMES))
+    put_schemes(settings, extensions)
     compression.offer(settings, extensions)
     return CertificateRequest(b"", extensions)
 

@@ -12,12 +12,13 @@ from typing import TypeVar
 
 from caesura.context import Settings
 from caesura.crypto.identity import Identity
-from caesura.crypto.secrets import Secret, TrafficSecret
+from caesura.crypto.secrets import Secret
 from caesura.crypto.suites import Suite
 from caesura.handshake.requests import Receive, Steps
+from caesura.handshake.schedule12 import Exporter12
 from caesura.handshake.stateless import Retried
 from caesura.handshake.transcript import Transcript
-from caesura.handshake.transport import Epoch, MessageTransport, Profile
+from caesura.handshake.transport import Epoch, Keys, MessageTransport, Profile
 from caesura.sessions import Session
 from caesura.wire.messages import HandshakeMessage
 from caesura.wire.registries import CertificateType, NamedGroup, Version
@@ -48,11 +49,12 @@ class Established:
     identity: Identity | None
     session_reused: bool
     settings: Settings  # those of the context that was chosen
-    exporter: Secret
+    exporter: Secret | Exporter12
     resumption: Secret | None  # None when no ticket can come of it
     binding: bytes
     transcript: Transcript | None = None  # kept only where the client may be asked for a certificate later
     client_type: CertificateType = CertificateType.X509  # of that certificate
+    session: Session | None = None  # what a client keeps of TLS 1.2, where it is known at the end of the handshake
 
 
 @dataclass(slots=True, eq=False)
@@ -101,13 +103,13 @@ class Handshake:
         self.transcript.add(message.raw)
         return message
 
-    def install_read(self, epoch: Epoch, secret: TrafficSecret) -> None:
+    def install_read(self, epoch: Epoch, keys: Keys) -> None:
         """Read with these keys from now on."""
-        self.transport.install_read(epoch, secret)
+        self.transport.install_read(epoch, keys)
 
-    def install_write(self, epoch: Epoch, secret: TrafficSecret) -> None:
+    def install_write(self, epoch: Epoch, keys: Keys) -> None:
         """Write with these keys from now on."""
-        self.transport.install_write(epoch, secret)
+        self.transport.install_write(epoch, keys)
         self.epoch = epoch
 
     def log_secret(self, label: str, secret: Secret) -> None:

@@ -75,8 +75,8 @@ def ask_again(settings: Settings, profile: Profile, hello: ClientHello, seal: Ca
     The round trip is paid for in any case, so it also asks for a share of the group we like best. `seal` makes the
     cookie. Raises the alert that a hello deserves with which no handshake can begin.
     """
-    check_client_hello(hello, profile)
-    suite = choose_suite(settings, hello.cipher_suites)
+    check_client_hello(hello, settings, profile)
+    suite = choose_suite(settings, hello.cipher_suites, profile.version13)
     groups = hello.extensions.get(SUPPORTED_GROUPS) or ()
     group, _ = choose_group(settings, groups, ())
     shares = hello.extensions.get(KEY_SHARE_CLIENT) or ()

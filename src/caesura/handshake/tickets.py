@@ -18,6 +18,7 @@ from caesura.errors import DecodeError, IllegalParameter
 from caesura.handshake.transport import MessageTransport, Profile
 from caesura.sessions import SecretOpaque
 from caesura.wire.codec import U8, U16, U64, Opaque, Struct, Vector
+from caesura.wire.registries import Version
 
 MAX_LIFETIME: Final = 604_800
 """Seconds: no ticket lives longer, and no chain of resumptions outlives its first handshake by more (section 4.7.1)."""
@@ -36,7 +37,7 @@ class TicketState:
     format: int
     version: int
     cipher_suite: int
-    psk: Secret
+    psk: Secret  # TLS 1.2: the main secret
     created: int  # seconds since 1970
     valid_until: int  # seconds since 1970
     binding: bytes
@@ -104,13 +105,13 @@ def new_state(
 
 
 def still_good(
-    state: TicketState, settings: Settings, profile: Profile, suite: Suite, binding: bytes, transport: MessageTransport
+    state: TicketState, settings: Settings, version: Version, suite: Suite, binding: bytes, transport: MessageTransport
 ) -> bool:
     """Whether the ticket may be resumed under the present conditions."""
     now = settings.clock.wall()
     remembered = SUITES.get(state.cipher_suite)
     return (
-        state.version == profile.version13
+        state.version == version
         and remembered is not None
         and remembered.hash is suite.hash
         and state.binding == binding

@@ -49,6 +49,11 @@ class Transcript:
         other._running = self._running.copy()
         return other
 
+    def messages(self) -> bytes:
+        """The messages themselves, before `start`: what a CertificateVerify of TLS 1.2 signs."""
+        assert self._running is None
+        return b"".join(self._messages)
+
     def digest(self) -> bytes:
         """Transcript-Hash of all messages so far."""
         assert self._running is not None

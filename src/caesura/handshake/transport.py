@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
+from caesura.crypto.protection12 import Protection12
 from caesura.crypto.secrets import TrafficSecret
 from caesura.wire.extensions import Extensions
 from caesura.wire.messages import ClientHello
@@ -19,8 +20,12 @@ if TYPE_CHECKING:
     from caesura.handshake.state import Established
 
 
+Keys = TrafficSecret | Protection12
+"""What the keys of one direction come as: a secret that they are made of, or, before TLS 1.3, half a key block."""
+
+
 class Epoch(IntEnum):
-    """Which keys protect a message (QUIC: the encryption level)."""
+    """Which keys protect a message (QUIC: the encryption level). TLS 1.2 has the first and the last."""
 
     INITIAL = 0
     EARLY_DATA = 1
@@ -34,7 +39,9 @@ class Profile:
 
     name: bytes  # part of every session's binding: a ticket never changes its transport
     version13: Version = Version.TLS13
+    version12: Version = Version.TLS12
     legacy_version: int = 0x0303
+    legacy_versions: range = range(0x0303, 0x10000)  # of a hello without supported_versions that may become 1.2
     label_prefix: bytes = b"tls13 "
     client_hello: type[ClientHello] = ClientHello
     compatibility_session_id: bool = True  # RFC 9846 appendix E.4
@@ -50,11 +57,14 @@ class MessageTransport(Protocol):
     def send(self, epoch: Epoch, message: bytes) -> None:
         """Send one whole handshake message under the keys of `epoch`."""
 
-    def install_read(self, epoch: Epoch, secret: TrafficSecret) -> None:
-        """Read with these keys from now on; UnexpectedMessage when bytes of the old epoch remain."""
+    def install_read(self, epoch: Epoch, keys: Keys) -> None:
+        """Read with these keys from now on; UnexpectedMessage when bytes of the old epoch remain.
 
-    def install_write(self, epoch: Epoch, secret: TrafficSecret) -> None:
-        """Write with these keys from now on."""
+        Before TLS 1.3: from the peer's ChangeCipherSpec on, which may come now and not before.
+        """
+
+    def install_write(self, epoch: Epoch, keys: Keys) -> None:
+        """Write with these keys from now on; before TLS 1.3 behind a ChangeCipherSpec."""
 
     def version_chosen(self, version: Version) -> None:
         """Both sides speak this version from now on."""

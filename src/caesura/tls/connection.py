@@ -15,7 +15,7 @@ from typing import Final
 from caesura.context import Context, Method
 from caesura.crypto.identity import Identity
 from caesura.crypto.names import server_name
-from caesura.crypto.secrets import TrafficSecret
+from caesura.crypto.protection12 import Protection12
 from caesura.errors import (
     ALERTS,
     AlertDescription,
@@ -24,6 +24,7 @@ from caesura.errors import (
     IllegalParameter,
     InternalError,
     LocalAlert,
+    NoRenegotiation,
     PeerAlert,
     UnexpectedEOF,
     UnexpectedMessage,
@@ -38,7 +39,7 @@ from caesura.events import (
     HandshakeCompleted,
     SessionReceived,
 )
-from caesura.handshake import hello, post13, post_auth
+from caesura.handshake import client12, hello, post13, post_auth
 from caesura.handshake.driver import Driver
 from caesura.handshake.facts import Facts
 from caesura.handshake.inbox import Inbox
@@ -46,18 +47,23 @@ from caesura.handshake.performer import Awaiter, Performer
 from caesura.handshake.role import check_role
 from caesura.handshake.state import Established, Handshake, PeerIdentity
 from caesura.handshake.tickets import MAX_TICKET
-from caesura.handshake.transport import Epoch, Profile
+from caesura.handshake.transport import Epoch, Keys, Profile
 from caesura.jobs import NoJobs, WaitContext
 from caesura.sessions import Session
 from caesura.tls.reader import RecordReader
 from caesura.tls.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, RecordKey
+from caesura.tls.records12 import AnyRecordKey, RecordKey12
 from caesura.tls.writer import RecordWriter
 from caesura.wire.extensions import RECORD_SIZE_LIMIT, Extensions
 from caesura.wire.messages import CertificateRequest, KeyUpdate, NewSessionTicket
+from caesura.wire.messages12 import HelloRequest
 from caesura.wire.records import MAX_INNER_PLAINTEXT, MAX_PLAINTEXT
 from caesura.wire.registries import ExtensionType, HandshakeType, KeyUpdateRequest, Version
 
 PROFILE: Final = Profile(name=b"tls")
+
+_WARNING: Final = 1  # AlertLevel
+_FATAL: Final = 2
 
 Data = bytes | bytearray | memoryview
 
@@ -80,6 +86,7 @@ class TLSConnection(Facts):
 
     __slots__ = (
         "_answers",
+        "_armed",
         "_awaiter",
         "_busy",
         "_close_requested",
@@ -97,7 +104,9 @@ class TLSConnection(Facts):
         "_post",
         "_reader",
         "_settings",
+        "_specs",
         "_tickets",
+        "_tls12",
         "_warnings",
         "_writer",
         "close_notify_received",
@@ -148,8 +157,8 @@ class TLSConnection(Facts):
         # Set only while a record may be sealed, or opened, past this object: see _settle. Then an adapter may do with
         # seal_data what `write` and `data_to_send` do in two, while `out` is empty, and with open_data what
         # `receive_data` and `read` do, while `plaintext` is.
-        self.seal_key: RecordKey | None = None
-        self.open_key: RecordKey | None = None
+        self.seal_key: AnyRecordKey | None = None
+        self.open_key: AnyRecordKey | None = None
         self._inbox = Inbox(settings.limits.handshake_message)
         hs = Handshake(settings, self, PROFILE, server_side, self.server_hostname, session, trace=self._performer.trace)
         steps = hello.accept(hs) if server_side else hello.connect(hs)
@@ -157,6 +166,9 @@ class TLSConnection(Facts):
         self._established: Established | None = None
         self._post: list[Driver[None]] = []
         self._epoch = Epoch.INITIAL  # of what is read
+        self._tls12 = False  # agreed on
+        self._specs = 0  # ChangeCipherSpec records that were passed over
+        self._armed: RecordKey12 | None = None  # TLS 1.2: what the peer's ChangeCipherSpec puts in force
         self._events: list[Event] = []  # a few at most; lists, as an empty deque takes 760 bytes
         self.plaintext: list[bytes] = []  # opened data that `read` will give, oldest first
         self._ended = False  # whether the last event was given
@@ -313,8 +325,13 @@ class TLSConnection(Facts):
         if not self.handshake_complete or self.close_notify_sent or self.error is not None or self._closed:
             raise self._cannot_write()
         if data:
-            self._writer.write(data if type(data) is bytes else bytes(data))
-            self._settle()
+            try:
+                self._writer.write(data if type(data) is bytes else bytes(data))
+            except InternalError as error:  # the key is used up, and part of the data may be on its way
+                self._fail(error)
+                raise
+            finally:
+                self._settle()
 
     def shutdown(self) -> None:
         """Send close_notify: our direction ends, the peer's stays open (RFC 9846 section 6.1).
@@ -343,6 +360,8 @@ class TLSConnection(Facts):
         """Change our sending keys, and ask the peer to change its own (RFC 9846 section 4.7.3)."""
         if not self.handshake_complete or self.close_notify_sent or self.error is not None or self._closed:
             raise self._cannot_write()
+        if self._tls12:
+            raise UsageError("key_update: TLS 1.2 has none")
         # A second request may not be sent before the peer has answered the first with a KeyUpdate of its own.
         self._writer.update_key(request_peer=request_peer and not self._key_update_requested)
         self._key_update_requested = self._key_update_requested or request_peer
@@ -428,6 +447,11 @@ class TLSConnection(Facts):
     def write_backlog(self) -> int:
         """Bytes of plaintext that wait to be sealed."""
         return self._writer.backlog
+
+    @property
+    def sends_tickets_last(self) -> bool:
+        """Whether what is still to be sent of the handshake is nothing the peer waits for: not so in TLS 1.2."""
+        return self.server_side and not self._tls12
 
     # --- going on -------------------------------------------------------------------------------------------------
 
@@ -576,10 +600,21 @@ class TLSConnection(Facts):
             self._idle_records = self._key_updates = 0
 
     def _change_cipher_spec(self, content: bytes) -> None:
-        """Passed over for the middleboxes' sake, between the first hello and the end (RFC 9846 section 5)."""
+        """Passed over for the middleboxes' sake, between the first hello and the end (RFC 9846 section 5).
+
+        In TLS 1.2 it changes the keys, once the handshake is ready for that (RFC 5246 section 7.1).
+        """
+        if self._tls12:
+            key, self._armed = self._armed, None
+            if key is None or content != b"\x01":
+                raise UnexpectedMessage("change_cipher_spec", section="RFC 5246 section 7.1")
+            self._reader.install(key)
+            self._epoch = Epoch.HANDSHAKE  # not more: the Finished has to come
+            return
         begun = not self.server_side or self._epoch is not Epoch.INITIAL or self._driver_has_begun()
         if content != b"\x01" or self.handshake_complete or not begun:
             raise UnexpectedMessage("change_cipher_spec", section="RFC 9846 section 5")
+        self._specs += 1
         self._idle_record()
 
     def _driver_has_begun(self) -> bool:
@@ -591,23 +626,38 @@ class TLSConnection(Facts):
             raise UnexpectedMessage("an empty alert record", section="RFC 9846 section 5.4")
         if len(content) != 2:
             raise DecodeError("a record of type alert holds one alert", section="RFC 9846 section 5.1")
+        if self._tls12 and content[0] not in (_WARNING, _FATAL):
+            raise IllegalParameter(f"an alert of level {content[0]}", section="RFC 5246 section 7.2")
         description = ALERTS.get(content[1], content[1])
         self._trace("alert received", getattr(description, "name", str(description)))
         if description is AlertDescription.close_notify:
             self.close_notify_received = True
             if not self.handshake_complete:
                 raise PeerAlert(description)
-        elif description is AlertDescription.user_canceled:
+        elif description is AlertDescription.user_canceled or self._only_warns(content[0], description):
             self._warnings += 1
             if self._warnings > self._settings.limits.warning_alerts:
                 raise UnexpectedMessage(f"more than {self._settings.limits.warning_alerts} warnings")
         else:
             raise PeerAlert(description)
 
+    def _only_warns(self, level: int, description: int) -> bool:
+        """Whether the alert leaves the connection as it is, which TLS 1.3 does not have (RFC 5246 section 7.2.2).
+
+        Before its hello, a server of TLS 1.2 may warn that it does not know our name (RFC 6066 section 3).
+        """
+        if level != _WARNING or self._tls12:
+            return level == _WARNING
+        early = not self.server_side and self._epoch is Epoch.INITIAL and Version.TLS12 in self._settings.versions
+        return early and description is AlertDescription.unrecognized_name
+
     # --- after the handshake --------------------------------------------------------------------------------------
 
     def _post_handshake(self, now: float) -> None:
         while (kind := self._inbox.next_type()) is not None:
+            if self._tls12:
+                self._renegotiation(kind)
+                continue
             if self.server_side and self._post and self._post[0].inbox.limit:
                 exchange = self._post[0]
                 if exchange.parked:
@@ -657,6 +707,21 @@ class TLSConnection(Facts):
             self._established.peer = peer
         self._events.append(ClientAuthenticated(peer.certificates, peer.public_key))
 
+    def _renegotiation(self, kind: int) -> None:
+        """It is always refused: a server's wish with a warning, a client's try with the end (RFC 9325 section 3.5)."""
+        if self.server_side and kind == HandshakeType.client_hello:
+            raise NoRenegotiation(section="RFC 5246 section 7.2.2")
+        if self.server_side:
+            raise UnexpectedMessage(f"message type {kind} after the handshake")
+        self._inbox.take((HelloRequest,))
+        self._trace("received", HandshakeType.hello_request.name)
+        self._key_updates += 1
+        if self._key_updates > self._settings.limits.key_updates:
+            raise UnexpectedMessage(f"more than {self._settings.limits.key_updates} HelloRequests without data")
+        if not self.close_notify_sent:
+            self._writer.alert(AlertDescription.no_renegotiation)
+            self._trace("alert sent", AlertDescription.no_renegotiation.name)
+
     def _key_update_received(self) -> None:
         message = self._inbox.take((KeyUpdate,))
         assert isinstance(message, KeyUpdate)
@@ -705,39 +770,58 @@ class TLSConnection(Facts):
         """Send one whole handshake message."""
         self._writer.handshake(message)
 
-    def install_read(self, epoch: Epoch, secret: TrafficSecret) -> None:
-        """Read with these keys from now on; messages of the old epoch may not remain (RFC 9846 section 5.1)."""
+    def version_chosen(self, version: Version) -> None:
+        """Both sides speak this version. In TLS 1.2 nothing is passed over, nor should anything have been."""
+        if version is Version.TLS12:
+            self._tls12 = True
+            self._writer.stay_true()
+            if self._specs:
+                raise UnexpectedMessage("change_cipher_spec before any hello", section="RFC 5246 section 7.1")
+
+    def install_read(self, epoch: Epoch, keys: Keys) -> None:
+        """Read with these keys from now on; messages of the old epoch may not remain (RFC 9846 section 5.1).
+
+        In TLS 1.2 the peer's ChangeCipherSpec has to come first.
+        """
         if not self._inbox.empty:
             raise UnexpectedMessage("messages of the old keys remain", section="RFC 9846 section 5.1")
+        if isinstance(keys, Protection12):
+            self._armed = RecordKey12(keys)
+            self._inbox.epoch = Epoch.HANDSHAKE
+            return
         answered = self.server_side and epoch is Epoch.HANDSHAKE  # the client has not read our ServerHello yet
-        self._reader.install(RecordKey(secret, PROFILE.label_prefix), may_fail_in_the_clear=answered)
+        self._reader.install(RecordKey(keys, PROFILE.label_prefix), may_fail_in_the_clear=answered)
         self._epoch = self._inbox.epoch = epoch
 
-    def install_write(self, epoch: Epoch, secret: TrafficSecret) -> None:  # noqa: ARG002
-        """Write with these keys from now on."""
-        self._writer.install(RecordKey(secret, PROFILE.label_prefix))
-
-    def version_chosen(self, version: Version) -> None:
-        """A stream's records look the same in all versions."""
+    def install_write(self, epoch: Epoch, keys: Keys) -> None:  # noqa: ARG002
+        """Write with these keys from now on; in TLS 1.2 behind ChangeCipherSpec."""
+        if isinstance(keys, Protection12):
+            self._writer.change_cipher_spec(RecordKey12(keys))
+        else:
+            self._writer.install(RecordKey(keys, PROFILE.label_prefix))
 
     def own_extensions(self, message: HandshakeType, peer: Extensions | None) -> Extensions:
         """record_size_limit (RFC 8449): offered when it is set, answered always."""
         extensions = Extensions()
         limit = self._settings.record_size_limit
         offered = message is HandshakeType.client_hello and limit is not None
-        asked = message is HandshakeType.encrypted_extensions and peer is not None
-        if offered or (asked and peer is not None and ExtensionType.record_size_limit in peer):
-            extensions.put(RECORD_SIZE_LIMIT, limit or MAX_INNER_PLAINTEXT)
+        answer = HandshakeType.server_hello if self._tls12 else HandshakeType.encrypted_extensions
+        if offered or (message is answer and peer is not None and ExtensionType.record_size_limit in peer):
+            older = self._tls12 or Version.TLS13 not in self._settings.versions
+            most = MAX_PLAINTEXT if older else MAX_INNER_PLAINTEXT
+            extensions.put(RECORD_SIZE_LIMIT, min(limit or most, most))
         return extensions
 
     def peer_extensions(self, extensions: Extensions) -> None:
-        """The peer's record_size_limit, which counts the content type too; it puts our own into force."""
+        """The peer's record_size_limit; it puts our own into force. In TLS 1.3 it counts the content type too."""
         limit = extensions.get(RECORD_SIZE_LIMIT)
         if limit is not None:
-            if not self.server_side and limit > MAX_INNER_PLAINTEXT:
+            counted = 0 if self._tls12 else 1
+            if not self.server_side and limit > MAX_PLAINTEXT + counted:
                 raise IllegalParameter("a record_size_limit beyond that of the protocol", section="RFC 8449 section 4")
-            self._writer.max_fragment = min(limit - 1, MAX_PLAINTEXT)
-            self._reader.max_inner = self._settings.record_size_limit or MAX_INNER_PLAINTEXT
+            own = self._settings.record_size_limit or MAX_INNER_PLAINTEXT
+            self._writer.max_fragment = min(limit - counted, MAX_PLAINTEXT)
+            self._reader.max_inner = min(own + 1 - counted, MAX_INNER_PLAINTEXT)
 
     def early_data(self, accepted: bool, limit: int) -> None:
         """Early data was offered and is refused: it is passed over."""
@@ -753,13 +837,20 @@ class TLSConnection(Facts):
         return ticket_state == b""
 
     def completed(self, established: Established) -> None:
-        """The handshake is done; a server's tickets follow."""
+        """The handshake is done; a server's tickets follow, or what a client keeps."""
+        if self._tls12:
+            if not self._inbox.empty:
+                raise UnexpectedMessage("a message behind the Finished in its record", section="RFC 5246 section 7.3")
+            self._epoch = self._inbox.epoch = Epoch.APPLICATION
         self._established = established
         self.handshake_complete = True
         self.server_hostname = established.server_hostname
         self._events.append(HandshakeCompleted())
         if self.server_side and established.resumption is not None:
             steps = post13.send_tickets(self, PROFILE, established)
+            self._post.append(Driver(steps, self._performer, Inbox(0)))
+        elif established.session is not None:
+            steps = client12.keep_session(established, self._session_kept)
             self._post.append(Driver(steps, self._performer, Inbox(0)))
 
     # --- the end --------------------------------------------------------------------------------------------------
@@ -788,3 +879,4 @@ class TLSConnection(Facts):
         self._reader.close()
         self._writer.close()
         self._inbox.clear()
+        self._armed = None

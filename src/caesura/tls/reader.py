@@ -13,6 +13,7 @@ from caesura.handshake.performer import NOT_YET, Ongoing, Performer
 from caesura.handshake.requests import Perform
 from caesura.jobs import NoJobs
 from caesura.tls.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, RecordKey, split_inner
+from caesura.tls.records12 import AnyRecordKey
 from caesura.wire.records import HEADER, HEADER_LENGTH, MAX_CIPHERTEXT, MAX_INNER_PLAINTEXT, MAX_PLAINTEXT
 
 _unpack_header = HEADER.unpack_from
@@ -41,7 +42,7 @@ class RecordReader:
     def __init__(self, performer: Performer) -> None:
         self._performer = performer
         self._through_engine = performer.takes(Operation.OPEN_RECORD)
-        self._key: RecordKey | None = None
+        self._key: AnyRecordKey | None = None
         self._buffer = b""
         self._pos = 0
         self._more = bytearray()  # what came behind `_buffer` and completes no record yet
@@ -61,7 +62,7 @@ class RecordReader:
 
     # --- bytes in ---
 
-    def quiet_key(self) -> RecordKey | None:
+    def quiet_key(self) -> AnyRecordKey | None:
         """The key, while a whole record may be opened with it past this reader: nothing waits here."""
         if self.buffered or self._through_engine or self._skip or self._key is None:
             return None
@@ -118,7 +119,7 @@ class RecordReader:
                     if content_type == APPLICATION_DATA and self._skipped(size):
                         continue
                     return content_type, bytes(fragment)
-                if content_type != APPLICATION_DATA:
+                if content_type != APPLICATION_DATA and key.hides_type:
                     return self._unprotected(key, content_type, bytes(fragment))
                 if self._through_engine:
                     request = Perform(Operation.OPEN_RECORD, key.open_untrusted, (header, bytes(fragment)))
@@ -168,7 +169,7 @@ class RecordReader:
         self._skip = 0
         return content_type, content
 
-    def _unprotected(self, key: RecordKey, content_type: int, fragment: bytes) -> Record:
+    def _unprotected(self, key: AnyRecordKey, content_type: int, fragment: bytes) -> Record:
         """A record in the clear although a key is in use."""
         if content_type == ALERT and self._may_fail_in_the_clear and key.sequence == 0:
             return content_type, fragment
@@ -176,7 +177,7 @@ class RecordReader:
 
     # --- keys ---
 
-    def install(self, key: RecordKey, *, may_fail_in_the_clear: bool = False) -> None:
+    def install(self, key: AnyRecordKey, *, may_fail_in_the_clear: bool = False) -> None:
         """Open with this key from now on.
 
         `may_fail_in_the_clear`: the peer may turn out unable to derive its own key, and has nothing to protect the
@@ -189,12 +190,12 @@ class RecordReader:
     @property
     def secret(self) -> TrafficSecret:
         """The traffic secret in use."""
-        assert self._key is not None
+        assert isinstance(self._key, RecordKey)
         return self._key.secret
 
     def update_key(self) -> None:
         """The peer has sent a KeyUpdate."""
-        assert self._key is not None
+        assert isinstance(self._key, RecordKey)
         self.install(self._key.next_generation())
 
     def skip(self, limit: int) -> None:

@@ -46,6 +46,8 @@ class RecordKey:
         "sequence",
     )
 
+    hides_type: Final = True  # outside, every record is one of application data
+
     def __init__(self, secret: TrafficSecret, prefix: bytes) -> None:
         aead, self._iv = write_key(secret, prefix)
         self._encrypt = aead.encrypt

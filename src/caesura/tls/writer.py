@@ -14,6 +14,7 @@ from caesura.errors import AlertDescription
 from caesura.handshake.performer import NOT_YET, Ongoing, Performer
 from caesura.handshake.requests import Perform
 from caesura.tls.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, RecordKey
+from caesura.tls.records12 import AnyRecordKey, RecordKey12
 from caesura.wire.messages import KeyUpdate
 from caesura.wire.records import HEADER, INITIAL_RECORD_VERSION, LEGACY_RECORD_VERSION, MAX_PLAINTEXT
 from caesura.wire.registries import KeyUpdateRequest
@@ -51,14 +52,14 @@ class RecordWriter:
         self._flight: list[bytes] = []
         self._flushed = False
         self._change_cipher_spec: bool | None = None  # None: not known before the first hello
-        self._key: RecordKey | None = None
+        self._key: AnyRecordKey | None = None
         self._queue: list[tuple[int, bytes] | RecordKey | None] = []  # None: the key's next generation
         self._queued_bytes = 0
         self._ongoing: Ongoing | None = None
         self.max_fragment = MAX_PLAINTEXT
         self.key_update_owed = False
 
-    def quiet_key(self) -> RecordKey | None:
+    def quiet_key(self) -> AnyRecordKey | None:
         """The key, while data may be sealed with it past this writer: nothing waits here."""
         if self._through_engine or self.key_update_owed or self._flight or self.paused or self._key is None:
             return None
@@ -72,6 +73,10 @@ class RecordWriter:
         if self.key_update_owed:
             self.update_key(request_peer=False)
         self._fragment(APPLICATION_DATA, data)
+
+    def stay_true(self) -> None:
+        """Send no ChangeCipherSpec for the middleboxes' sake: in TLS 1.2 it means what it says."""
+        self._change_cipher_spec = False
 
     def handshake(self, message: bytes) -> None:
         """One handshake message; messages under the same keys share records."""
@@ -114,12 +119,23 @@ class RecordWriter:
     @property
     def secret(self) -> TrafficSecret:
         """The traffic secret in use: nothing may wait here, or it would not be what the next message is sealed with."""
-        assert self._key is not None
+        assert isinstance(self._key, RecordKey)
         assert not self.paused
         return self._key.secret
 
+    def change_cipher_spec(self, key: RecordKey12) -> None:
+        """Send ChangeCipherSpec, and seal with this key whatever comes behind it (RFC 5246 section 7.1)."""
+        self.flush()
+        self.out.append(_CHANGE_CIPHER_SPEC)
+        self._key = key
+
     def update_key(self, *, request_peer: bool) -> None:
-        """Send a KeyUpdate and change to the next generation of keys (RFC 9846 section 4.7.3)."""
+        """Send a KeyUpdate and change to the next generation of keys (RFC 9846 section 4.7.3).
+
+        Raises InternalError where there is none, which ends the connection: a key of TLS 1.2 that is used up.
+        """
+        if isinstance(self._key, RecordKey12):
+            self._key.next_generation()
         self.key_update_owed = False
         wanted = KeyUpdateRequest.update_requested if request_peer else KeyUpdateRequest.update_not_requested
         self._fragment(HANDSHAKE, KeyUpdate(wanted).encode())
@@ -221,6 +237,8 @@ class RecordWriter:
         key = self._key
         assert key is not None
         if key.sequence >= key.limit and item[0] == APPLICATION_DATA:
+            if isinstance(key, RecordKey12):
+                key.next_generation()
             update = KeyUpdate(KeyUpdateRequest.update_not_requested).encode()
             self._queue[:0] = ((HANDSHAKE, update), None)
             self._queued_bytes += len(update)

@@ -15,10 +15,12 @@ from caesura.errors import IllegalParameter, UnsupportedExtension
 from caesura.wire.codec import U8, U16, U32, Case, Enumerated, Opaque, Struct, Vector
 from caesura.wire.extensions import (
     ALPN_SERVER,
+    CLIENT_CERTIFICATE_TYPE,
     EC_POINT_FORMATS,
     EXTENDED_MASTER_SECRET,
     RECORD_SIZE_LIMIT,
     RENEGOTIATION_INFO,
+    SERVER_CERTIFICATE_TYPE,
     SERVER_NAME_ACCEPTED,
     SESSION_TICKET,
     STATUS_REQUEST_SERVER,
@@ -193,6 +195,8 @@ SERVER_HELLO: Final[dict[int, Extension[Any]]] = {
         RECORD_SIZE_LIMIT,  # RFC 8449 section 4
         SESSION_TICKET,  # RFC 5077 section 3.2
         RENEGOTIATION_INFO,  # RFC 5746 section 3.2
+        CLIENT_CERTIFICATE_TYPE,  # RFC 7250 section 3
+        SERVER_CERTIFICATE_TYPE,
         SUPPORTED_GROUPS,  # has no meaning there, but servers are known to send it
     )
 }

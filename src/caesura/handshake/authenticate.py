@@ -1,0 +1,86 @@
+"""Whom the peer proves to be, whatever the version: its signature, its chain, and what the application thinks of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+
+from caesura.context import PeerChain, Settings, Verify
+from caesura.crypto.certificates import Certificate as ParsedCertificate
+from caesura.crypto.certificates import parse_certificate
+from caesura.crypto.signatures import PublicKey, verify
+from caesura.crypto.trust import TrustStore, verify_chain
+from caesura.engines import Operation
+from caesura.errors import AlertDescription, CertificateVerifyError, IllegalParameter
+from caesura.handshake.requests import Perform, Steps, perform, perform_both
+from caesura.handshake.state import Handshake, PeerIdentity
+from caesura.handshake.tickets import MAX_LIFETIME
+from caesura.wire.registries import Version
+
+
+@dataclass(slots=True)
+class Proof:
+    """A chain, and the signature of whoever holds the key of its leaf."""
+
+    chain: tuple[bytes, ...]  # DER, leaf first
+    ocsp_response: bytes | None
+    public_key: PublicKey
+    algorithm: int
+    signature: bytes
+    signed: bytes
+
+
+def judge(hs: Handshake, version: Version, proof: Proof) -> Steps[PeerIdentity]:
+    """Verify the proof; whom it proves.
+
+    The chain and the signature are verified at the same time: neither needs the other.
+    """
+    settings, chain = hs.settings, proof.chain
+    if proof.algorithm not in settings.signature_schemes:
+        raise IllegalParameter("a signature with a scheme that was not offered", section="RFC 9846 section 4.5.2")
+    check_signature = partial(verify, proof.algorithm, proof.public_key, proof.signature, proof.signed, version)
+    if settings.verify_mode(hs.server_side) is Verify.NONE:
+        yield from perform(Operation.VERIFY_SIGNATURE, check_signature)
+        expiry = earliest_expiry(parse_certificate(der) for der in chain)
+    else:
+        _, expiry = yield from perform_both(
+            Perform(Operation.VERIFY_SIGNATURE, check_signature),
+            Perform(Operation.VERIFY_CHAIN, check_chain, (settings, chain, hs.server_hostname, hs.server_side)),
+        )
+    if settings.verify_peer is not None:
+        facts = PeerChain(chain, hs.server_hostname, hs.server_side, proof.ocsp_response)
+        verdict = yield from perform(Operation.VERIFY_PEER, settings.verify_peer, facts)
+        if verdict is not None and not verdict:  # whatever counts as false refuses, not False alone
+            raise refused_by_callback()
+    return PeerIdentity(chain, proof.ocsp_response, min(expiry, int(settings.clock.wall()) + MAX_LIFETIME))
+
+
+def refused_by_callback() -> CertificateVerifyError:
+    """What `verify_peer` has said is a verdict like any other."""
+    return CertificateVerifyError(
+        "verify_peer refused it", description=AlertDescription.certificate_unknown, verify_code=50
+    )
+
+
+def check_chain(settings: Settings, chain: tuple[bytes, ...], server_hostname: str | None, server_side: bool) -> int:
+    """Verify the peer's chain against the trust store, the name and the time; until when its path is valid.
+
+    Raises CertificateVerifyError. The answer is in seconds since 1970.
+    """
+    path = verify_chain(
+        chain,
+        trust=settings.trust if settings.trust is not None else TrustStore.system(),
+        server_name=None if server_side else server_hostname,
+        purpose="client" if server_side else "server",
+        now=datetime.fromtimestamp(settings.clock.wall(), UTC),
+        max_depth=settings.limits.certificate_chain,
+        cache=settings.verification_cache,
+    )
+    return earliest_expiry(path)
+
+
+def earliest_expiry(path: Iterable[ParsedCertificate]) -> int:
+    """The earliest notAfter, in seconds since 1970."""
+    return int(min(certificate.not_after for certificate in path).timestamp())
