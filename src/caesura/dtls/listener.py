@@ -8,7 +8,6 @@ from an address where there is a connection must bring a cookie too, and only th
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from typing import Final
 
 from caesura.context import Context, Method
@@ -106,7 +105,7 @@ class DTLSListener:
     def close(self) -> None:
         """Close every connection, and take no datagram any more."""
         self._closed = True
-        for connection in self:
+        for connection in self.connections:
             connection.close()
         self._by_address.clear()
         self._by_id.clear()
@@ -115,12 +114,10 @@ class DTLSListener:
         self._out.clear()
         self._hellos = ForeignHellos(0)
 
-    def __iter__(self) -> Iterator[DTLSConnection]:
+    @property
+    def connections(self) -> tuple[DTLSConnection, ...]:
         """The connections that datagrams lead to."""
-        return iter([association.connection for association in self._by_address.values()])
-
-    def __len__(self) -> int:
-        return len(self._by_address)
+        return tuple(association.connection for association in self._by_address.values())
 
     # --- telling datagrams apart ----------------------------------------------------------------------------------
 
