@@ -103,6 +103,7 @@ class TLSConnection(Facts):
         "_performer",
         "_post",
         "_reader",
+        "_run_key",
         "_settings",
         "_specs",
         "_tickets",
@@ -159,6 +160,7 @@ class TLSConnection(Facts):
         # `receive_data` and `read` do, while `plaintext` is.
         self.seal_key: AnyRecordKey | None = None
         self.open_key: AnyRecordKey | None = None
+        self._run_key: AnyRecordKey | None = None  # as open_key, but a record may have begun
         self._inbox = Inbox(settings.limits.handshake_message)
         hs = Handshake(settings, self, PROFILE, server_side, self.server_hostname, session, trace=self._performer.trace)
         steps = hello.accept(hs) if server_side else hello.connect(hs)
@@ -215,6 +217,12 @@ class TLSConnection(Facts):
             if content is not None:
                 self.plaintext.append(content)
                 return
+        if self._run_key is not None and len(data) > 2048:
+            left = self._reader.open_run(self._run_key, memoryview(data), self.plaintext)
+            if left is None:
+                self.open_key = self._reader.quiet_key()
+                return
+            data = left
         if self.close_notify_received or self.error is not None or self._closed:
             return
         self._enter()
@@ -321,6 +329,8 @@ class TLSConnection(Facts):
             record = key.seal_data(data)
             if record is not None:
                 self.out.append(record)
+                return
+            if data and key.seal_run(data, self.out):
                 return
         if not self.handshake_complete or self.close_notify_sent or self.error is not None or self._closed:
             raise self._cannot_write()
@@ -459,7 +469,7 @@ class TLSConnection(Facts):
         if self._busy:
             raise UsageError("the connection is in use: by another thread, or by the callback that calls it")
         self._busy = True
-        self.seal_key = self.open_key = None
+        self.seal_key = self.open_key = self._run_key = None
         self.needs_job = False
 
     def _leave(self) -> None:
@@ -474,6 +484,7 @@ class TLSConnection(Facts):
         self.seal_key = self._writer.quiet_key() if quiet and not self.close_notify_sent else None
         quiet = quiet and not (self.close_notify_received or self._post or self._inbox.partial)
         self.open_key = self._reader.quiet_key() if quiet else None
+        self._run_key = self._reader.run_key() if quiet else None
 
     def _go_on(self, now: float) -> None:
         """Handshake, records, and what follows a handshake, as far as there are answers."""

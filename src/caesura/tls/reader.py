@@ -69,6 +69,38 @@ class RecordReader:
         self._key.max_content = self.max_inner - 1
         return self._key
 
+    def run_key(self) -> AnyRecordKey | None:
+        """As `quiet_key`, but a record may have begun."""
+        if self._through_engine or self._skip or self._key is None or self._ongoing is not None:
+            return None
+        self._key.max_content = self.max_inner - 1
+        return self._key
+
+    def open_run(self, key: AnyRecordKey, data: memoryview, contents: list[bytes]) -> memoryview | None:
+        """Open the whole records of data that `data` goes on with; what is left for the long way, if anything."""
+        pos = 0
+        begun = self.buffered
+        if begun:
+            missing = self._needed() - begun
+            if begun < HEADER_LENGTH or len(data) < missing:
+                return data
+            record = b"".join((self._buffer[self._pos :], self._more, data[:missing]))
+            content = key.open_data(record)
+            if content is None:
+                return data
+            contents.append(content)
+            self._buffer, self._pos = b"", 0
+            self._more.clear()
+            pos = missing
+        pos = key.open_run(data, pos, contents)
+        left = len(data) - pos
+        if left >= HEADER_LENGTH:
+            content_type, _version, length = _unpack_header(data, pos)
+            if content_type != APPLICATION_DATA or length > MAX_CIPHERTEXT or HEADER_LENGTH + length <= left:
+                return data[pos:]
+        self._buffer, self._pos = bytes(data[pos:]), 0  # the beginning of another one, or nothing
+        return None
+
     def feed(self, data: bytes) -> None:
         """More bytes of the transport. The tail of a record is gathered without copying it for every piece."""
         rest = len(self._buffer) - self._pos

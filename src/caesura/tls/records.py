@@ -13,7 +13,7 @@ from caesura.crypto.aead import InvalidTag
 from caesura.crypto.hkdf import write_key
 from caesura.crypto.secrets import TrafficSecret
 from caesura.handshake.schedule13 import next_generation
-from caesura.wire.records import HEADER, LEGACY_RECORD_VERSION, MAX_PLAINTEXT
+from caesura.wire.records import HEADER, HEADER_LENGTH, LEGACY_RECORD_VERSION, MAX_PLAINTEXT
 
 APPLICATION_DATA: Final = 23
 ALERT: Final = 21
@@ -21,6 +21,7 @@ HANDSHAKE: Final = 22
 CHANGE_CIPHER_SPEC: Final = 20
 
 _pack_header = HEADER.pack
+_unpack_header = HEADER.unpack_from
 _EXPANSION: Final = 17  # bytes: the inner content type and the tag of each of TLS 1.3's algorithms
 _DATA: Final = bytes((APPLICATION_DATA,))
 _HEADERS: Final = [_pack_header(APPLICATION_DATA, LEGACY_RECORD_VERSION, size + 17) for size in range(2048)]
@@ -88,6 +89,21 @@ class RecordKey:
         encrypt = self._encrypt  # CPython 3.11 is slow to call what a slot holds, unless it is a local
         return header + encrypt((self._iv ^ sequence).to_bytes(12), data + _DATA, header)
 
+    def seal_run(self, data: bytes, out: list[bytes]) -> bool:
+        """Records for all of `data`, header and body apart; false, and nothing is done, when they would be too many."""
+        size, step, sequence = len(data), self.max_content, self.sequence
+        count = -(-size // step)
+        if sequence + count > self.limit:
+            return False
+        self.sequence = sequence + count  # before anything is sealed: whatever happens, no nonce is used again
+        view, encrypt, iv = memoryview(data), self._encrypt, self._iv
+        for start in range(0, size, step):
+            piece = view[start : start + step]
+            header = _pack_header(APPLICATION_DATA, LEGACY_RECORD_VERSION, len(piece) + _EXPANSION)
+            out += header, encrypt((iv ^ sequence).to_bytes(12, "big"), b"".join((piece, _DATA)), header)
+            sequence += 1
+        return True
+
     def open_data(self, record: bytes) -> bytes | None:
         """What one whole record of application data holds; None, and nothing is done, for anything else.
 
@@ -119,6 +135,33 @@ class RecordKey:
     def secret(self) -> TrafficSecret:
         """What it was made of."""
         return self._secret
+
+    def open_run(self, data: memoryview, pos: int, contents: list[bytes]) -> int:
+        """Open the whole records of application data from `pos` on, one after the other; the position behind the last.
+
+        It stops before whatever is something else, or not authentic: the long way judges that.
+        """
+        size, longest, sequence = len(data), self.max_content + _EXPANSION, self.sequence
+        decrypt, iv = self._decrypt, self._iv
+        while pos + HEADER_LENGTH <= size:
+            content_type, _version, length = _unpack_header(data, pos)
+            start = pos + HEADER_LENGTH
+            stop = start + length
+            if content_type != APPLICATION_DATA or stop > size or not _EXPANSION < length <= longest:
+                break
+            try:
+                inner = decrypt((iv ^ sequence).to_bytes(12, "big"), data[start:stop], bytes(data[pos:start]))
+            except InvalidTag:
+                break
+            if inner[-1] != APPLICATION_DATA:
+                break
+            sequence += 1
+            contents.append(inner[:-1])
+            pos = stop
+        if sequence != self.sequence:
+            self.sequence = sequence
+            self.carried_data = True
+        return pos
 
     def next_generation(self) -> RecordKey:
         """The key that follows a KeyUpdate (section 7.2)."""

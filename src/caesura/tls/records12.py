@@ -91,6 +91,14 @@ class RecordKey12:
             self.carried_data = True
         return content
 
+    def seal_run(self, data: bytes, out: list[bytes]) -> bool:  # noqa: ARG002 - the long way serves TLS 1.2
+        """Nothing is done: long data goes the long way."""
+        return False
+
+    def open_run(self, data: memoryview, pos: int, contents: list[bytes]) -> int:  # noqa: ARG002
+        """Nothing is done: what comes in a run goes the long way."""
+        return pos
+
     def next_generation(self) -> NoReturn:
         """There is none: the key has sealed all it may."""
         raise InternalError("a key of TLS 1.2 has sealed all it may, and cannot be changed", section="RFC 9325 4.4")
