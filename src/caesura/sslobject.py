@@ -351,7 +351,7 @@ class SSL:
                 self._busy = False
                 if self._closing:
                     self._close()
-        return self._write(bytes(data))
+        return self._write(bytes(memoryview(data)))
 
     def _write(self, data: bytes) -> int:
         connection = self._begin("uninitialized: neither set_connect_state nor set_accept_state was called")

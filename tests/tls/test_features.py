@@ -589,3 +589,14 @@ def test_use_from_within_a_callback() -> None:
     assert puppet.connection.closed
     assert puppet.connection.data_to_send(0.0) == b""
     assert puppet.connection.error is None
+
+
+def test_only_bytes_are_written() -> None:
+    """`bytes(5)` would be five zeros."""
+    pair = connected()
+    with pytest.raises(TypeError):
+        pair.client.write(5)  # type: ignore[arg-type]
+    pair.client.write(memoryview(b"abc"))
+    pair.client.write(bytearray(b"def"))
+    pair.exchange()
+    assert received(pair.server_events) == b"abcdef"

@@ -7,7 +7,7 @@ returns a value, a `Pending` or an awaitable, or stops at any depth with `jobs.p
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, unique
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeAlias, TypeVar, cast
 
@@ -75,7 +75,7 @@ class Work(Generic[T]):
 
     operation: Operation
     function: Callable[..., Answer[T]]
-    args: tuple[Any, ...] = ()
+    args: tuple[Any, ...] = field(default=(), repr=False)  # plaintext and keys are among them
     wait_context: WaitContext | None = None
     deadline: float | None = None
     awaiter: Callable[[Awaitable[T]], Pending[T]] | None = None

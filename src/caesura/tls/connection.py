@@ -227,7 +227,7 @@ class TLSConnection(Facts):
             return
         self._enter()
         try:
-            self._reader.feed(data if type(data) is bytes else bytes(data))
+            self._reader.feed(data if type(data) is bytes else bytes(memoryview(data)))
             self._go_on(now)
         finally:
             self._leave()
@@ -336,7 +336,7 @@ class TLSConnection(Facts):
             raise self._cannot_write()
         if data:
             try:
-                self._writer.write(data if type(data) is bytes else bytes(data))
+                self._writer.write(data if type(data) is bytes else bytes(memoryview(data)))
             except InternalError as error:  # the key is used up, and part of the data may be on its way
                 self._fail(error)
                 raise
