@@ -168,7 +168,7 @@ class TLSConnection(Facts):
         self._established: Established | None = None
         self._post: list[Driver[None]] = []
         self._epoch = Epoch.INITIAL  # of what is read
-        self._tls12 = False  # agreed on
+        self._tls12 = Version.TLS13 not in settings.versions  # agreed on, or all that may be
         self._specs = 0  # ChangeCipherSpec records that were passed over
         self._armed: RecordKey12 | None = None  # TLS 1.2: what the peer's ChangeCipherSpec puts in force
         self._events: list[Event] = []  # a few at most; lists, as an empty deque takes 760 bytes
@@ -726,6 +726,7 @@ class TLSConnection(Facts):
             raise UnexpectedMessage(f"message type {kind} after the handshake")
         self._inbox.take((HelloRequest,))
         self._trace("received", HandshakeType.hello_request.name)
+        self._since_data()
         self._key_updates += 1
         if self._key_updates > self._settings.limits.key_updates:
             raise UnexpectedMessage(f"more than {self._settings.limits.key_updates} HelloRequests without data")
@@ -818,8 +819,7 @@ class TLSConnection(Facts):
         offered = message is HandshakeType.client_hello and limit is not None
         answer = HandshakeType.server_hello if self._tls12 else HandshakeType.encrypted_extensions
         if offered or (message is answer and peer is not None and ExtensionType.record_size_limit in peer):
-            older = self._tls12 or Version.TLS13 not in self._settings.versions
-            most = MAX_PLAINTEXT if older else MAX_INNER_PLAINTEXT
+            most = MAX_PLAINTEXT if self._tls12 else MAX_INNER_PLAINTEXT
             extensions.put(RECORD_SIZE_LIMIT, min(limit or most, most))
         return extensions
 
