@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from caesura.context import Context, Method, Verify
+from caesura.crypto.suites import SUITES
+from caesura.wire.registries import CipherSuite
+from tests.dtls.tap import Tap
 from tests.support.datagram_link import DatagramLink, Network, datagram_link
 from tests.tls import world
 
@@ -32,6 +35,19 @@ def linked(
 ) -> DatagramLink:
     """A client and a server with these settings. `options` are the client connection's."""
     return datagram_link(client_context(**(client or {})), server_context(**(server or {})), network, **options)
+
+
+def tapped(
+    client: dict[str, Any] | None = None,
+    server: dict[str, Any] | None = None,
+    network: Network | None = None,
+    **options: Any,
+) -> tuple[DatagramLink, Tap]:
+    """A link, and a tap that reads all it carries."""
+    tap = Tap(SUITES[CipherSuite.TLS_AES_128_GCM_SHA256])
+    settings = {"keylog": tap.log.append, "cipher_suites": ["TLS_AES_128_GCM_SHA256"]}
+    link = linked({**settings, **(client or {})}, {**settings, **(server or {})}, network, **options)
+    return link, tap
 
 
 def connected(client: dict[str, Any] | None = None, server: dict[str, Any] | None = None) -> DatagramLink:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
 from caesura.context import Context
-from caesura.dtls import DTLSConnection
+from caesura.dtls import DTLSConnection, DTLSListener
+from caesura.engines import HANDSHAKE_OPERATIONS, Operation, Work
 from caesura.events import DataReceived, Event
+from caesura.jobs import Completion, Pending
 
 CLIENT, SERVER = ("192.0.2.1", 5000), ("192.0.2.2", 443)
 
@@ -82,13 +84,18 @@ class Sent:
 
 
 class DatagramLink:
-    """A client, a server, a network, and a clock."""
+    """A client, a server, a network, and a clock. Behind a listener the server is there once it is accepted."""
 
     def __init__(
-        self, client: DTLSConnection, server: DTLSConnection, network: Network | None = None, now: float = 0.0
+        self,
+        client: DTLSConnection,
+        server: DTLSConnection | DTLSListener,
+        network: Network | None = None,
+        now: float = 0.0,
     ) -> None:
         self.client = client
-        self.server = server
+        self.listener = server if isinstance(server, DTLSListener) else None
+        self._server = server if isinstance(server, DTLSConnection) else None
         self.network = network or Network()
         self.now = now
         self.sent: list[Sent] = []
@@ -99,11 +106,22 @@ class DatagramLink:
         self._order = count()
         self._in_flight: list[tuple[float, int, bool, bytes]] = []
 
+    @property
+    def server(self) -> DTLSConnection:
+        """The server's connection."""
+        assert self._server is not None, "the listener has not accepted the client yet"
+        return self._server
+
+    @property
+    def sides(self) -> list[DTLSConnection]:
+        """The connections that are there."""
+        return [self.client] if self._server is None else [self.client, self._server]
+
     # --- driving ---
 
     def start(self) -> DatagramLink:
         """Start both handshakes."""
-        for side in (self.client, self.server):
+        for side in self.sides:
             side.advance(self.now)
         self._pump()
         return self
@@ -147,12 +165,26 @@ class DatagramLink:
 
     def deliver(self, datagram: bytes, *, to_server: bool) -> DatagramLink:
         """Hand over a datagram, whoever made it."""
-        side, addr = (self.server, CLIENT) if to_server else (self.client, SERVER)
-        side.receive_datagram(datagram, addr, self.now)
+        if not to_server:
+            self.client.receive_datagram(datagram, SERVER, self.now)
+        elif self.listener is None:
+            self.server.receive_datagram(datagram, CLIENT, self.now)
+        else:
+            self.listener.receive_datagram(datagram, CLIENT, self.now)
+            self._server = self.listener.accept() or self._server
         self._pump()
         return self
 
     # --- what happened ---
+
+    def seen(self, tap: Any, by_client: bool | None = None) -> list[Any]:
+        """Every record that was sent, read by a tap (tests/dtls/tap.py)."""
+        found = [
+            record
+            for index, each in enumerate(self.sent)
+            for record in tap.read(each.at, each.by_client, index, each.data)
+        ]
+        return [each for each in found if by_client is None or each.by_client is by_client]
 
     def datagrams(self, by_client: bool | None = None) -> list[bytes]:
         """Everything that was sent."""
@@ -162,17 +194,19 @@ class DatagramLink:
 
     def _next(self) -> float | None:
         moments = [each[0] for each in (self._in_flight[:1] + self.at[:1])]
-        moments += [moment for side in (self.client, self.server) if (moment := side.timeout()) is not None]
+        moments += [moment for side in self.sides if (moment := side.timeout()) is not None]
         return min(moments, default=None)
 
     def _happen(self) -> None:
         while self.at and self.at[0][0] <= self.now:
             heapq.heappop(self.at)[2]()
+            for side in self.sides:
+                side.advance(self.now)
             self._pump()
         while self._in_flight and self._in_flight[0][0] <= self.now:
             _, _, to_server, datagram = heapq.heappop(self._in_flight)
             self.deliver(datagram, to_server=to_server)
-        for side in (self.client, self.server):
+        for side in self.sides:
             moment = side.timeout()
             if moment is not None and moment <= self.now:
                 self.timeouts.append((self.now, side is self.client))
@@ -180,14 +214,44 @@ class DatagramLink:
         self._pump()
 
     def _pump(self) -> None:
-        for side, by_client in ((self.client, True), (self.server, False)):
-            for datagram, _addr in side.datagrams_to_send(self.now):
-                arriving = self.network.carry(len(self.sent), by_client, datagram)
-                self.sent.append(Sent(self.now, by_client, datagram))
-                for delay, data in arriving:
-                    heapq.heappush(self._in_flight, (self.now + delay, next(self._order), by_client, data))
-        self.client_events += drain(self.client)
-        self.server_events += drain(self.server)
+        if self.listener is not None:
+            self._carry(self.listener.datagrams_to_send(self.now), by_client=False)
+        for side in self.sides:
+            self._carry(side.datagrams_to_send(self.now), by_client=side is self.client)
+            (self.client_events if side is self.client else self.server_events).extend(drain(side))
+
+    def _carry(self, datagrams: list[Any], *, by_client: bool) -> None:
+        for datagram, _addr in datagrams:
+            arriving = self.network.carry(len(self.sent), by_client, datagram)
+            self.sent.append(Sent(self.now, by_client, datagram))
+            for delay, data in arriving:
+                heapq.heappush(self._in_flight, (self.now + delay, next(self._order), by_client, data))
+
+
+class VirtualEngine:
+    """Every operation it lists takes `seconds` of a link's time. The link is told to it once it is there."""
+
+    def __init__(self, seconds: float, operations: Iterable[Operation] = HANDSHAKE_OPERATIONS) -> None:
+        self.seconds = seconds
+        self.operations = frozenset(operations)
+        self.link: DatagramLink | None = None
+        self.started: list[Operation] = []
+
+    def start(self, work: Work[Any]) -> Pending[Any]:
+        assert self.link is not None
+        self.started.append(work.operation)
+        completion: Completion[Any] = Completion()
+
+        def finish() -> None:
+            try:
+                result = work.run()
+            except Exception as error:  # noqa: BLE001 - it is the work's answer
+                completion.set_exception(error)
+            else:
+                completion.set_result(result)
+
+        self.link.later(self.seconds, finish)
+        return completion
 
 
 def drain(connection: DTLSConnection) -> list[Event]:
@@ -206,11 +270,12 @@ def datagram_link(
     network: Network | None = None,
     *,
     server_hostname: str | None = "localhost",
+    listener: bool = False,
     **options: Any,
 ) -> DatagramLink:
-    """A client and a server of these contexts. `options` are the client's."""
+    """A client and a server of these contexts, behind a `listener` if it shall be. `options` are the client's."""
     return DatagramLink(
         DTLSConnection(client, server_side=False, server_hostname=server_hostname, addr=SERVER, **options),
-        DTLSConnection(server, server_side=True, addr=CLIENT),
+        DTLSListener(server) if listener else DTLSConnection(server, server_side=True, addr=CLIENT),
         network,
     )

@@ -24,8 +24,9 @@ class Acknowledgements:
         self.deadline: float | None = None
 
     def received(self, number: RecordNumber) -> None:
-        """A record was taken."""
-        self._numbers.append(number)
+        """A record was taken. The same one may come twice in epoch 0, where no window tells."""
+        if number not in self._numbers:
+            self._numbers.append(number)
         self.unsent = True
 
     def schedule(self, deadline: float) -> None:

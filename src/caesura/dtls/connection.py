@@ -608,14 +608,14 @@ class DTLSConnection(Facts):
             if found is not None:
                 self._post_handshake(found[1])
             return found is not None
-        found = None
-        if not driver.parked and self._inbox.empty and (found := self._reassembly.pop()) is not None:
+        was_parked, found = driver.parked, None
+        if not was_parked and self._inbox.empty and (found := self._reassembly.pop()) is not None:
             self._last_type = found[1][0]
             self._inbox.receive_untrusted(Epoch(found[0]), found[1])
         driver.advance(now)
         if driver.done:
             self._driver = None
-        return found is not None or driver.done
+        return found is not None or driver.done or (was_parked and not driver.parked)
 
     def _release_early(self, now: float) -> bool:
         """Read the records that came before the keys that are there now; whether that was progress."""
@@ -938,8 +938,7 @@ class DTLSConnection(Facts):
         elif not isinstance(error, PeerAlert | UnexpectedEOF | ReadTimeoutExpired | IdleTimeout):
             description = AlertDescription.internal_error
         if description is not None and not self.close_notify_sent:
-            self._writer.fatal_alert(bytes((_FATAL, description)))
-            self._alert_sent = self._writer.out[-1]
+            self._alert_sent = self._writer.fatal_alert(bytes((_FATAL, description)))
             self._trace("alert sent", description.name)
         self._drop()
 

@@ -77,8 +77,8 @@ def plan(
     record: PlannedRecord | None = None
     in_datagram = in_record = 0  # bytes that still fit
     for message in messages:
-        overhead = overheads[message.epoch]
         for start, stop in message.missing:
+            overhead = overheads[message.epoch]  # only now: what has arrived may have lost its keys
             pos = start
             while True:
                 needed = FRAGMENT_HEADER_LENGTH + (pos < stop)

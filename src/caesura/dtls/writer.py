@@ -74,9 +74,19 @@ class RecordWriter:
         """One record under the newest keys, in a datagram of its own."""
         self.out.append(self.seal(self.current, content_type, content)[1])
 
-    def fatal_alert(self, content: bytes) -> None:
-        """The last record: not even the end of a key's use keeps it back."""
-        self.out.append(self._epochs[self.current].seal(_ALERT, content))
+    def fatal_alert(self, content: bytes) -> bytes:
+        """The last datagram, which not even the end of a key's use keeps back.
+
+        While the handshake goes on, a server writes in an epoch for which the client may not have keys yet: then the
+        alert is there in the epoch before, too.
+        """
+        epochs = [self.current] if self.application is not None else [self.current, *self._handshake_epochs()]
+        datagram = b"".join([self._epochs[epoch].seal(_ALERT, content) for epoch in epochs])
+        self.out.append(datagram)
+        return datagram
+
+    def _handshake_epochs(self) -> list[int]:
+        return [epoch for epoch in self._epochs if 0 < epoch < self.current]
 
     def room(self) -> int:
         """How many bytes of content fit into a record that fills a datagram, under the newest keys."""
