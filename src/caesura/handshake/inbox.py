@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from caesura.errors import IllegalParameter, UnexpectedMessage
 from caesura.handshake.transport import Epoch
-from caesura.wire.messages import HandshakeMessage, decode_message
+from caesura.wire.messages import HandshakeMessage, read_message
 from caesura.wire.registries import HandshakeType
 
 _HEADER = 4  # bytes: msg_type and a 24-bit length (RFC 9846 section 4)
@@ -40,7 +40,7 @@ class Inbox:
         """Queue the whole messages at the beginning of `data`; where the rest begins."""
         pos, size = 0, len(data)
         while size - pos >= _HEADER:
-            length = int.from_bytes(data[pos + 1 : pos + _HEADER], "big")
+            length = data[pos + 1] << 16 | data[pos + 2] << 8 | data[pos + 3]
             if length > self.limit:
                 raise IllegalParameter(f"a handshake message of {length} bytes where {self.limit} are allowed")
             stop = pos + _HEADER + length
@@ -58,7 +58,7 @@ class Inbox:
         self.taken += 1
         for each in types:
             if each.msg_type == raw[0] and epoch is self.epoch:
-                return decode_message(each, raw)
+                return read_message(each, raw)
         raise UnexpectedMessage(f"{_name(raw[0])} where {' or '.join(t.msg_type.name for t in types)} may stand")
 
     def pass_on(self, other: Inbox) -> None:

@@ -167,12 +167,22 @@ class Opaque(Codec[bytes]):
 
     def read(self, data: bytes, pos: int) -> tuple[bytes, int]:
         """Read length and bytes. The length is read here and not by a codec of its own: nothing is read more often."""
-        start = pos + self.width
-        stop = start + int.from_bytes(data[pos:start], "big")  # if that is cut short, so is what it leads to
+        width = self.width
+        start = pos + width
+        try:
+            if width == 1:
+                length = data[pos]
+            elif width == 2:
+                length = data[pos] << 8 | data[pos + 1]
+            else:
+                length = data[pos] << 16 | data[pos + 1] << 8 | data[pos + 2]
+        except IndexError:
+            raise _cut_short(data, pos, width) from None
+        stop = start + length
         if stop > len(data):
-            raise _cut_short(data, pos, stop - pos)
-        if not self.minimum <= stop - start <= self.maximum:
-            raise self._out_of_bounds(stop - start)
+            raise _cut_short(data, start, length)
+        if not self.minimum <= length <= self.maximum:
+            raise DecodeError(f"{length} bytes where {self.minimum} to {self.maximum} may stand")
         return data[start:stop], stop
 
     def encode(self, value: bytes) -> bytes:
@@ -181,9 +191,6 @@ class Opaque(Codec[bytes]):
         if not self.minimum <= length <= self.maximum:
             raise ValueError(f"{length} bytes where {self.minimum} to {self.maximum} may stand")
         return length.to_bytes(self.width, "big") + value
-
-    def _out_of_bounds(self, length: int) -> DecodeError:
-        return DecodeError(f"{length} bytes where {self.minimum} to {self.maximum} may stand")
 
 
 class Vector(Codec[tuple[T, ...]]):
@@ -432,13 +439,15 @@ class Remembered(Codec[T]):
     values of at most `longest` bytes, the least recently used go first. Only for values that are immutable.
     """
 
-    __slots__ = ("_decode", "_read_run", "codec", "longest")
+    __slots__ = ("_decode", "_encode", "_encode_run", "_read_run", "codec", "longest")
 
     def __init__(self, codec: Codec[T], *, kept: int = 64, longest: int = 64) -> None:
         self.codec: Final = codec
         self.longest: Final = longest
         self._decode: Final[Callable[[bytes], T]] = lru_cache(kept)(codec.decode)
         self._read_run: Final[Callable[[bytes], tuple[T, ...]]] = lru_cache(kept)(codec.read_run)
+        self._encode: Final[Callable[[T], bytes]] = lru_cache(kept)(codec.encode)
+        self._encode_run: Final[Callable[[Iterable[T]], bytes]] = lru_cache(kept)(codec.encode_run)
 
     def read(self, data: bytes, pos: int) -> tuple[T, int]:
         """Read the value; only what fills its input is remembered."""
@@ -453,12 +462,12 @@ class Remembered(Codec[T]):
         return self._read_run(data) if len(data) <= self.longest else self.codec.read_run(data)
 
     def encode(self, value: T) -> bytes:
-        """Write the value."""
-        return self.codec.encode(value)
+        """Write the value, as it was written before or anew."""
+        return self._encode(value)
 
     def encode_run(self, values: Iterable[T]) -> bytes:
-        """Write the values one behind the other."""
-        return self.codec.encode_run(values)
+        """Write the values one behind the other, as they were written before or anew."""
+        return self._encode_run(values)
 
 
 def _cut_short(data: bytes, pos: int, needed: int) -> DecodeError:

@@ -71,7 +71,11 @@ class Extension(Generic[T]):
         try:
             return self.codec.decode(data)
         except DecodeError as error:
-            raise DecodeError(f"{self.code.name}: {error.strerror}") from None
+            raise self.named(error) from None
+
+    def named(self, error: DecodeError) -> DecodeError:
+        """The error of its format, saying where that stands."""
+        return DecodeError(f"{self.code.name}: {error.strerror}")
 
     def encode(self, value: T) -> bytes:
         """Return the extension_data. Raises `ValueError` when the value is out of bounds."""
@@ -113,8 +117,8 @@ class Extensions:
     def get(self, extension: Extension[T]) -> T | None:
         """Return the extension's value, decoded once, or None. Raises `DecodeError` or `IllegalParameter`."""
         value: T | None = self._values.get(extension)
-        if value is None and extension.code in self._data:
-            value = self._values[extension] = extension.decode(self._data[extension.code])
+        if value is None and (data := self._data.get(extension.code)) is not None:
+            value = self._values[extension] = extension.decode(data)
         return value
 
     def get_data(self, code: int) -> bytes | None:
@@ -125,7 +129,10 @@ class Extensions:
 
     def put(self, extension: Extension[T], value: T) -> None:
         """Append the extension, or give it another value in its place."""
-        self.put_data(extension.code, extension.codec.encode(value))
+        code = extension.code
+        if code in self._data:
+            self._forget(code)
+        self._data[code] = extension.codec.encode(value)
         self._values[extension] = value
 
     def put_data(self, code: int, data: bytes) -> None:
@@ -179,7 +186,10 @@ class Extensions:
             if asked is not None and code not in asked and row is not COOKIE:  # which may come unasked
                 raise UnsupportedExtension(f"{name_of(code)} was not offered", section="RFC 9846 section 4.3")
             if row is not None and row not in values:
-                values[row] = row.decode(data)
+                try:
+                    values[row] = row.codec.decode(data)
+                except DecodeError as error:
+                    raise row.named(error) from None
         if PRE_SHARED_KEY_CLIENT in values and next(reversed(self._data)) != PRE_SHARED_KEY_CLIENT.code:
             raise IllegalParameter("pre_shared_key is not last", section="RFC 9846 section 4.3.11")
 
@@ -201,17 +211,19 @@ class _ExtensionsCodec(Codec[Extensions]):
         extensions = Extensions()
         if self._optional and pos == len(data):
             return extensions, pos
-        body, end = _EXTENSIONS_BODY.read(data, pos)
-        found = extensions._data
-        unpack, size, pos = self._HEAD.unpack_from, len(body), 0
-        while size - pos >= 4:
-            code, length = unpack(body, pos)
+        length, pos = U16.read(data, pos)
+        end = pos + length
+        if end > len(data):
+            raise DecodeError(f"cut short: {length} bytes needed, {len(data) - pos} there")
+        found, unpack = extensions._data, self._HEAD.unpack_from
+        while end - pos >= 4:
+            code, length = unpack(data, pos)
             start = pos + 4
             pos = start + length
             if code in found:
                 raise IllegalParameter(f"{name_of(code)} twice", section="RFC 9846 section 4.3")
-            found[code] = body[start:pos]
-        if pos != size:  # a short head is left over, or the last extension_data points outside
+            found[code] = data[start:pos]
+        if pos != end:  # a short head is left over, or the last extension_data points outside
             raise DecodeError("an extension is cut short")
         return extensions, end
 

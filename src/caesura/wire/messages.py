@@ -82,6 +82,11 @@ def decode_message(cls: type[M], raw: bytes) -> M:
         raise DecodeError("a handshake message is not as long as it says", section="RFC 9846 section 4")
     if raw[0] != cls.msg_type:
         raise UnexpectedMessage(f"message type {raw[0]} where {cls.__name__} must stand", section="RFC 9846 section 4")
+    return read_message(cls, raw)
+
+
+def read_message(cls: type[M], raw: bytes) -> M:
+    """The same for a message whose type and length are known to be right."""
     message: M
     message, stop = cls.codec.read(raw, HEADER_LENGTH)
     if stop != len(raw):
