@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from caesura import engines, errors, jobs
 from caesura.bio import BIO, DatagramBIO, MemoryBIO, SocketBIO, bio_pair, datagram_pair
 from caesura.compression import CertificateCompression
-from caesura.context import Context, Identity, Limits, Method, TrustStore, Verify
+from caesura.context import PSK, Context, Identity, Limits, Method, TrustStore, Verify
 from caesura.errors import (
     AlertDescription,
     CertificateVerifyError,
@@ -41,6 +41,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BIO",
+    "PSK",
     "SSL",
     "AlertDescription",
     "CertificateCompression",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum, auto
 from typing import Any, Final, TypeVar
@@ -19,6 +19,7 @@ from caesura.compression import CertificateCompression, algorithm
 from caesura.crypto.cookies import CookieKeys
 from caesura.crypto.groups import GROUPS, GROUPS12
 from caesura.crypto.identity import Identity
+from caesura.crypto.psk import PSK
 from caesura.crypto.signatures import SCHEMES
 from caesura.crypto.suites import SUITES
 from caesura.crypto.tickets import TicketKeys
@@ -36,6 +37,7 @@ from caesura.wire.registries import (
 )
 
 __all__ = [
+    "PSK",
     "ClientHelloInfo",
     "Context",
     "DTLSSettings",
@@ -142,6 +144,7 @@ class ClientHelloInfo:
     groups: tuple[int, ...]
     signature_schemes: tuple[int, ...]
     versions: tuple[int, ...]
+    psk_identities: tuple[bytes, ...] = ()  # tickets and external keys, as they stand in the hello
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +172,7 @@ class TraceEvent:
 
 
 SelectIdentity = Callable[[ClientHelloInfo], "Answer[Identity | Context | None]"]
+LookupPSK = Callable[[bytes | None], "Answer[tuple[bytes | str, bytes] | PSK | Sequence[PSK] | None]"]
 VerifyPeer = Callable[[PeerChain], "Answer[bool | None]"]
 Trace = Callable[[TraceEvent], object]
 KeyLog = Callable[[str], object]
@@ -241,13 +245,17 @@ class Settings:
     could show; None follows from `identity`. `post_handshake_auth` lets a server ask a client for its certificate after
     the handshake too. A callback may be a plain function or `async def`, and may pause.
 
+    `lookup_psk` knows external pre-shared keys: on a server by the identity that a client offers, on a client, where it
+    is called with None, for the server at hand. It answers (identity, key), a `PSK`, on a client also several, or None.
+    A client that has it and neither `trust` nor `verify_peer` takes no certificate instead.
+
     `verify_peer` is asked in addition to the verification of the chain, once for a full handshake: a session that
     resumes was judged when it was made. A Context that `select_identity` gives brings its identities, trust, policy,
     suites, groups and protocols, and has to speak the version that was chosen before; engine, deadline, limits and
     trace stay those the connection began with.
 
     A version between minimum_version and maximum_version is spoken if `cipher_suites` and `groups` have something for
-    it: `versions` are those, the newest first, and `offered_suites` the suites that belong to one of them.
+    it: `versions` are those, the newest first. `offered_versions` and `offered_suites` are what a client offers.
     """
 
     method: Method = Method.TLS
@@ -266,6 +274,7 @@ class Settings:
     engine: Engine = field(default_factory=InlineEngine)
     select_identity: SelectIdentity | None = None
     verify_peer: VerifyPeer | None = None
+    lookup_psk: LookupPSK | None = None
     verification_cache: VerificationCache | None = field(default_factory=VerificationCache)
     sessions: SessionStore | None = field(default_factory=SessionCache)
     server_sessions: ServerSessionStore | None = field(default_factory=ServerSessionCache)
@@ -286,6 +295,7 @@ class Settings:
     clock: Clock = field(default_factory=SystemClock)
     random: Callable[[int], bytes] = secrets.token_bytes
     versions: tuple[Version, ...] = field(init=False)
+    offered_versions: tuple[Version, ...] = field(init=False)
     offered_suites: tuple[CipherSuite, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -293,8 +303,10 @@ class Settings:
         if {self.minimum_version, self.maximum_version} <= set(every):  # else it is refused in a moment
             every = every[every.index(self.minimum_version) : every.index(self.maximum_version) + 1]
         versions = tuple(filter(self._speaks, reversed(every)))
-        suites = tuple(code for code in self.cipher_suites if not SUITES[code].versions.isdisjoint(versions))
+        offered = versions[:1] if self.psk_only else versions  # external keys are used in the newest alone
+        suites = tuple(code for code in self.cipher_suites if not SUITES[code].versions.isdisjoint(offered))
         object.__setattr__(self, "versions", versions)
+        object.__setattr__(self, "offered_versions", offered)
         object.__setattr__(self, "offered_suites", suites)
 
     def _speaks(self, version: Version) -> bool:
@@ -309,6 +321,11 @@ class Settings:
         if self.verify is not None:
             return self.verify
         return Verify.NONE if server_side else Verify.REQUIRED
+
+    @property
+    def psk_only(self) -> bool:
+        """Whether a client insists on a pre-shared key: it has nothing that it would judge certificates by."""
+        return self.lookup_psk is not None and self.trust is None and self.verify_peer is None
 
     @property
     def accepted_types(self) -> tuple[CertificateType, ...]:
@@ -333,8 +350,8 @@ class Settings:
             if CertificateType.RawPublicKey in self.peer_certificate_types and not known:
                 raise ConfigError("trust: raw public keys are accepted, but none is known (TrustStore.public_keys)")
         if server_side:
-            if not self.identity and self.select_identity is None:
-                raise ConfigError("identity: a server needs one (or select_identity)")
+            if not self.identity and self.select_identity is None and self.lookup_psk is None:
+                raise ConfigError("identity: a server needs one (or select_identity, or lookup_psk)")
             verifies = self.verify_mode(server_side=True) is not Verify.NONE
             if verifies and self.trust is None and CertificateType.X509 in self.accepted_types:
                 # Never the system's store: whoever owns a web site would be a client that is let in.
@@ -633,6 +650,7 @@ _CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "engine": _engine,
     "select_identity": _function,
     "verify_peer": _function,
+    "lookup_psk": _function,
     "verification_cache": _instance(VerificationCache, optional=True),
     "sessions": _with("put", "take", optional=True),
     "server_sessions": _with("put", "get", optional=True),

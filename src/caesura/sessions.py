@@ -56,6 +56,7 @@ class _Stored:
     peer_certificates: tuple[bytes, ...]
     peer_public_key: bytes
     session_id: bytes
+    psk_identity: bytes
 
 
 _FORMAT = 3
@@ -76,6 +77,7 @@ _STORED = Struct(
     peer_certificates=Vector(Opaque(1, 2**24 - 1), 0, 2**24 - 1),
     peer_public_key=Opaque(0, 2**16 - 1),
     session_id=Opaque(0, 32),
+    psk_identity=Opaque(0, 2**16 - 1),
 )
 
 
@@ -104,6 +106,7 @@ class Session:
     peer_certificates: tuple[bytes, ...] = field(repr=False)
     peer_public_key: bytes | None = field(default=None, repr=False)  # of a raw public key (RFC 7250)
     session_id: bytes = field(default=b"", repr=False)  # TLS 1.2, where there is no ticket
+    psk_identity: bytes | None = field(default=None, repr=False)  # of the external key that it began with
     resumable: bool = True
 
     def usable(self, wall: float) -> bool:
@@ -129,6 +132,7 @@ class Session:
                 self.peer_certificates,
                 self.peer_public_key or b"",
                 self.session_id,
+                self.psk_identity or b"",
             )
         )
 
@@ -157,6 +161,7 @@ class Session:
             stored.peer_certificates,
             stored.peer_public_key or None,
             stored.session_id,
+            stored.psk_identity or None,
         )
 
 

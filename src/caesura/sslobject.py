@@ -618,6 +618,11 @@ class SSL:
         return self._connection.peer_public_key if self._connection is not None else None
 
     @property
+    def psk_identity(self) -> bytes | None:
+        """The identity of the external pre-shared key that both sides hold, if one was used."""
+        return self._connection.psk_identity if self._connection is not None else None
+
+    @property
     def session(self) -> Session | None:
         """The session this connection can be resumed with: the latest that came, else the one that was set."""
         latest = self._connection.session if self._connection is not None else None

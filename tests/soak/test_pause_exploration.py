@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from caesura.context import Context, Verify
+from caesura.context import PSK, Context, Verify
 from caesura.engines import ALL_OPERATIONS, DelayEngine, Engine, InlineEngine, Operation, Work
 from caesura.errors import AlertDescription, OperationFailed, OperationTimeout, PeerAlert, UnexpectedEOF
 from caesura.jobs import JobState, NoJobs, Pending, start_job
@@ -49,6 +49,11 @@ FLAVOURS: dict[str, Settings] = {
         {"identity": identity("client"), "verify_peer": lambda _: True, "sessions": None},
         {"verify": Verify.REQUIRED, "verify_peer": lambda _: True, "select_identity": lambda _: None},
         asking_context,
+    ),
+    "with a pre-shared key": (
+        {"trust": None, "lookup_psk": lambda _: PSK.imported("who", bytes(32))},
+        {"identity": None, "lookup_psk": lambda _: PSK.imported("who", bytes(32)), "ticket_count": 1},
+        server_context,
     ),
     "authenticated later": (
         {"identity": identity("client"), "post_handshake_auth": True},

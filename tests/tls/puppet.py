@@ -224,7 +224,10 @@ class PuppetClient(Puppet):
         )
         truncated = hello.without_binders(hello.encode())
         binders = tuple(
-            binder or EarlySecret(h, PREFIX, each.psk).binder(self.transcript.digest_with(h, truncated))
+            binder
+            or EarlySecret(h, PREFIX, each.psk).binder(
+                self.transcript.digest_with(h, truncated), getattr(each, "label", b"res binder")
+            )
             for each, h in zip(sessions, hashes, strict=True)
         )
         hello.extensions.put(PRE_SHARED_KEY_CLIENT, OfferedPsks(identities, binders))

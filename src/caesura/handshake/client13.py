@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from caesura.crypto.groups import KeyPair
 from caesura.crypto.identity import Identity
@@ -20,6 +21,7 @@ from caesura.handshake.authenticate13 import (
 )
 from caesura.handshake.compression import certificate_messages, choose, expanded
 from caesura.handshake.negotiate import choose_identity
+from caesura.handshake.psk import OfferedKey, holder_of
 from caesura.handshake.requests import Steps, perform
 from caesura.handshake.schedule13 import EarlySecret, HandshakeSecret
 from caesura.handshake.state import Established, Handshake, PeerIdentity
@@ -44,6 +46,8 @@ from caesura.wire.messages import (
 )
 from caesura.wire.registries import CertificateType, ExtensionType, HandshakeType
 
+_SECTION_PSK: Final = "RFC 9846 section 4.3.11"
+
 
 @dataclass(slots=True)
 class Offer:
@@ -52,7 +56,7 @@ class Offer:
     hello: ClientHello
     key_pairs: dict[int, KeyPair] = field(repr=False)
     session: Session | None
-    early: EarlySecret | None
+    keys: list[OfferedKey]  # pre-shared ones of TLS 1.3, in the order they were offered in
     binding: bytes
     retried: ServerHello | None = None
 
@@ -64,13 +68,13 @@ class Accepted:
     suite: Suite
     key_pair: KeyPair = field(repr=False)
     share: bytes
-    session: Session | None  # the one that resumes
+    key: OfferedKey | None  # the pre-shared one
 
 
 def client13(hs: Handshake, offer: Offer, hello: ServerHello) -> Steps[Established]:
     """The handshake from the ServerHello on."""
     accepted = accept(hs, offer, hello)
-    secret = yield from exchange_keys(hs, offer, accepted, hello)
+    secret = yield from exchange_keys(hs, accepted, hello)
     keys = secret.traffic(hs.transcript.digest())
     hs.log_secret("CLIENT_HANDSHAKE_TRAFFIC_SECRET", keys.client)
     hs.log_secret("SERVER_HANDSHAKE_TRAFFIC_SECRET", keys.server)
@@ -78,10 +82,10 @@ def client13(hs: Handshake, offer: Offer, hello: ServerHello) -> Steps[Establish
     hs.install_write(Epoch.HANDSHAKE, keys.client)
     answers = yield from receive_encrypted_extensions(hs, offer)
     alpn = agreed_protocol(hs, answers)
-    if accepted.session is None:
+    if accepted.key is None:
         request, peer = yield from authenticate_server(hs, offer, answers)
     else:
-        request, peer = None, remembered(accepted.session)
+        request, peer = None, proved_by(hs, accepted.key)
     yield from receive_finished(hs, keys.server)
 
     main = secret.main()
@@ -105,12 +109,12 @@ def client13(hs: Handshake, offer: Offer, hello: ServerHello) -> Steps[Establish
         server_hostname=hs.server_hostname,
         peer=peer,
         identity=identity,
-        session_reused=accepted.session is not None,
+        session_reused=accepted.key is not None and accepted.key.session is not None,
         settings=hs.settings,
         exporter=exporter,
         resumption=main.resumption(hs.transcript.digest()) if hs.settings.sessions is not None else None,
         binding=offer.binding,
-        transcript=hs.transcript if ExtensionType.post_handshake_auth in offer.hello.extensions else None,
+        transcript=hs.transcript if may_be_asked_later(offer, peer) else None,
         client_type=CertificateType(answers.get(CLIENT_CERTIFICATE_TYPE) or CertificateType.X509),
     )
 
@@ -131,7 +135,10 @@ def accept(hs: Handshake, offer: Offer, hello: ServerHello) -> Accepted:
     key_pair = offer.key_pairs.get(share.group)
     if key_pair is None:
         raise IllegalParameter("a key share of a group for which none was sent", section="RFC 9846 section 4.3.8")
-    return Accepted(suite, key_pair, share.key_exchange, accepted_session(offer, hello, suite))
+    key = accepted_key(offer, hello, suite)
+    if key is None and hs.settings.psk_only:
+        raise MissingExtension("pre_shared_key: there is nothing to judge certificates by", section=_SECTION_PSK)
+    return Accepted(suite, key_pair, share.key_exchange, key)
 
 
 def check_server_hello(hs: Handshake, offer: Offer, hello: ServerHello) -> Suite:
@@ -157,26 +164,26 @@ def check_server_hello(hs: Handshake, offer: Offer, hello: ServerHello) -> Suite
     return suite
 
 
-def accepted_session(offer: Offer, hello: ServerHello, suite: Suite) -> Session | None:
-    """The session the server resumes, or None (RFC 9846 section 4.3.11)."""
+def accepted_key(offer: Offer, hello: ServerHello, suite: Suite) -> OfferedKey | None:
+    """The pre-shared key that the server takes, or None (RFC 9846 section 4.3.11)."""
     selected = hello.extensions.get(PRE_SHARED_KEY_SERVER)
     if selected is None:
         return None
-    section = "RFC 9846 section 4.3.11"
-    if selected != 0 or offer.session is None:
-        raise IllegalParameter("a pre-shared key that was not offered", section=section)
-    if SUITES[offer.session.cipher_suite].hash is not suite.hash:
-        raise IllegalParameter("a suite whose hash is not that of the pre-shared key", section=section)
-    return offer.session
+    if selected >= len(offer.keys):
+        raise IllegalParameter("a pre-shared key that was not offered", section=_SECTION_PSK)
+    key = offer.keys[selected]
+    if key.hash is not suite.hash:
+        raise IllegalParameter("a suite whose hash is not that of the pre-shared key", section=_SECTION_PSK)
+    return key
 
 
-def exchange_keys(hs: Handshake, offer: Offer, accepted: Accepted, hello: ServerHello) -> Steps[HandshakeSecret]:
+def exchange_keys(hs: Handshake, accepted: Accepted, hello: ServerHello) -> Steps[HandshakeSecret]:
     """The handshake secret, from the server's share and the pre-shared key if there is one."""
     shared: SharedSecret = yield from perform(Operation.KEY_EXCHANGE, accepted.key_pair.exchange, accepted.share)
     hs.transcript.start(accepted.suite.hash)
     hs.transcript.add(hello.raw)
-    if accepted.session is not None and offer.early is not None:
-        return offer.early.handshake(accepted.suite, shared)
+    if accepted.key is not None:
+        return accepted.key.early.handshake(accepted.suite, shared)
     return EarlySecret(accepted.suite.hash, hs.profile.label_prefix, None).handshake(accepted.suite, shared)
 
 
@@ -240,6 +247,17 @@ def answer_request(hs: Handshake, request: CertificateRequest, kind: Certificate
     return identity
 
 
-def remembered(session: Session) -> PeerIdentity:
-    """Whom the server proved to be when the session was made."""
-    return PeerIdentity(session.peer_certificates, None, session.valid_until, session.peer_public_key)
+def proved_by(hs: Handshake, key: OfferedKey) -> PeerIdentity:
+    """Whom the server proves to be by a pre-shared key: who it was when the session was made, or the key's holder."""
+    session = key.session
+    if session is None:
+        assert key.psk is not None
+        return holder_of(hs, key.psk)
+    return PeerIdentity(
+        session.peer_certificates, None, session.valid_until, session.peer_public_key, session.psk_identity
+    )
+
+
+def may_be_asked_later(offer: Offer, peer: PeerIdentity) -> bool:
+    """Whether the server may ask for a certificate after the handshake; beside an external key it may not."""
+    return ExtensionType.post_handshake_auth in offer.hello.extensions and peer.psk_identity is None

@@ -63,6 +63,11 @@ class Facts:
         return self._established.peer.public_key if self._established is not None else None
 
     @property
+    def psk_identity(self) -> bytes | None:
+        """The identity of the external pre-shared key that both sides hold, if one was used."""
+        return self._established.peer.psk_identity if self._established is not None else None
+
+    @property
     def ocsp_response(self) -> bytes | None:
         """The OCSP response stapled to the peer's leaf, DER, not judged."""
         return self._established.peer.ocsp_response if self._established is not None else None

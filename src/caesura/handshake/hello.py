@@ -7,7 +7,6 @@ Context, is chosen.
 
 from __future__ import annotations
 
-from hmac import compare_digest
 from weakref import WeakKeyDictionary
 
 from caesura.context import Context, Identity, Settings, Verify
@@ -16,7 +15,6 @@ from caesura.crypto.names import server_name
 from caesura.crypto.suites import SUITES, Suite
 from caesura.engines import Operation
 from caesura.errors import (
-    DecryptError,
     HandshakeFailure,
     IllegalParameter,
     MissingExtension,
@@ -24,7 +22,7 @@ from caesura.errors import (
     UnexpectedMessage,
     UsageError,
 )
-from caesura.handshake import compression, raw_keys, tickets
+from caesura.handshake import compression, psk, raw_keys, tickets
 from caesura.handshake.client12 import client12
 from caesura.handshake.client13 import Offer, check_server_hello, client13
 from caesura.handshake.hello12 import choose12, offer_session, put_extensions
@@ -43,7 +41,7 @@ from caesura.handshake.negotiate import (
 from caesura.handshake.requests import Steps, perform
 from caesura.handshake.schedule13 import EarlySecret
 from caesura.handshake.server12 import server12
-from caesura.handshake.server13 import Choice, Resumed, server13
+from caesura.handshake.server13 import Choice, server13
 from caesura.handshake.state import Handshake
 from caesura.handshake.stateless import Retried, hello_retry_request
 from caesura.handshake.transport import Profile
@@ -75,6 +73,7 @@ from caesura.wire.registries import (
     HandshakeType,
     NamedGroup,
     PskKeyExchangeMode,
+    SignatureScheme,
 )
 
 # --- the client ---------------------------------------------------------------------------------------------------
@@ -84,10 +83,15 @@ def connect(hs: Handshake) -> Steps[None]:
     """A client's whole handshake."""
     binding = own_binding(hs)
     session = yield from find_session(hs, binding)
-    tls13 = hs.profile.version13 in hs.settings.versions
+    keys = [] if session is None or session.version != hs.profile.version13 else [psk.of_session(hs, session)]
+    if hs.settings.lookup_psk is not None:
+        keys += yield from psk.external_keys(hs)
+        if not keys and hs.settings.psk_only:
+            raise UsageError("lookup_psk: no key for this server, and there is no trust to judge certificates by")
+    tls13 = hs.profile.version13 in hs.settings.offered_versions
     key_pairs = (yield from generate_keys(first_groups(hs.settings.groups, hs.profile))) if tls13 else {}
     hello = client_hello(hs, key_pairs, session)
-    offer = Offer(hello, key_pairs, session, None, binding)
+    offer = Offer(hello, key_pairs, session, keys, binding)
     hs.client_random = hello.random
     send_hello(hs, offer)
     answer = yield from hs.receive_raw(ServerHello)
@@ -104,7 +108,7 @@ def older_version(hs: Handshake, offer: Offer, answer: ServerHello) -> bool:
     """Whether the server has chosen a version before TLS 1.3, and may: not behind a retry, which is TLS 1.3's own."""
     return (
         ExtensionType.supported_versions not in answer.extensions
-        and hs.profile.version12 in hs.settings.versions
+        and hs.profile.version12 in hs.settings.offered_versions
         and offer.retried is None
     )
 
@@ -135,7 +139,7 @@ def find_session(hs: Handshake, binding: bytes) -> Steps[Session | None]:
 def suite_is_offered(hs: Handshake, session: Session) -> bool:
     """Whether the session's version and suite are on offer; in TLS 1.3 any suite with the same hash would do."""
     suite = SUITES.get(session.cipher_suite)
-    if suite is None or session.version not in hs.settings.versions or session.version not in suite.versions:
+    if suite is None or session.version not in hs.settings.offered_versions or session.version not in suite.versions:
         return False
     if session.version == hs.profile.version12:
         return suite.code in hs.settings.offered_suites
@@ -168,9 +172,9 @@ def client_hello(hs: Handshake, key_pairs: dict[int, KeyPair], session: Session 
     if name is not None:
         extensions.put(SERVER_NAME, name)
     session_id = b""
-    if hs.profile.version12 in settings.versions:
+    if hs.profile.version12 in settings.offered_versions:
         session_id = offer_session(hs, extensions, session)
-    if key_pairs and (settings.sessions is not None or hs.session is not None):
+    if key_pairs and (settings.sessions is not None or hs.session is not None or settings.lookup_psk is not None):
         extensions.put(PSK_KEY_EXCHANGE_MODES, (PskKeyExchangeMode.psk_dhe_ke,))
     own = hs.transport.own_extensions(HandshakeType.client_hello, None)
     for code in own.codes:
@@ -199,19 +203,26 @@ def fixed_extensions(settings: Settings, profile: Profile) -> Extensions:
     if extensions is None:
         extensions = known[profile] = Extensions()
         extensions.put(SUPPORTED_GROUPS, settings.groups)
-        put_schemes(settings, extensions)
         if settings.alpn:
             extensions.put(ALPN, tuple(protocol.encode("latin-1") for protocol in settings.alpn))
-        extensions.put(STATUS_REQUEST, CertificateStatusRequest(CertificateStatusType.ocsp, OCSPStatusRequest()))
-        if profile.version13 in settings.versions:
-            compression.offer(settings, extensions)
-            raw_keys.offer(settings, extensions)
-            if settings.post_handshake_auth and profile.post_handshake_auth:
-                extensions.put(POST_HANDSHAKE_AUTH, True)
-            extensions.put(SUPPORTED_VERSIONS_CLIENT, settings.versions)
-        if profile.version12 in settings.versions:
+        if not settings.psk_only:
+            put_certificate_extensions(settings, profile, extensions)
+        if profile.version13 in settings.offered_versions:
+            extensions.put(SUPPORTED_VERSIONS_CLIENT, settings.offered_versions)
+        if profile.version12 in settings.offered_versions:
             put_extensions(extensions)
     return extensions
+
+
+def put_certificate_extensions(settings: Settings, profile: Profile, extensions: Extensions) -> None:
+    """What has to do with certificates, the server's and our own."""
+    put_schemes(settings, extensions)
+    extensions.put(STATUS_REQUEST, CertificateStatusRequest(CertificateStatusType.ocsp, OCSPStatusRequest()))
+    if profile.version13 in settings.offered_versions:
+        compression.offer(settings, extensions)
+        raw_keys.offer(settings, extensions)
+        if settings.post_handshake_auth and profile.post_handshake_auth:
+            extensions.put(POST_HANDSHAKE_AUTH, True)
 
 
 def key_shares(key_pairs: dict[int, KeyPair]) -> tuple[KeyShareEntry, ...]:
@@ -220,21 +231,31 @@ def key_shares(key_pairs: dict[int, KeyPair]) -> tuple[KeyShareEntry, ...]:
 
 
 def send_hello(hs: Handshake, offer: Offer) -> None:
-    """Send the hello; a session is offered with its binder (RFC 9846 section 4.3.11)."""
-    session = offer.session
-    if session is not None and session.version == hs.profile.version13:
-        algorithm = SUITES[session.cipher_suite].hash
-        age = int((hs.settings.clock.wall() - session.received) * 1000)
-        identity = PskIdentity(session.ticket, (age + session.ticket_age_add) % 2**32)
-        extensions = offer.hello.extensions
-        extensions.remove(ExtensionType.pre_shared_key)
-        extensions.put(PRE_SHARED_KEY_CLIENT, OfferedPsks((identity,), (bytes(algorithm.digest_size),)))
-        offer.early = EarlySecret(algorithm, hs.profile.label_prefix, session.psk)
-        raw = offer.hello.encode()
-        binder = offer.early.binder(hs.transcript.digest_with(algorithm, offer.hello.without_binders(raw)))
-        hs.send(offer.hello, raw[: -len(binder)] + binder)
-    else:
+    """Send the hello; pre-shared keys are offered with their binders (RFC 9846 section 4.3.11)."""
+    if not offer.keys:
         hs.send(offer.hello)
+        return
+    extensions = offer.hello.extensions
+    identities = tuple([PskIdentity(key.identity, obfuscated_age(hs, key.session)) for key in offer.keys])
+    extensions.remove(ExtensionType.pre_shared_key)
+    extensions.put(
+        PRE_SHARED_KEY_CLIENT, OfferedPsks(identities, tuple([bytes(key.hash.digest_size) for key in offer.keys]))
+    )
+    raw = offer.hello.encode()
+    truncated = offer.hello.without_binders(raw)
+    binders = b""
+    for key in offer.keys:
+        binder = key.early.binder(hs.transcript.digest_with(key.hash, truncated), key.label)
+        binders += len(binder).to_bytes(1, "big") + binder
+    hs.send(offer.hello, raw[: -len(binders)] + binders)
+
+
+def obfuscated_age(hs: Handshake, session: Session | None) -> int:
+    """How old a session's ticket is (RFC 9846 section 4.3.11.1); an external key has no age."""
+    if session is None:
+        return 0
+    age = int((hs.settings.clock.wall() - session.received) * 1000)
+    return (age + session.ticket_age_add) % 2**32
 
 
 def retry(hs: Handshake, offer: Offer, request: ServerHello) -> Steps[Offer]:
@@ -260,9 +281,10 @@ def retry(hs: Handshake, offer: Offer, request: ServerHello) -> Steps[Offer]:
         extensions.put(COOKIE, cookie)
     extensions.remove(ExtensionType.key_share)
     extensions.put(KEY_SHARE_CLIENT, key_shares(offer.key_pairs))
-    session = offer.session
-    if session is not None and SUITES[session.cipher_suite].hash is not suite.hash:
-        offer.session = None
+    if offer.keys:
+        offer.keys = [key for key in offer.keys if key.hash is suite.hash]
+        if not offer.keys and hs.settings.psk_only:
+            raise IllegalParameter("a suite that fits none of the pre-shared keys", section=section)
         extensions.remove(ExtensionType.pre_shared_key)
     try:
         send_hello(hs, offer)
@@ -320,28 +342,58 @@ def choose(hs: Handshake, hello: ClientHello, identities: tuple[Identity, ...]) 
         continue_retry(hs, hs.retried, hello, share)
     alpn = choose_alpn(settings, extensions.get(ALPN))
     name = extensions.get(SERVER_NAME)
-    schemes = extensions.get(SIGNATURE_ALGORITHMS) or ()
-    chosen = choose_identity(settings, raw_keys.acceptable(identities, extensions), name, schemes)
-    if chosen is None and ExtensionType.signature_algorithms not in extensions:
-        raise MissingExtension("signature_algorithms", section="RFC 9846 section 4.3.3")
-    if chosen is None:
-        raise HandshakeFailure("no identity that can sign with a scheme of the client's")
-    identity, scheme = chosen
+    can_resume = PskKeyExchangeMode.psk_dhe_ke in (extensions.get(PSK_KEY_EXCHANGE_MODES) or ())
+    key: psk.Resumed | psk.External | None = None
+    identity: Identity | None = None
+    scheme: SignatureScheme | None = None
+    if settings.lookup_psk is not None and can_resume:
+        key, identity = yield from psk.find(hs, hello, suite, identities)
+    if isinstance(key, psk.External):
+        suite = key.suite
+    elif key is None:
+        identity, scheme = choose_signer(settings, extensions, identities)
     hs.transport.peer_extensions(extensions)
     if ExtensionType.early_data in extensions:
         hs.transport.early_data(False, settings.limits.early_data_skipped)
     if share is None:
         hello, share = yield from ask_for_share(hs, hello, suite, group.code)
-    resumed, binding = None, b""
-    if PskKeyExchangeMode.psk_dhe_ke in (extensions.get(PSK_KEY_EXCHANGE_MODES) or ()):
-        binding = tickets.binding(settings, hs.profile, server_side=True, server_name=name, identity=identity)
-        resumed = yield from open_tickets(hs, hello, suite, binding)
-    with_tickets = bool(binding) and settings.ticket_count > 0
-    asks = resumed is None and settings.verify_mode(server_side=True) is not Verify.NONE
+        if isinstance(key, psk.External):
+            psk.find_again(hello, key)
+        else:
+            key = None  # tickets are looked at again: their places may be others
+    binding = psk.binding_of(hs, name, identity) if can_resume else b""
+    if isinstance(key, psk.External):
+        psk.verify_binder(hs, hello, key.index, key.early, suite.hash, key.label)
+    elif key is not None:
+        psk.verify_binder(hs, hello, key.index, key.early, suite.hash, psk.RESUMPTION)
+    elif can_resume:
+        key = yield from open_tickets(hs, hello, suite, binding)
+    if key is None and scheme is None:  # the ticket is not offered any more
+        identity, scheme = choose_signer(settings, extensions, identities)
+        binding = psk.binding_of(hs, name, identity)
+    with_tickets = can_resume and settings.ticket_count > 0
+    asks = key is None and settings.verify_mode(server_side=True) is not Verify.NONE
     client_type = (raw_keys.choose_client_type if asks else raw_keys.later_client_type)(settings, extensions)
     return hello, Choice(
-        suite, group, share, alpn, name, identity, scheme, resumed, asks, client_type, with_tickets, binding
+        suite, group, share, alpn, name, identity, scheme, key, asks, client_type, with_tickets, binding
     )
+
+
+def choose_signer(
+    settings: Settings, extensions: Extensions, identities: tuple[Identity, ...]
+) -> tuple[Identity, SignatureScheme]:
+    """The identity that we show, and the scheme it signs with."""
+    if not identities:
+        raise psk.no_way_to_authenticate()
+    schemes = extensions.get(SIGNATURE_ALGORITHMS) or ()
+    chosen = choose_identity(
+        settings, raw_keys.acceptable(identities, extensions), extensions.get(SERVER_NAME), schemes
+    )
+    if chosen is None and ExtensionType.signature_algorithms not in extensions:
+        raise MissingExtension("signature_algorithms", section="RFC 9846 section 4.3.3")
+    if chosen is None:
+        raise HandshakeFailure("no identity that can sign with a scheme of the client's")
+    return chosen
 
 
 def ask_for_share(
@@ -371,13 +423,11 @@ def continue_retry(hs: Handshake, retried: Retried, hello: ClientHello, share: K
     hs.transcript.restart(retried.suite.hash, retried.hello_hash, retried.request)
 
 
-def open_tickets(hs: Handshake, hello: ClientHello, suite: Suite, binding: bytes) -> Steps[Resumed | None]:
+def open_tickets(hs: Handshake, hello: ClientHello, suite: Suite, binding: bytes) -> Steps[psk.Resumed | None]:
     """The first ticket of the client's that is still good, its binder verified; None leads to a full handshake."""
-    offered = hello.extensions.get(PRE_SHARED_KEY_CLIENT)
+    offered = psk.checked(hello.extensions.get(PRE_SHARED_KEY_CLIENT))
     if offered is None:
         return None
-    if len(offered.identities) != len(offered.binders):
-        raise IllegalParameter("binders and identities differ in number", section="RFC 9846 section 4.3.11")
     for index, each in enumerate(offered.identities[: hs.settings.limits.psk_identities]):
         state = yield from perform(Operation.OPEN_TICKET, tickets.open_ticket, hs.settings, each.identity)
         if state is None or not tickets.still_good(
@@ -385,8 +435,6 @@ def open_tickets(hs: Handshake, hello: ClientHello, suite: Suite, binding: bytes
         ):
             continue
         early = EarlySecret(suite.hash, hs.profile.label_prefix, state.psk)
-        truncated = hello.without_binders(hello.raw)
-        if not compare_digest(offered.binders[index], early.binder(hs.transcript.digest_with(suite.hash, truncated))):
-            raise DecryptError("a binder does not verify", section="RFC 9846 section 4.3.11.2")
-        return Resumed(index, state, early)
+        psk.verify_binder(hs, hello, index, early, suite.hash, psk.RESUMPTION)
+        return psk.Resumed(index, state, early)
     return None

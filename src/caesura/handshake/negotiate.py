@@ -26,6 +26,7 @@ from caesura.wire.extensions import (
     EC_POINT_FORMATS,
     EXTENDED_MASTER_SECRET,
     KEY_SHARE_CLIENT,
+    PRE_SHARED_KEY_CLIENT,
     RENEGOTIATION_INFO,
     SERVER_NAME,
     SIGNATURE_ALGORITHMS,
@@ -175,6 +176,7 @@ def only_share(second: ClientHello, group: NamedGroup) -> KeyShareEntry:
 def describe(hello: ClientHello) -> ClientHelloInfo:
     """What `select_identity` is told."""
     extensions = hello.extensions
+    offered = extensions.get(PRE_SHARED_KEY_CLIENT)
     return ClientHelloInfo(
         server_name=extensions.get(SERVER_NAME),
         alpn=tuple(name.decode("latin-1") for name in extensions.get(ALPN) or ()),
@@ -182,6 +184,7 @@ def describe(hello: ClientHello) -> ClientHelloInfo:
         groups=extensions.get(SUPPORTED_GROUPS) or (),
         signature_schemes=extensions.get(SIGNATURE_ALGORITHMS) or (),
         versions=extensions.get(SUPPORTED_VERSIONS_CLIENT) or (hello.legacy_version,),
+        psk_identities=tuple(each.identity for each in offered.identities) if offered is not None else (),
     )
 
 

@@ -36,6 +36,7 @@ def send_tickets(transport: MessageTransport, profile: Profile, established: Est
             transport_state=transport.ticket_state(),
             peer_certificates=peer.certificates,
             peer_public_key=peer.public_key,
+            psk_identity=peer.psk_identity,
         )
         ticket = yield from perform(Operation.SEAL_TICKET, tickets.seal_ticket, settings, state)
         if len(ticket) > tickets.MAX_TICKET:  # the client's chain is too long for it: then there is no resumption
@@ -66,6 +67,7 @@ def keep_session(
         alpn=established.alpn,
         peer_certificates=established.peer.certificates,
         peer_public_key=established.peer.public_key,
+        psk_identity=established.peer.psk_identity,
     )
     yield from perform(Operation.STORE_SESSION, settings.sessions.put, session)
     received(session)

@@ -69,11 +69,16 @@ def _agreed(chosen: int | None, offered: Sequence[CertificateType], does: str) -
 
 def acceptable(identities: tuple[Identity, ...], hello: Extensions) -> tuple[Identity, ...]:
     """Those of our identities that the client takes; UnsupportedCertificate when it takes none of their types."""
-    theirs = hello.get(SERVER_CERTIFICATE_TYPES) or DEFAULT
-    fitting = tuple(each for each in identities if each.certificate_type in theirs)
-    if identities and not fitting:
+    found = fitting(identities, hello)
+    if identities and not found:
         raise UnsupportedCertificate("no certificate type in common for the server", section=_SECTION)
-    return fitting
+    return found
+
+
+def fitting(identities: tuple[Identity, ...], hello: Extensions) -> tuple[Identity, ...]:
+    """Those of our identities that the client takes."""
+    theirs = hello.get(SERVER_CERTIFICATE_TYPES) or DEFAULT
+    return tuple(each for each in identities if each.certificate_type in theirs)
 
 
 def choose_client_type(settings: Settings, hello: Extensions) -> CertificateType:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from caesura.context import Method, Settings, Verify
 from caesura.crypto.trust import TrustStore
 from caesura.errors import ConfigError, UsageError
-from caesura.wire.registries import CertificateType
+from caesura.wire.registries import CertificateType, Version
+
+_NEW: Final = frozenset({Version.TLS13, Version.DTLS13, Version.QUIC1, Version.QUIC2})
 
 
 def check_role(settings: Settings, method: Method, server_side: bool, server_hostname: str | None) -> None:
@@ -13,8 +17,10 @@ def check_role(settings: Settings, method: Method, server_side: bool, server_hos
     if settings.method is not method:
         raise ConfigError(f"method: this connection speaks {method.name}, its context is for {settings.method.name}")
     settings.require(server_side)
+    if not server_side and settings.psk_only and not _NEW.intersection(settings.versions):
+        raise ConfigError("lookup_psk: external keys need TLS 1.3, which maximum_version rules out")
     if not server_side and settings.verify_mode(server_side=False) is not Verify.NONE:
-        if CertificateType.X509 not in settings.accepted_types:
+        if settings.psk_only or CertificateType.X509 not in settings.accepted_types:
             return
         if server_hostname is None:
             raise UsageError("server_hostname: needed to verify the server (or set verify to Verify.NONE)")

@@ -33,10 +33,12 @@ class EarlySecret:
         self._prefix = prefix
         self._secret = None if psk is None else extract(algorithm, algorithm.zeros, psk)
 
-    def binder(self, transcript_hash: bytes, *, external: bool = False) -> bytes:
-        """A PskBinderEntry over a truncated ClientHello (RFC 9846 section 4.3.11.2)."""
+    def binder(self, transcript_hash: bytes, label: bytes = b"res binder") -> bytes:
+        """A PskBinderEntry over a truncated ClientHello (RFC 9846 section 4.3.11.2).
+
+        `label` tells the kinds of keys apart: `res binder`, `ext binder`, and `imp binder` (RFC 9258 section 5.2).
+        """
         assert self._secret is not None, "a binder needs a pre-shared key"
-        label = b"ext binder" if external else b"res binder"
         key = derive_secret(self._algorithm, self._secret, label, self._algorithm.empty_digest, self._prefix)
         return verify_data(self._algorithm, key, transcript_hash, self._prefix)
 

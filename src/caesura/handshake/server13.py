@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from caesura.context import Settings, Verify
 from caesura.crypto.groups import Group
@@ -13,10 +13,10 @@ from caesura.errors import CertificateRequired, IllegalParameter
 from caesura.handshake import compression, raw_keys
 from caesura.handshake.authenticate13 import authenticate_peer, prove_identity, receive_finished, send_finished
 from caesura.handshake.negotiate import put_schemes
+from caesura.handshake.psk import External, Resumed, holder_of
 from caesura.handshake.requests import Steps, perform
 from caesura.handshake.schedule13 import EarlySecret, HandshakeSecret, TrafficSecrets
 from caesura.handshake.state import Established, Handshake, PeerIdentity
-from caesura.handshake.tickets import TicketState
 from caesura.handshake.transport import Epoch
 from caesura.wire.extensions import (
     ALPN_SERVER,
@@ -33,15 +33,6 @@ from caesura.wire.registries import CertificateType, ExtensionType, HandshakeTyp
 
 
 @dataclass(slots=True)
-class Resumed:
-    """The ticket that was accepted."""
-
-    index: int  # of its identity in the client's list
-    state: TicketState
-    early: EarlySecret = field(repr=False)
-
-
-@dataclass(slots=True)
 class Choice:
     """What the server chose of what the client offered."""
 
@@ -50,9 +41,9 @@ class Choice:
     share: KeyShareEntry  # the client's
     alpn: str | None
     server_name: str | None
-    identity: Identity
-    scheme: SignatureScheme
-    resumed: Resumed | None
+    identity: Identity | None  # None where a pre-shared key stands for us
+    scheme: SignatureScheme | None
+    psk: Resumed | External | None
     asks: bool  # the client for a certificate
     client_type: CertificateType  # of that one, or of one that it is asked for later
     tickets: bool  # whether the client can use a ticket
@@ -71,12 +62,14 @@ def server13(hs: Handshake, hello: ClientHello, choice: Choice) -> Steps[Establi
     request = certificate_request(hs.settings, choice)
     if request is not None:
         hs.send(request)
-    if choice.resumed is None:
+    if choice.psk is None:
+        assert choice.identity is not None
+        assert choice.scheme is not None
         yield from prove_identity(
             hs,
             choice.identity,
             choice.scheme,
-            ocsp_response=staple(hs.settings, hello, choice),
+            ocsp_response=staple(hs.settings, hello, choice.identity),
             compression=compression.choose(hs.settings, hello.extensions),
         )
     send_finished(hs, keys.server)
@@ -99,12 +92,12 @@ def server13(hs: Handshake, hello: ClientHello, choice: Choice) -> Steps[Establi
         server_hostname=choice.server_name,
         peer=peer,
         identity=choice.identity,
-        session_reused=choice.resumed is not None,
+        session_reused=isinstance(choice.psk, Resumed),
         settings=hs.settings,
         exporter=exporter,
         resumption=main.resumption(hs.transcript.digest()) if choice.tickets else None,
         binding=choice.binding,
-        transcript=hs.transcript if asks_later(hs, hello) else None,
+        transcript=hs.transcript if asks_later(hs, hello) and peer.psk_identity is None else None,
         client_type=choice.client_type,
     )
 
@@ -117,8 +110,8 @@ def send_server_hello(hs: Handshake, hello: ClientHello, choice: Choice) -> Step
     extensions = Extensions()
     extensions.put(SUPPORTED_VERSIONS_SERVER, hs.profile.version13)
     extensions.put(KEY_SHARE_SERVER, KeyShareEntry(choice.group.code, share))
-    if choice.resumed is not None:
-        extensions.put(PRE_SHARED_KEY_SERVER, choice.resumed.index)
+    if choice.psk is not None:
+        extensions.put(PRE_SHARED_KEY_SERVER, choice.psk.index)
     own = hs.transport.own_extensions(HandshakeType.server_hello, hello.extensions)
     for code in own.codes:
         extensions.put_data(code, own.get_data(code) or b"")
@@ -128,7 +121,7 @@ def send_server_hello(hs: Handshake, hello: ClientHello, choice: Choice) -> Step
     hello.extensions.remove(ExtensionType.key_share)
     hello.extensions.remove(ExtensionType.pre_shared_key)
     choice.share = KeyShareEntry(choice.group.code, b"")
-    early = choice.resumed.early if choice.resumed is not None else None
+    early = choice.psk.early if choice.psk is not None else None
     if early is None:
         early = EarlySecret(choice.suite.hash, hs.profile.label_prefix, None)
     return early.handshake(choice.suite, shared)
@@ -143,7 +136,7 @@ def server_hello(hs: Handshake, hello: ClientHello, suite: Suite, extensions: Ex
 def encrypted_extensions(hs: Handshake, hello: ClientHello, choice: Choice) -> EncryptedExtensions:
     """Answers that need not be seen by others (RFC 9846 section 4.4.1)."""
     extensions = hs.transport.own_extensions(HandshakeType.encrypted_extensions, hello.extensions)
-    if hello.extensions.get(SERVER_NAME) is not None and choice.resumed is None:
+    if hello.extensions.get(SERVER_NAME) is not None and choice.psk is None:
         extensions.put(SERVER_NAME_ACCEPTED, True)
     if choice.alpn is not None:
         extensions.put(ALPN_SERVER, choice.alpn.encode("latin-1"))
@@ -151,7 +144,7 @@ def encrypted_extensions(hs: Handshake, hello: ClientHello, choice: Choice) -> E
     raw_keys.answer(
         hello.extensions,
         extensions,
-        choice.identity if choice.resumed is None else None,
+        choice.identity if choice.psk is None else None,
         choice.client_type if asks else None,
     )
     return EncryptedExtensions(extensions)
@@ -172,11 +165,11 @@ def certificate_request(settings: Settings, choice: Choice) -> CertificateReques
     return CertificateRequest(b"", extensions)
 
 
-def staple(settings: Settings, hello: ClientHello, choice: Choice) -> bytes | None:
+def staple(settings: Settings, hello: ClientHello, identity: Identity) -> bytes | None:
     """The OCSP response to send along: the identity's own before the context's, if the client asked for one."""
     if ExtensionType.status_request not in hello.extensions:
         return None
-    return choice.identity.ocsp_response or settings.ocsp_response
+    return identity.ocsp_response or settings.ocsp_response
 
 
 def receive_client(
@@ -184,9 +177,17 @@ def receive_client(
 ) -> Steps[PeerIdentity]:
     """Take the client's flight: whom it proved to be."""
     peer = PeerIdentity()
-    if choice.resumed is not None:
-        state = choice.resumed.state
-        peer = PeerIdentity(state.peer_certificates, None, state.valid_until, state.peer_public_key or None)
+    if isinstance(choice.psk, Resumed):
+        state = choice.psk.state
+        peer = PeerIdentity(
+            state.peer_certificates,
+            None,
+            state.valid_until,
+            state.peer_public_key or None,
+            state.psk_identity or None,
+        )
+    elif choice.psk is not None:
+        peer = holder_of(hs, choice.psk.psk)
     if request is not None:
         sent = yield from hs.receive(*compression.certificate_messages(hs.settings))
         message = compression.expanded(hs.settings, sent)

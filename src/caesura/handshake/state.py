@@ -34,6 +34,7 @@ class PeerIdentity:
     ocsp_response: bytes | None = None
     valid_until: int = 2**63 - 1  # seconds since 1970: the earliest notAfter
     public_key: bytes | None = None  # SubjectPublicKeyInfo in DER, of a raw public key
+    psk_identity: bytes | None = None  # of the external key that both sides have proved to hold
 
 
 @dataclass(slots=True)

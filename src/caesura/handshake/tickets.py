@@ -44,6 +44,7 @@ class TicketState:
     transport_state: bytes
     peer_certificates: tuple[bytes, ...]
     peer_public_key: bytes  # empty when there is none
+    psk_identity: bytes  # likewise
 
 
 _STATE: Final = Struct(
@@ -58,6 +59,7 @@ _STATE: Final = Struct(
     transport_state=Opaque(0, 2**16 - 1),
     peer_certificates=Vector(Opaque(1, 2**24 - 1), 0, 2**24 - 1),
     peer_public_key=Opaque(0, 2**16 - 1),
+    psk_identity=Opaque(0, 2**16 - 1),
 )
 
 
@@ -88,6 +90,7 @@ def new_state(
     transport_state: bytes,
     peer_certificates: tuple[bytes, ...],
     peer_public_key: bytes | None,
+    psk_identity: bytes | None = None,
 ) -> TicketState:
     """A state of the present format."""
     return TicketState(
@@ -101,6 +104,7 @@ def new_state(
         transport_state,
         peer_certificates,
         peer_public_key or b"",
+        psk_identity or b"",
     )
 
 
@@ -149,5 +153,6 @@ def _digest_conditions(settings: Settings, profile: Profile, server_side: bool, 
         b"verify_peer" if settings.verify_peer is not None else b"",
         b"" if identity is None else identity.chain[0],
         bytes(settings.accepted_types),
+        b"lookup_psk" if settings.lookup_psk is not None else b"",
     )
     return SHA256.digest(b"".join(len(part).to_bytes(4, "big") + part for part in parts))

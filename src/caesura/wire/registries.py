@@ -246,6 +246,14 @@ class ConnectionIdUsage(IntEnum):
 
 
 @unique
+class KDFIdentifier(IntEnum):
+    """What an imported pre-shared key is derived with, the "TLS KDF Identifiers" registry (RFC 9258 section 10)."""
+
+    HKDF_SHA256 = 1
+    HKDF_SHA384 = 2
+
+
+@unique
 class ECPointFormat(IntEnum):
     """Point formats of TLS 1.2 (RFC 8422 section 5.1.2)."""
 
