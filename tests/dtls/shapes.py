@@ -90,4 +90,3 @@ SHAPES: tuple[Shape, ...] = (
     with_pauses,
     with_a_slow_signature,
 )
-

@@ -108,6 +108,10 @@ class Seen:
         return [HandshakeType(each.msg_type).name for each in self.fragments]
 
     @property
+    def messages_or_none(self) -> list[str] | None:
+        return self.messages if self.content_type == HANDSHAKE else None
+
+    @property
     def acknowledged(self) -> list[RecordNumber]:
         return decode_ack(self.content)
 

@@ -1,4 +1,4 @@
-"""Contract F19: any single record lost, doubled, or overtaken, in every shape of a handshake, and it still completes."""
+"""Contract F19: any single record lost, doubled, or overtaken, in every shape of a handshake: it still completes."""
 
 from __future__ import annotations
 

@@ -345,7 +345,6 @@ class DTLSConnection(Facts):
             for part in self._parts():
                 part.expire(now)
             self._serve_timers(now)
-            self._go_on(now)
         except BaseException as error:  # noqa: BLE001 - sorted there
             self._stopped_by(error)
         finally:
@@ -401,7 +400,7 @@ class DTLSConnection(Facts):
     @property
     def max_datagram(self) -> int:
         """How many bytes `write` takes: what the path's MTU and the peer leave of a datagram."""
-        return self._writer.room()
+        return self._writer.room(self._writer.current)
 
     @property
     def mtu(self) -> int:
@@ -431,7 +430,7 @@ class DTLSConnection(Facts):
         if not self.handshake_complete:
             raise UsageError("shutdown: the handshake is not complete; close() gives it up")
         self.close_notify_sent = True
-        self._writer.send(_ALERT, bytes((_WARNING, AlertDescription.close_notify)))
+        self._writer.send(_ALERT, bytes((_WARNING, AlertDescription.close_notify)), self._writer.current)
 
     def close(self) -> None:
         """Give up, at any moment: paused work is cancelled, secrets are dropped, nothing is sent. Legal twice."""
@@ -760,9 +759,11 @@ class DTLSConnection(Facts):
             self._writer.update_key(self._ids.theirs)
 
     def _send_ack(self) -> None:
+        """In the newest epoch for which the peer can have keys: those of a flight that waits for us it cannot."""
         self._ack_now = False
-        content = self._acks.take(self._writer.room())
-        self._writer.send(_ACK, content)
+        epoch = self._retransmission.first_epoch(self._writer.current)
+        content = self._acks.take(self._writer.room(epoch))
+        self._writer.send(_ACK, content, epoch)
         self._trace("sent", "ack", len(content))
 
     def _ack_delay(self) -> float:

@@ -70,6 +70,10 @@ class Retransmission:
         self._sent_at = now
         self.timer.start(now)
 
+    def first_epoch(self, current: int) -> int:
+        """The epoch of the first message of a handshake's flight that was not sent yet; else the current one."""
+        return self._queue[0].epoch if self._queue and self._queue[0].epoch < Epoch.APPLICATION else current
+
     @property
     def waiting(self) -> bool:
         """Whether a flight could go out."""

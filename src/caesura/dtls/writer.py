@@ -70,9 +70,9 @@ class RecordWriter:
         """One record of handshake fragments."""
         return self.seal(epoch, _HANDSHAKE, content)
 
-    def send(self, content_type: int, content: bytes) -> None:
-        """One record under the newest keys, in a datagram of its own."""
-        self.out.append(self.seal(self.current, content_type, content)[1])
+    def send(self, content_type: int, content: bytes, epoch: int) -> None:
+        """One record in a datagram of its own."""
+        self.out.append(self.seal(epoch, content_type, content)[1])
 
     def fatal_alert(self, content: bytes) -> bytes:
         """The last datagram, which not even the end of a key's use keeps back.
@@ -88,9 +88,9 @@ class RecordWriter:
     def _handshake_epochs(self) -> list[int]:
         return [epoch for epoch in self._epochs if 0 < epoch < self.current]
 
-    def room(self) -> int:
-        """How many bytes of content fit into a record that fills a datagram, under the newest keys."""
-        key = self._epochs.get(self.current)
+    def room(self, epoch: int) -> int:
+        """How many bytes of content fit into a record that fills a datagram."""
+        key = self._epochs.get(epoch)
         return min(self.mtu - key.overhead, self.max_content) if key is not None else 0
 
     @property
@@ -140,7 +140,7 @@ class RecordWriter:
         """One datagram of application data. UsageError when it does not fit."""
         key = self.application
         assert key is not None
-        room = self.room()
+        room = self.room(self.current)
         if len(data) > room:
             limit = f"{room} fit beside the record's own, with a dtls.mtu of {self.mtu}"
             raise UsageError(f"write: {len(data)} bytes in one datagram, where {limit}")
