@@ -114,6 +114,8 @@ class Puppet12:
             if content_type == CHANGE_CIPHER_SPEC:
                 assert self.read_key is None
                 assert content == b"\x01"
+                if self.keys is None:
+                    self.agree(None)  # it resumes, and said so by nothing but its messages
                 assert self.keys is not None
                 self.read_key = RecordKey12(self.keys.client if self.is_server else self.keys.server)
             elif self.read_key is not None:

@@ -104,17 +104,17 @@ def wait_server_finished() -> PuppetServer12:
     return puppet
 
 
-def _resuming_server() -> PuppetServer12:
+def resuming_server() -> PuppetServer12:
     session, context, _ = fresh_session12()
     return PuppetServer12(client(context, session), identity(), session)
 
 
 def wait_server_spec_resumed() -> PuppetServer12:
-    return _resuming_server().greet()
+    return resuming_server().greet()
 
 
 def wait_server_ticket_resumed() -> PuppetServer12:
-    puppet = _resuming_server()
+    puppet = resuming_server()
     return puppet.greet(puppet.extended(ExtensionType.session_ticket))
 
 

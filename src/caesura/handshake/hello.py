@@ -106,6 +106,8 @@ def connect(hs: Handshake) -> Steps[None]:
 
 def older_version(hs: Handshake, offer: Offer, answer: ServerHello) -> bool:
     """Whether the server has chosen a version before TLS 1.3, and may: not behind a retry, which is TLS 1.3's own."""
+    if hs.profile.version13 not in hs.settings.versions:
+        return True
     return (
         ExtensionType.supported_versions not in answer.extensions
         and hs.profile.version12 in hs.settings.offered_versions
