@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from enum import IntEnum
 from functools import lru_cache
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar, cast
 
 from caesura.errors import DecodeError, IllegalParameter
 
@@ -447,7 +447,7 @@ class Remembered(Codec[T]):
         self._decode: Final[Callable[[bytes], T]] = lru_cache(kept)(codec.decode)
         self._read_run: Final[Callable[[bytes], tuple[T, ...]]] = lru_cache(kept)(codec.read_run)
         self._encode: Final[Callable[[T], bytes]] = lru_cache(kept)(codec.encode)
-        self._encode_run: Final[Callable[[Iterable[T]], bytes]] = lru_cache(kept)(codec.encode_run)
+        self._encode_run = cast("Callable[[Iterable[T]], bytes]", lru_cache(kept)(codec.encode_run))
 
     def read(self, data: bytes, pos: int) -> tuple[T, int]:
         """Read the value; only what fills its input is remembered."""
