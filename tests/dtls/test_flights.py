@@ -93,10 +93,19 @@ def test_lost_is_lost() -> None:
     each.acknowledge([(2, 0)])
     each.lose()
     assert not each.arrived
-    assert each.epochs == {2}
     transmit(each, sealer)
     each.acknowledge([(2, 1)])
-    assert each.epochs == set()
+    assert each.arrived
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_keys_are_kept_for_what_may_be_sent_again(answered: bool) -> None:
+    messages = [OutgoingMessage(epoch, 11, epoch, bytes(10)) for epoch in (0, 2)]
+    each, sealer = Flight(messages, answered=answered, remembered=64), Sealer()
+    each.transmit(sealer, {0: 5, 2: 5}, 100, 16384)
+    assert each.epochs == {0, 2}
+    each.acknowledge([(0, 0)])
+    assert each.epochs == ({0, 2} if answered else {2})
 
 
 # --- the timer --------------------------------------------------------------------------------------------------
@@ -184,6 +193,15 @@ def test_an_ack_repeats_what_the_last_one_said() -> None:
     assert decode_ack(acks.take(1000)) == [(3, 1), (3, 2)]
     acks.clear()
     assert decode_ack(acks.take(1000)) == []
+
+
+def test_whether_all_came_in_the_clear() -> None:
+    acks = Acknowledgements(32)
+    assert not acks.in_the_clear
+    acks.received((0, 1))
+    assert acks.in_the_clear
+    acks.received((2, 0))
+    assert not acks.in_the_clear
 
 
 def test_a_number_is_listed_once() -> None:

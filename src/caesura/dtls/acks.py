@@ -29,6 +29,11 @@ class Acknowledgements:
             self._numbers.append(number)
         self.unsent = True
 
+    @property
+    def in_the_clear(self) -> bool:
+        """Whether there are records, and all of them came in epoch 0."""
+        return bool(self._numbers) and not any(epoch for epoch, _ in self._numbers)
+
     def schedule(self, deadline: float) -> None:
         """Send an ACK then at the latest."""
         if self.deadline is None:

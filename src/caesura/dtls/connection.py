@@ -666,6 +666,10 @@ class DTLSConnection(Facts):
             self._record(record, now)
             if busy:
                 self._run_handshake(now)
+        if self._reader.early and self._version is not None and not self._parked:
+            # They cannot be acknowledged, but that they came says that something before them has not: even an ACK
+            # without a number makes the peer send it again (RFC 9147 section 7.1).
+            self._acks.schedule(now + self._ack_delay())
         return busy or self._reader.holding or not self.handshake_complete
 
     def _record(self, record: Record, now: float) -> None:
@@ -759,9 +763,14 @@ class DTLSConnection(Facts):
             self._writer.update_key(self._ids.theirs)
 
     def _send_ack(self) -> None:
-        """In the newest epoch for which the peer can have keys: those of a flight that waits for us it cannot."""
+        """In the newest epoch, unless the peer cannot have its keys yet (RFC 9147 section 7).
+
+        It has not if our flight still waits to be sent, and may not have if all it has said was in the clear.
+        """
         self._ack_now = False
         epoch = self._retransmission.first_epoch(self._writer.current)
+        if not self.handshake_complete and self._acks.in_the_clear and 0 in self._writer.overheads:
+            epoch = 0
         content = self._acks.take(self._writer.room(epoch))
         self._writer.send(_ACK, content, epoch)
         self._trace("sent", "ack", len(content))

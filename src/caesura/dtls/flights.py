@@ -66,8 +66,8 @@ class Flight:
 
     @property
     def epochs(self) -> set[int]:
-        """The epochs whose keys it may still need."""
-        return {message.epoch for message in self.messages if message.missing}
+        """The epochs whose keys it may still need: all of its own, if all of it may be asked for again (see `lose`)."""
+        return {message.epoch for message in self.messages if message.missing or self.answered}
 
 
 class RetransmissionTimer:

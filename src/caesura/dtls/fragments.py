@@ -78,7 +78,7 @@ def plan(
     in_datagram = in_record = 0  # bytes that still fit
     for message in messages:
         for start, stop in message.missing:
-            overhead = overheads[message.epoch]  # only now: what has arrived may have lost its keys
+            overhead = overheads[message.epoch]  # only here: the keys of what has arrived may be gone
             pos = start
             while True:
                 needed = FRAGMENT_HEADER_LENGTH + (pos < stop)
