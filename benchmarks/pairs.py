@@ -6,6 +6,8 @@ pyOpenSSL cannot be told the group, so its handshakes use X25519MLKEM768, which 
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import ssl
 import tempfile
 from collections.abc import Callable
@@ -34,6 +36,7 @@ def server_credential() -> Credential:
 def credential_files() -> tuple[Path, Path, Path]:
     """Chain, key and trust anchor."""
     folder = Path(tempfile.mkdtemp(prefix="caesura-bench-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     chain, key = server_credential().files(folder)
     root = folder / "root.pem"
     root.write_bytes(pki().trust_pem)
