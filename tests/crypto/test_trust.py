@@ -457,11 +457,6 @@ def test_a_good_verdict_does_not_cover_another_name_or_store() -> None:
     refused(26, Alert.unsupported_certificate, pki().client, trust=store, cache=cache)
 
 
-def test_bounds_of_certificates_in_a_chain_are_part_of_the_question() -> None:
-    """Two chains whose bytes run together alike are two chains."""
-    assert trust._digest([b"ab", b"c"]) != trust._digest([b"a", b"bc"])
-
-
 def test_a_verdict_ends_with_the_first_certificate_of_the_path() -> None:
     cache = VerificationCache()
     ca = pki().ca("short-lived", issuer=pki().root, not_after=2 * DAY)

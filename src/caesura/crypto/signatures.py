@@ -41,6 +41,8 @@ class KeyKind(Enum):
     ED448 = "Ed448"
     OTHER = "of a kind not supported"
 
+    __hash__ = object.__hash__  # members are one of a kind; Enum's own hash is that of the name, in Python
+
 
 _CURVES: Final = {"secp256r1": KeyKind.P256, "secp384r1": KeyKind.P384, "secp521r1": KeyKind.P521}
 

@@ -282,7 +282,7 @@ class VerificationCache:
         return sum(len(young.keys() | old.keys()) for young, old in self._kept.values())
 
 
-_Key: TypeAlias = tuple[bytes, str | None, Purpose, int]  # digest of the chain, name, purpose, depth
+_Key: TypeAlias = tuple[tuple[bytes, ...], str | None, Purpose, int]  # the chain itself, name, purpose, depth
 _NOTHING: Final[tuple[dict[_Key, _Kept], dict[_Key, _Kept]]] = ({}, {})
 
 
@@ -310,19 +310,12 @@ def verify_chain(
     name = names.server_name(server_name) if server_name is not None else None
     if cache is None:
         return _verify(_Question([parse_certificate(der) for der in chain], trust, name, purpose, now, max_depth))
-    key = (_digest(chain), name.text if name else None, purpose, max_depth)
+    key = (tuple(chain), name.text if name else None, purpose, max_depth)
     path = cache.get(trust, key, now)
     if path is None:
         path = _verify(_Question([parse_certificate(der) for der in chain], trust, name, purpose, now, max_depth))
         cache.put(trust, key, _Kept(path, max(each.not_before for each in path), min(each.not_after for each in path)))
     return path
-
-
-def _digest(chain: Sequence[bytes]) -> bytes:
-    digest = hashlib.sha256()
-    for der in chain:
-        digest.update(len(der).to_bytes(4, "big") + der)
-    return digest.digest()
 
 
 class _Question(NamedTuple):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 
 from caesura.context import PeerChain, Settings, Verify
 from caesura.crypto.certificates import Certificate as ParsedCertificate
@@ -43,7 +42,7 @@ def judge(hs: Handshake, version: Version, proof: Proof) -> Steps[PeerIdentity]:
     check_signature = partial(verify, proof.algorithm, proof.public_key, proof.signature, proof.signed, version)
     if settings.verify_mode(hs.server_side) is Verify.NONE:
         yield from perform(Operation.VERIFY_SIGNATURE, check_signature)
-        expiry = earliest_expiry(parse_certificate(der) for der in chain)
+        expiry = earliest_expiry(tuple(map(parse_certificate, chain)))
     else:
         _, expiry = yield from perform_both(
             Perform(Operation.VERIFY_SIGNATURE, check_signature),
@@ -81,6 +80,7 @@ def check_chain(settings: Settings, chain: tuple[bytes, ...], server_hostname: s
     return earliest_expiry(path)
 
 
-def earliest_expiry(path: Iterable[ParsedCertificate]) -> int:
+@lru_cache(maxsize=256)  # paths that were found good are handed out again and again
+def earliest_expiry(path: tuple[ParsedCertificate, ...]) -> int:
     """The earliest notAfter, in seconds since 1970."""
     return int(min(certificate.not_after for certificate in path).timestamp())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hmac import compare_digest
 from typing import Final
 
@@ -45,8 +46,13 @@ def prove_identity(
     compression: CertificateCompression | None = None,
 ) -> Steps[None]:
     """Send the chain, and a signature over everything so far."""
-    certificate = certificate_message(identity, context, ocsp_response)
-    hs.send(certificate if compression is None else compressed(identity, certificate, compression))
+    if compression is not None:
+        hs.send(compressed(identity, certificate_message(identity, context, ocsp_response), compression))
+    elif context:
+        hs.send(certificate_message(identity, context, ocsp_response))
+    else:
+        certificate = _same_for_all(identity.chain, ocsp_response)
+        hs.send(certificate, certificate.raw)
     message = to_sign(hs.transcript.digest(), by_server=hs.server_side)
     signature = yield from perform(Operation.SIGN, identity.key.sign, scheme, message)
     hs.send(CertificateVerify(scheme, signature))
@@ -54,10 +60,22 @@ def prove_identity(
 
 def certificate_message(identity: Identity | None, context: bytes, ocsp_response: bytes | None) -> Certificate:
     """A Certificate with the identity's chain; without an identity, an empty one."""
-    entries = [CertificateEntry(der, Extensions()) for der in identity.chain] if identity is not None else []
+    return _certificate(identity.chain if identity is not None else (), context, ocsp_response)
+
+
+def _certificate(chain: tuple[bytes, ...], context: bytes, ocsp_response: bytes | None) -> Certificate:
+    entries = [CertificateEntry(der, Extensions()) for der in chain]
     if entries and ocsp_response is not None:
         entries[0].extensions.put(STATUS_RESPONSE, ocsp_response)
     return Certificate(context, tuple(entries))
+
+
+@lru_cache(maxsize=32)
+def _same_for_all(chain: tuple[bytes, ...], ocsp_response: bytes | None) -> Certificate:
+    """The Certificate of a handshake, encoded. Kept by what is in it: the identity's key is not held fast so."""
+    certificate = _certificate(chain, b"", ocsp_response)
+    certificate.encode()
+    return certificate
 
 
 def send_finished(hs: Handshake, secret: TrafficSecret) -> None:

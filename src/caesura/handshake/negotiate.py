@@ -27,6 +27,7 @@ from caesura.wire.extensions import (
     EXTENDED_MASTER_SECRET,
     KEY_SHARE_CLIENT,
     PRE_SHARED_KEY_CLIENT,
+    PSK_KEY_EXCHANGE_MODES,
     RENEGOTIATION_INFO,
     SERVER_NAME,
     SIGNATURE_ALGORITHMS,
@@ -103,17 +104,20 @@ def _check_hello_of_tls13(hello: ClientHello) -> None:
         raise IllegalParameter("compression methods in a hello of TLS 1.3", section="RFC 9846 section 4.2.2")
     if hello.legacy_cookie:
         raise IllegalParameter("a legacy_cookie in a hello of DTLS 1.3", section="RFC 9147 section 5.3")
-    for code in (ExtensionType.supported_groups, ExtensionType.key_share):
-        if code not in extensions:
-            raise MissingExtension(code.name, section="RFC 9846 section 9.2")
-    if ExtensionType.signature_algorithms not in extensions and ExtensionType.pre_shared_key not in extensions:
+    groups, shares = extensions.get(SUPPORTED_GROUPS), extensions.get(KEY_SHARE_CLIENT)
+    if groups is None:
+        raise MissingExtension("supported_groups", section="RFC 9846 section 9.2")
+    if shares is None:
+        raise MissingExtension("key_share", section="RFC 9846 section 9.2")
+    psks = extensions.get(PRE_SHARED_KEY_CLIENT)
+    if psks is None and extensions.get(SIGNATURE_ALGORITHMS) is None:
         raise MissingExtension("signature_algorithms", section="RFC 9846 section 9.2")
-    if ExtensionType.pre_shared_key in extensions and ExtensionType.psk_key_exchange_modes not in extensions:
+    if psks is not None and extensions.get(PSK_KEY_EXCHANGE_MODES) is None:
         raise MissingExtension("psk_key_exchange_modes", section="RFC 9846 section 4.3.9")
-    groups = extensions.get(SUPPORTED_GROUPS) or ()
     in_order = iter(groups)
-    if not all(share.group in in_order for share in extensions.get(KEY_SHARE_CLIENT) or ()):
-        raise IllegalParameter("key shares that do not follow supported_groups", section="RFC 9846 section 4.3.8")
+    for share in shares:
+        if share.group not in in_order:
+            raise IllegalParameter("key shares that do not follow supported_groups", section="RFC 9846 section 4.3.8")
 
 
 def _check_hello_of_tls12(hello: ClientHello) -> None:
@@ -237,6 +241,8 @@ def choose_identity(
         for identity in identities
         if (scheme := identity.scheme_for(theirs, settings.signature_schemes, version)) is not None
     ]
+    if len(usable) == 1:  # then names choose nothing
+        return usable[0]
     for identity, scheme in usable:
         if server_name is not None and identity.matches(server_name):
             return identity, scheme

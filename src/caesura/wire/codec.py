@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from enum import IntEnum
 from functools import lru_cache
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar
 
 from caesura.errors import DecodeError, IllegalParameter
 
@@ -436,18 +436,20 @@ class Remembered(Codec[T]):
 
     Clients of one kind send the same lists of suites, groups, schemes and versions in every hello, and looking a short
     list up costs a fifth of reading it. Bounded, so that nobody fills memory with lists that never come again: `kept`
-    values of at most `longest` bytes, the least recently used go first. Only for values that are immutable.
+    values of at most `longest` bytes, the least recently used go first. Only for values that nobody changes; `writing`
+    too is remembered only where they can be hashed.
     """
 
     __slots__ = ("_decode", "_encode", "_encode_run", "_read_run", "codec", "longest")
 
-    def __init__(self, codec: Codec[T], *, kept: int = 64, longest: int = 64) -> None:
+    def __init__(self, codec: Codec[T], *, kept: int = 64, longest: int = 64, writing: bool = True) -> None:
         self.codec: Final = codec
         self.longest: Final = longest
         self._decode: Final[Callable[[bytes], T]] = lru_cache(kept)(codec.decode)
         self._read_run: Final[Callable[[bytes], tuple[T, ...]]] = lru_cache(kept)(codec.read_run)
-        self._encode: Final[Callable[[T], bytes]] = lru_cache(kept)(codec.encode)
-        self._encode_run = cast("Callable[[Iterable[T]], bytes]", lru_cache(kept)(codec.encode_run))
+        remember = lru_cache(kept) if writing else _identity
+        self._encode: Final[Callable[[T], bytes]] = remember(codec.encode)
+        self._encode_run: Final[Callable[[Iterable[T]], bytes]] = remember(codec.encode_run)
 
     def read(self, data: bytes, pos: int) -> tuple[T, int]:
         """Read the value; only what fills its input is remembered."""
@@ -468,6 +470,10 @@ class Remembered(Codec[T]):
     def encode_run(self, values: Iterable[T]) -> bytes:
         """Write the values one behind the other, as they were written before or anew."""
         return self._encode_run(values)
+
+
+def _identity(function: Any) -> Any:
+    return function
 
 
 def _cut_short(data: bytes, pos: int, needed: int) -> DecodeError:

@@ -232,7 +232,10 @@ CertificateRequest.codec = Struct(
 
 @dataclass(slots=True)
 class CertificateEntry:
-    """One certificate in DER, or a SubjectPublicKeyInfo where raw public keys were agreed (RFC 9846 section 4.5.1)."""
+    """One certificate in DER, or a SubjectPublicKeyInfo where raw public keys were agreed (RFC 9846 section 4.5.1).
+
+    One that was received is not to be changed: other connections may have got the same.
+    """
 
     cert_data: bytes
     extensions: Extensions = field(default_factory=Extensions)
@@ -258,7 +261,8 @@ class Certificate(HandshakeMessage):
 Certificate.codec = Struct(
     Certificate,
     certificate_request_context=Opaque(0, 2**8 - 1),
-    certificate_list=Vector(CERTIFICATE_ENTRY, 0, 2**24 - 1),
+    # The chains of the servers that a client keeps talking to. Longer ones are rare, and must not fill the memory.
+    certificate_list=Vector(Remembered(CERTIFICATE_ENTRY, longest=8192, writing=False), 0, 2**24 - 1),
 )
 
 
