@@ -1,4 +1,4 @@
-"""Fixtures of the interop tests: the certificates as files, and the workshop that ends what a test has started."""
+"""Fixtures: certificates as files, our own sides, and the workshop that ends what a test has started."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
-from tests.interop.peers import Workshop
+from tests.interop.pairs import Accept
+from tests.interop.peers import PATIENCE, Setup, Workshop, listen
+from tests.interop.subjects import SUBJECT, Connection, Subject
 from tests.support.pki import DAY, key_usage, pki, rsa_key
 
 
@@ -61,3 +63,23 @@ def workshop(tmp_path: Path) -> Iterator[Workshop]:
     made = Workshop(tmp_path)
     yield made
     made.close()
+
+
+@pytest.fixture
+def own() -> Iterator[Subject]:
+    made = SUBJECT()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def accept(own: Subject) -> Iterator[Accept]:
+    """A port, and a function that takes a connection there and completes the handshake as the server."""
+    with listen() as listener:
+
+        def take(setup: Setup) -> Connection:
+            sock, _ = listener.accept()
+            sock.settimeout(PATIENCE)
+            return own.accept(sock, setup)
+
+        yield listener.getsockname()[1], take

@@ -30,6 +30,7 @@ from caesura import (
 )
 from caesura.context import PeerChain
 from tests.interop.peers import EXPORTER, Facts, Setup
+from tests.interop.peers.base import registered
 from tests.interop.peers.stdlib import ALERTS, context
 
 
@@ -99,10 +100,11 @@ class CaesuraConnection(Connection):
 
     def facts(self) -> Facts:
         tls = self._tls
-        assert tls.version is Version.TLS13
+        assert tls.version is not None
         assert tls.cipher_suite is not None
         return Facts(
             resumed=tls.session_reused,
+            version={Version.TLS12: "1.2", Version.TLS13: "1.3"}[tls.version],
             suite=tls.cipher_suite.name,
             group=tls.group.name if tls.group is not None else None,
             alpn=tls.alpn,
@@ -148,6 +150,11 @@ class CaesuraSubject(Subject):
         """One context for each set-up: a server that made a new one could not open its own tickets."""
         if (setup, server_side) not in self._contexts:
             settings: dict[str, Any] = {"alpn": setup.alpn, "keylog": setup.keylog}
+            settings["minimum_version"], settings["maximum_version"] = (
+                "TLS" + version.replace(".", "") for version in (setup.versions[0], setup.versions[-1])
+            )
+            if not setup.tickets:
+                settings["ticket_count"] = 0
             if setup.chain is not None and setup.key is not None:
                 settings["identity"] = Identity.load(setup.chain, setup.key)
             if setup.trust is not None:
@@ -203,7 +210,8 @@ class StdlibConnection(Connection):
         cipher = self._sock.cipher()
         return Facts(
             resumed=self._sock.session_reused,
-            suite=cipher[0] if cipher else None,
+            version=(self._sock.version() or "").removeprefix("TLSv"),
+            suite=registered(cipher[0]) if cipher else None,
             alpn=self._sock.selected_alpn_protocol(),
             peer_certificate=bool(self._sock.getpeercert(binary_form=True)),
         )

@@ -1,19 +1,15 @@
-"""TLS 1.3 with five other implementations, in both roles, over blocking sockets on loopback.
-
-A peer takes part in the tests that its program can take part in (`can_serve`, `can_connect`).
-"""
+"""TLS 1.3 with five other implementations, in both roles, over blocking sockets on loopback."""
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.interop.peers import PATIENCE, PEERS, Facts, Peer, Remote, Setup, Workshop, listen
-from tests.interop.subjects import SUBJECT, Connection, Refused, Subject, needs
+from tests.interop.pairs import Accept, agree, clients, dial, part, servers
+from tests.interop.peers import Peer, Setup, Workshop
+from tests.interop.subjects import Connection, Refused, Subject, needs
 
 SIZE = 20_000_000  # bytes each way
 SECRETS = {
@@ -24,63 +20,11 @@ SECRETS = {
 }
 
 
-def servers(*abilities: str) -> pytest.MarkDecorator:
-    """The peers whose server can do all of this."""
-    return pytest.mark.parametrize("kind", [kind for kind in PEERS if kind.can_serve >= set(abilities)], ids=name)
-
-
-def clients(*abilities: str) -> pytest.MarkDecorator:
-    """The peers whose client can do all of this."""
-    return pytest.mark.parametrize("kind", [kind for kind in PEERS if kind.can_connect >= set(abilities)], ids=name)
-
-
-def name(kind: type[Peer]) -> str:
-    return kind.name
-
-
-def dial(port: int) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
-
-
-def agree(ours: Facts, theirs: Facts) -> None:
-    """Both sides say the same, where both say something."""
-    for what in ("resumed", "suite", "group", "alpn", "stapled", "exported"):
-        here, there = getattr(ours, what), getattr(theirs, what)
-        assert here is None or there is None or here == there, f"{what}: {here} here, {there} there"
-
-
-def part(end: Connection, remote: Remote) -> None:
-    """Both sides close; for clients that would go on waiting for their input."""
-    remote.close()
-    end.close()
-
-
 def secrets_in(keylog: Path) -> set[str]:
     lines = keylog.read_text(encoding="ascii").splitlines()
     return {line.lower() for line in lines if line.partition(" ")[0] in SECRETS}
 
 
-@pytest.fixture
-def own() -> Iterator[Subject]:
-    made = SUBJECT()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def accept(own: Subject) -> Iterator[tuple[int, Callable[[Setup], Connection]]]:
-    """A port, and a function that takes a connection there and completes the handshake as the server."""
-    with listen() as listener:
-
-        def take(setup: Setup) -> Connection:
-            sock, _ = listener.accept()
-            sock.settimeout(PATIENCE)
-            return own.accept(sock, setup)
-
-        yield listener.getsockname()[1], take
-
-
-Accept = tuple[int, Callable[[Setup], Connection]]
 Files = dict[str, Path]
 
 
@@ -415,7 +359,7 @@ class TestServer:
         assert isinstance(end, Connection)
         assert end.facts().resumed
         ours = end.facts()
-        end.close() if kind.name == "nss" else part(end, remote)  # tstclnt has left already
+        end.close() if kind.name == "nss" else part(end, remote)  # tstclnt leaves when we do
         theirs = remote.facts()
         assert theirs.resumed
         agree(ours, theirs)

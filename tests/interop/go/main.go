@@ -1,4 +1,4 @@
-// A TLS 1.3 peer on Go's crypto/tls, driven by flags and reporting as one JSON object per line.
+// A peer on Go's crypto/tls, driven by flags and reporting as one JSON object per line.
 //
 //	gopeer server -chain F -key F [-client-ca F [-require]] ...    echoes what it gets, connection after connection
 //	gopeer client -addr A -ca F -name N [-chain F -key F] ...      sends -bytes bytes, expects them back
@@ -35,6 +35,8 @@ var (
 	clientCA    = flag.String("client-ca", "", "PEM trust anchors for clients; asks for a certificate")
 	require     = flag.Bool("require", false, "refuse clients without a certificate")
 	name        = flag.String("name", "localhost", "server name to ask for and to verify")
+	oldest      = flag.String("oldest", "1.3", "1.2 or 1.3")
+	newest      = flag.String("newest", "1.3", "1.2 or 1.3")
 	protocols   = flag.String("alpn", "", "comma separated, in order of preference")
 	groups      = flag.String("groups", "", "comma separated registry names, in order of preference")
 	keylog      = flag.String("keylog", "", "file for the key log")
@@ -51,6 +53,8 @@ var groupCodes = map[string]tls.CurveID{
 	"secp384r1":      tls.CurveP384,
 	"secp521r1":      tls.CurveP521,
 }
+
+var versionCodes = map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
 
 var printing sync.Mutex
 
@@ -93,7 +97,8 @@ func pool(path string) *x509.CertPool {
 
 func configuration() *tls.Config {
 	config := &tls.Config{
-		MinVersion:             tls.VersionTLS13,
+		MinVersion:             versionCodes[*oldest],
+		MaxVersion:             versionCodes[*newest],
 		NextProtos:             split(*protocols),
 		ServerName:             *name,
 		SessionTicketsDisabled: *noTickets,

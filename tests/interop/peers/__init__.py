@@ -1,4 +1,4 @@
-"""Real TLS 1.3 peers on loopback: OpenSSL, GnuTLS, NSS, Go and CPython's `ssl`, each as a server and as a client.
+"""Real peers on loopback: OpenSSL, GnuTLS, NSS, Go and CPython's `ssl`, each as a server and as a client.
 
 What differs between them is hidden behind the few verbs of `base.Remote`; `process` starts and ends them.
 """

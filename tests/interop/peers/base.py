@@ -32,6 +32,7 @@ class End(Protocol):
 class Setup:
     """What a peer is told. Files are PEM; groups are the registry's names, in order of preference."""
 
+    versions: tuple[str, ...] = ("1.3",)  # the oldest first
     chain: Path | None = None
     key: Path | None = None
     trust: Path | None = None  # of a client: for the server; of a server: asks clients for a certificate
@@ -42,6 +43,7 @@ class Setup:
     keylog: Path | None = None
     staple: Path | None = None  # a server's OCSP response, DER
     record_size: int | None = None  # bytes of data that the other side may put into a record (RFC 8449)
+    tickets: bool = True  # a server's; without them it keeps sessions of TLS 1.2 itself, by their ids
     verbose: bool = False  # tell of every handshake message and take commands, if it can
     size: int = 64  # bytes that a program sends which does so by itself: Go's and CPython's clients, selfserv
 
@@ -51,6 +53,7 @@ class Facts:
     """What a peer says it negotiated; None where it does not say."""
 
     resumed: bool | None = None
+    version: str | None = None
     suite: str | None = None
     group: str | None = None
     alpn: str | None = None
@@ -58,6 +61,22 @@ class Facts:
     hello_retry: bool | None = None
     stapled: bool | None = None
     exported: str | None = None  # hex, of `EXPORTER`
+
+
+OPENSSL_SUITES = {
+    f"ECDHE-{auth}-{name}": f"TLS_ECDHE_{auth}_WITH_{suite}"
+    for auth in ("ECDSA", "RSA")
+    for name, suite in {
+        "AES128-GCM-SHA256": "AES_128_GCM_SHA256",
+        "AES256-GCM-SHA384": "AES_256_GCM_SHA384",
+        "CHACHA20-POLY1305": "CHACHA20_POLY1305_SHA256",
+    }.items()
+}
+
+
+def registered(suite: str) -> str:
+    """The registry's name of a suite that OpenSSL names: its own for TLS 1.2."""
+    return OPENSSL_SUITES.get(suite, suite)
 
 
 EXPORTER = ("EXPORTER-caesura-interop", b"context", 32)  # label, context, bytes

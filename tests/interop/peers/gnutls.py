@@ -11,8 +11,8 @@ from tests.interop.peers.process import Process, on_free_port, program
 
 
 def gnutls_priority(setup: Setup) -> str:
-    """A priority string for TLS 1.3 and the groups asked for."""
-    priority = "NORMAL:-VERS-ALL:+VERS-TLS1.3"
+    """A priority string for the versions and groups asked for."""
+    priority = "NORMAL:-VERS-ALL" + "".join(f":+VERS-TLS{version}" for version in setup.versions)
     if setup.groups:
         priority += ":-GROUP-ALL" + "".join(f":+GROUP-{group.upper()}" for group in setup.groups)
     return priority
@@ -25,14 +25,24 @@ GNUTLS_SUITES = {
 }
 
 
+def gnutls_suite(version: str, parts: list[str]) -> str | None:
+    """The registry's name; None for one of TLS 1.2 that resumes, which does not say whose signature it had."""
+    suite = GNUTLS_SUITES[parts[-1]]
+    if version == "1.3":
+        return suite
+    return suite.replace("TLS_", f"TLS_ECDHE_{parts[1].partition('-')[0]}_WITH_") if len(parts) > 2 else None
+
+
 def gnutls_facts(text: str) -> Facts:
     # (TLS1.3-X.509)-(ECDHE-X25519)-(ECDSA-SECP256R1-SHA256)-(AES-128-GCM), or (TLS1.3-X.509)--(AES-128-GCM) if resumed
-    description = re.findall(r"- Description: \(TLS1\.3-X\.509\)([^\n]*)", text)[-1]
+    # (TLS1.2-X.509)-(ECDHE-X25519)-(ECDSA-SHA256)-(AES-128-GCM), or the group of the first time and no signature
+    version, description = re.findall(r"- Description: \(TLS(1\.[23])-X\.509\)([^\n]*)", text)[-1]
     parts = re.findall(r"\(([^)]*)\)", description)
     alpn = re.findall(r"- Application protocol: (\S+)", text)
     return Facts(
         resumed="*** This is a resumed session" in text,
-        suite=GNUTLS_SUITES[parts[-1]],
+        version=version,
+        suite=gnutls_suite(version, parts),
         group=parts[0].removeprefix("ECDHE-").lower() if len(parts) > 1 else None,
         alpn=alpn[-1] if alpn else None,
         peer_certificate="- Got a certificate list of" in text,
@@ -112,6 +122,8 @@ class GnuTLS(Peer):
         arguments = ["--echo", *self._common(setup)]
         if setup.staple is not None:
             arguments += ["--ocsp-response", str(setup.staple)]
+        if not setup.tickets:
+            arguments.append("--noticket")
         if setup.trust is None:
             arguments.append("--disable-client-cert")
         elif setup.require_certificate:

@@ -43,12 +43,14 @@ class GoRemote(Remote):
         report = self.report()
         assert "error" not in report, report["error"]
         assert report.get("close_notify", True) is True
-        group = report["group"]
+        group, version = report["group"], report["version"]
         assert isinstance(group, int)
+        assert isinstance(version, int)
         return Facts(
             resumed=bool(report["resumed"]),
+            version={0x0303: "1.2", 0x0304: "1.3"}[version],
             suite=str(report["suite"]),
-            group=GO_GROUPS[group],
+            group=GO_GROUPS.get(group),  # 0: resumed in TLS 1.2
             alpn=str(report["alpn"]) or None,
             peer_certificate=bool(report["certificates"]),
             hello_retry=bool(report["hello_retry"]),
@@ -87,6 +89,7 @@ class Go(Peer):
 
     @staticmethod
     def _common(setup: Setup) -> Iterator[str]:
+        yield from ("-oldest", setup.versions[0], "-newest", setup.versions[-1])
         if setup.chain is not None:
             yield from ("-chain", str(setup.chain), "-key", str(setup.key))
         if setup.alpn:
@@ -98,6 +101,8 @@ class Go(Peer):
 
     def serve(self, setup: Setup) -> Remote:
         arguments = [go_peer(), "server", *self._common(setup)]
+        if not setup.tickets:
+            arguments.append("-no-tickets")
         if setup.trust is not None:
             arguments += ["-client-ca", str(setup.trust)]
             if setup.require_certificate:

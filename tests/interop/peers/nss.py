@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
-from tests.interop.peers.base import End, Facts, Peer, PipeRemote, Remote, Setup, finish, read_exactly
+from tests.interop.peers.base import End, Facts, Peer, PipeRemote, Remote, Setup, read_exactly
 from tests.interop.peers.process import PATIENCE, Process, missing, on_free_port, program
 
 NSS_GROUPS = {"x25519": "x25519", "secp256r1": "P256", "secp384r1": "P384", "secp521r1": "P521"}
@@ -104,10 +104,14 @@ class NSS(Peer):
     def _groups(setup: Setup) -> list[str]:
         return ["-I", ",".join(NSS_GROUPS[group] for group in setup.groups)] if setup.groups else []
 
+    @staticmethod
+    def _versions(setup: Setup) -> str:
+        return f"tls{setup.versions[0]}:tls{setup.versions[-1]}"
+
     def serve(self, setup: Setup) -> Remote:
         arguments = [
             *(program("selfserv", "apt-get install libnss3-tools"), "-d", self._database(setup), "-n", "own"),
-            *("-V", "tls1.3:tls1.3", "-u", "-v", *self._groups(setup)),
+            *("-V", self._versions(setup), *(["-u"] if setup.tickets else []), "-v", *self._groups(setup)),
             *(["-r"] * (0 if setup.trust is None else 2 if setup.require_certificate else 1)),
             *(["-g", str(setup.size // 16384 + 1)] if setup.size > 64 else []),  # blocks of its answer
         ]
@@ -128,15 +132,20 @@ class NSS(Peer):
                 "localhost",
                 "-4",
             ),
-            *("-p", str(port), "-V", "tls1.3:tls1.3", "-u", *self._groups(setup)),
+            *("-p", str(port), "-V", self._versions(setup), "-u", *self._groups(setup)),
             *(["-n", "own"] if setup.chain is not None else []),
             *more,
         ]
         return NSSClient(self.workshop.start(arguments, self._environment(setup)))
 
     def resume(self, port: int, setup: Setup, accept: Callable[[], End]) -> tuple[End, Remote]:
-        client = self.connect(port, setup, "-L", "2", "-Q")  # both connections in one process, nothing said on either
-        finish(accept())
+        said = self.workshop.path("said")
+        said.write_bytes(b"from the peer\n")
+        client = self.connect(port, setup, "-L", "2", "-A", str(said))  # both in one process, each until we close
         end = accept()
+        assert read_exactly(end, 14) == said.read_bytes()
+        end.close()
+        end = accept()
+        assert read_exactly(end, 14) == said.read_bytes()
         assert client.facts().resumed is False
         return end, client

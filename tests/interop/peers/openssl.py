@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import ClassVar
 
-from tests.interop.peers.base import End, Facts, Peer, PipeRemote, Remote, Setup, finish
+from tests.interop.peers.base import End, Facts, Peer, PipeRemote, Remote, Setup, finish, registered
 from tests.interop.peers.process import Process, program
 
 OPENSSL_GROUPS = {"x25519": "X25519", "secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
@@ -42,7 +42,7 @@ class OpenSSLServer(OpenSSLRemote):
         alpn = re.findall(r"ALPN protocols selected: ([^\n]*)\n", text)
         return Facts(
             resumed="Reused session-id" in text,
-            suite=suite[-1],
+            suite=registered(suite[-1]),
             alpn=alpn[-1].strip("[]") if alpn else None,
             peer_certificate="Client certificate\n" in text,
         )
@@ -54,13 +54,17 @@ class OpenSSLServer(OpenSSLRemote):
 
 class OpenSSLClient(OpenSSLRemote):
     def facts(self) -> Facts:
-        text = self.process.wait_for(r"(New|Reused), (\S+), Cipher is (\S+)\n.*?Verify return code[^\n]*\n---\n")
+        text = self.process.wait_for(
+            r"(New|Reused), (\S+), Cipher is (\S+)\n.*?"
+            r"Verify return code[^\n]*\n(    Extended master secret: yes\n)?---\n"
+        )
         shared = re.findall(r"Server Temp Key: (?:ECDH, )?([\w-]+), \d+ bits", text)
         names = {"X25519": "x25519", "prime256v1": "secp256r1"}
         alpn = re.findall(r"ALPN protocol: (\S+)", text)
         return Facts(
             resumed=bool(re.search(r"^Reused, ", text, re.MULTILINE)),
-            suite=re.findall(r"Cipher is (\S+)", text)[-1],
+            version=re.findall(r"TLSv(\S+), Cipher is", text)[-1],
+            suite=registered(re.findall(r"Cipher is (\S+)", text)[-1]),
             group=names.get(shared[-1], shared[-1]) if shared else None,
             alpn=alpn[-1] if alpn else None,
             peer_certificate="Server certificate\n" in text,
@@ -86,7 +90,7 @@ class OpenSSL(Peer):
         return program("openssl", "apt-get install openssl")
 
     def _common(self, setup: Setup) -> Iterator[str]:
-        yield "-tls1_3"
+        yield from ("-min_protocol", f"TLSv{setup.versions[0]}", "-max_protocol", f"TLSv{setup.versions[-1]}")
         if setup.verbose:
             yield "-msg"
         if setup.chain is not None:
@@ -105,6 +109,8 @@ class OpenSSL(Peer):
 
     def serve(self, setup: Setup) -> Remote:
         arguments = [self._program, "s_server", "-accept", "127.0.0.1:0", *self._common(setup)]
+        if not setup.tickets:
+            arguments.append("-no_ticket")
         if setup.trust is not None:
             verify = "-Verify" if setup.require_certificate else "-verify"
             arguments += ["-CAfile", str(setup.trust), verify, "3", "-verify_return_error"]

@@ -9,7 +9,18 @@ import ssl
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from tests.interop.peers.base import EchoClient, EchoServer, End, Facts, Peer, Remote, Setup, finish, text_payload
+from tests.interop.peers.base import (
+    EchoClient,
+    EchoServer,
+    End,
+    Facts,
+    Peer,
+    Remote,
+    Setup,
+    finish,
+    registered,
+    text_payload,
+)
 from tests.interop.peers.process import PATIENCE, background, listen
 
 ALERTS = {
@@ -20,12 +31,16 @@ ALERTS = {
     "TLSV1_ALERT_UNKNOWN_CA": 48,
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": 116,
 }
+VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 CURVES = {"x25519": "X25519", "secp256r1": "prime256v1", "secp384r1": "secp384r1", "secp521r1": "secp521r1"}
 
 
 def context(setup: Setup, server_side: bool) -> ssl.SSLContext:
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server_side else ssl.PROTOCOL_TLS_CLIENT)
-    made.minimum_version = ssl.TLSVersion.TLSv1_3
+    made.minimum_version = VERSIONS[setup.versions[0]]
+    made.maximum_version = VERSIONS[setup.versions[-1]]
+    if not setup.tickets:
+        made.options |= ssl.OP_NO_TICKET
     if setup.chain is not None:
         made.load_cert_chain(setup.chain, setup.key)
     if setup.trust is not None:
@@ -53,7 +68,8 @@ class StdlibRemote(Remote):
         self.reports.put(
             Facts(
                 resumed=sock.session_reused,
-                suite=cipher[0] if cipher else None,
+                version=(sock.version() or "").removeprefix("TLSv"),
+                suite=registered(cipher[0]) if cipher else None,
                 alpn=sock.selected_alpn_protocol(),
                 peer_certificate=bool(sock.getpeercert(binary_form=True)),
             )
