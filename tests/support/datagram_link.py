@@ -143,6 +143,7 @@ class DatagramLink:
     def wait(self, seconds: float) -> DatagramLink:
         """Let time pass, and happen what happens in it."""
         end = self.now + seconds
+        self._pump()
         while (moment := self._next()) is not None and moment <= end:
             self.now = max(self.now, moment)
             self._happen()

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from enum import IntEnum
 from functools import lru_cache
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar, cast
 
 from caesura.errors import DecodeError, IllegalParameter
 
@@ -449,7 +449,7 @@ class Remembered(Codec[T]):
         self._read_run: Final[Callable[[bytes], tuple[T, ...]]] = lru_cache(kept)(codec.read_run)
         remember = lru_cache(kept) if writing else _identity
         self._encode: Final[Callable[[T], bytes]] = remember(codec.encode)
-        self._encode_run: Final[Callable[[Iterable[T]], bytes]] = remember(codec.encode_run)
+        self._encode_run = cast("Callable[[Iterable[T]], bytes]", remember(codec.encode_run))
 
     def read(self, data: bytes, pos: int) -> tuple[T, int]:
         """Read the value; only what fills its input is remembered."""
