@@ -79,13 +79,14 @@ class TrustStore:
     Made by `system`, `load`, `public_keys` or `empty`; `a | b` trusts what either does.
     """
 
-    __slots__ = ("__weakref__", "_anchors", "_by_native", "_by_subject", "_identity", "_store", "keys")
+    __slots__ = ("__weakref__", "_anchors", "_by_id", "_by_native", "_by_subject", "_identity", "_store", "keys")
 
     def __init__(self, anchors: Iterable[Certificate], keys: Iterable[bytes] = ()) -> None:
         self.keys = frozenset(keys)
         """SubjectPublicKeyInfo of each trusted public key, in DER."""
         self._anchors = {each.der: each for each in anchors}
         self._by_native = {each.native: each for each in self._anchors.values()}
+        self._by_id = {id(each.native): each for each in self._anchors.values()}
         self._store: Store | None = None
         self._by_subject: dict[x509.Name, list[Certificate]] | None = None
         self._identity: bytes | None = None
@@ -155,7 +156,7 @@ class TrustStore:
 
     def anchor(self, native: x509.Certificate) -> Certificate:
         """The anchor whose parsed form this is."""
-        return self._by_native[native]
+        return self._by_id.get(id(native)) or self._by_native[native]
 
     def named(self, subject: x509.Name) -> list[Certificate]:
         """The anchors with this subject."""
@@ -350,8 +351,9 @@ def _verify(asked: _Question) -> tuple[Certificate, ...]:
         raise _refusal(asked, str(error)) from None
     if not by_validator and asked.name is not None and not leaf.answers_to(asked.name):
         raise _refusal(asked, "no matching subjectAltName")
-    known = {each.native: each for each in asked.chain}
-    return tuple(known.get(each) or asked.trust.anchor(each) for each in path)
+    # By identity: the validator hands back the objects it was given, and to hash a certificate takes microseconds.
+    known = {id(each.native): each for each in asked.chain}
+    return tuple([known.get(id(each)) or asked.trust.anchor(each) for each in path])
 
 
 def _subject(name: ServerName | None) -> Subject:

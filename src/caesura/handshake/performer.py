@@ -40,12 +40,12 @@ _COMPUTING: Final = frozenset({LocalKey, ServerSessionCache, SessionCache, Ticke
 class Performer:
     """Performs work for one connection: with its engine, its wait context, its deadline."""
 
-    __slots__ = ("_async_mode", "_awaiter", "_deadline", "_engine", "_inline", "_operations", "trace", "wait_context")
+    __slots__ = ("_async_mode", "_awaiter", "_deadline", "_engine", "_inline", "_operations", "_wait_context", "trace")
 
     def __init__(
         self,
         settings: Settings,
-        wait_context: WaitContext,
+        wait_context: WaitContext | None,
         awaiter: Awaiter | None,
         async_mode: bool,
         server_side: bool,
@@ -56,8 +56,15 @@ class Performer:
         self._deadline = settings.deadline
         self._awaiter = awaiter
         self._async_mode = async_mode
-        self.wait_context = wait_context
+        self._wait_context = wait_context
         self.trace = tracer(settings, server_side)
+
+    @property
+    def wait_context(self) -> WaitContext:
+        """What paused work waits with: the one it was given, or one made when somebody asks or some work may pause."""
+        if self._wait_context is None:
+            self._wait_context = WaitContext(owned=True)
+        return self._wait_context
 
     def takes(self, operation: Operation) -> bool:
         """Whether the engine lists this operation; records are sealed and opened inline unless it does."""

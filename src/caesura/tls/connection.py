@@ -123,7 +123,6 @@ class TLSConnection(Facts):
         "server_hostname",
         "server_side",
         "session",
-        "wait_context",
     )
 
     _profile = PROFILE
@@ -144,10 +143,9 @@ class TLSConnection(Facts):
         self._settings = settings
         self.server_side = server_side
         self.server_hostname = server_name(server_hostname).text if server_hostname is not None else None
-        self.wait_context = WaitContext(owned=True) if wait_context is None else wait_context
         self._performer = Performer(
             settings,
-            self.wait_context,
+            wait_context,
             awaiter,
             settings.async_mode if async_mode is None else async_mode,
             server_side,
@@ -426,6 +424,11 @@ class TLSConnection(Facts):
     # --- facts ----------------------------------------------------------------------------------------------------
 
     @property
+    def wait_context(self) -> WaitContext:
+        """What paused work waits with."""
+        return self._performer.wait_context
+
+    @property
     def handshake_paused(self) -> bool:
         """Whether work of the handshake, or of an exchange after it, is paused."""
         return (self._driver is not None and self._driver.parked) or (bool(self._post) and self._post[0].parked)
@@ -489,13 +492,11 @@ class TLSConnection(Facts):
     def _go_on(self, now: float) -> None:
         """Handshake, records, and what follows a handshake, as far as there are answers."""
         try:
-            self._run_handshake(now)
-            while self._may_open():
+            while self._run_handshake(now):
                 record = self._reader.next_record(now)
                 if record is None:
                     break
                 self._record(*record)
-                self._run_handshake(now)
             if self.eof_received and not self.close_notify_received:
                 self._judge_eof()
             self._run_post(now)
@@ -518,16 +519,19 @@ class TLSConnection(Facts):
             self._close_requested = True
             raise error
 
-    def _run_handshake(self, now: float) -> None:
+    def _run_handshake(self, now: float) -> bool:
+        """Go on with it; whether a record may be opened: never behind a message that is not consumed."""
         driver = self._driver
         if driver is not None:
             driver.advance(now)
-            if driver.done:
-                self._driver = None
+            if not driver.done:
+                return not (driver.parked or self.close_notify_received)
+            self._driver = None
         elif self._post and self._post[0].inbox.limit:
             self._run_post(now)
-        if self._driver is None and not self._inbox.empty:
+        if not self._inbox.empty:
             self._post_handshake(now)
+        return not (self.close_notify_received or self._held())
 
     def _run_post(self, now: float) -> None:
         while self._post:
@@ -551,10 +555,6 @@ class TLSConnection(Facts):
             self._seal(now)
         except BaseException as error:  # noqa: BLE001 - sorted there
             self._stopped_by(error)
-
-    def _may_open(self) -> bool:
-        """Whether a record may be opened: never behind a message that the handshake has not consumed."""
-        return not (self.close_notify_received or self._held())
 
     def _held(self) -> bool:
         """Whether the handshake, or an exchange that hears the peer, is busy with what has come."""
