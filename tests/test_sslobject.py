@@ -34,6 +34,7 @@ from caesura.errors import (
 from caesura.jobs import Completion, JobCancelled, current_job, pause_job, start_job, wait
 from caesura.sessions import SessionCache
 from caesura.sslobject import SSL, Want
+from caesura.wire.messages12 import HelloRequest
 from caesura.wire.registries import CipherSuite, NamedGroup, Version
 from tests.support.pki import pki
 from tests.support.ssl_pair import (
@@ -274,6 +275,17 @@ class TestDriving:
             assert two.read() == b"under the new keys"
             two.write(b"and the answer")
             assert one.read() == b"and the answer"
+
+    def test_a_read_that_has_data_sends_what_is_owed(self) -> None:
+        """A server's wish to renegotiate came in one piece with data; the next read may wait for ever."""
+        forth, back = MemoryBIO(), MemoryBIO()
+        one, two = client(back, forth, maximum_version="TLS12"), server(forth, back)
+        handshake(one, two)
+        assert two._connection is not None
+        two._connection._writer.handshake(HelloRequest().encode())
+        two.write(b"and data")
+        assert one.read() == b"and data"
+        assert forth.pending
 
     def test_a_paused_record_does_not_empty_the_transport(self) -> None:
         """What is not taken stays with the transport, so that the peer feels the pause."""

@@ -281,6 +281,9 @@ class SSL:
                         connection.receive_data(chunk, self._monotonic())
                         if connection.error is not None:
                             self._short = None  # its alert goes out by the long path
+                        elif connection.out:  # a KeyUpdate, a warning: the next read may wait for long
+                            with suppress(OSError):
+                                self._flush(connection)
                     elif 0 <= size < len(data):
                         connection.plaintext.append(data)
                     else:
