@@ -304,7 +304,7 @@ def choose_signer(hs: Handshake, request: CertificateRequest) -> tuple[Identity,
 
 def start_keys(hs: Handshake, accepted: Accepted, main: MainSecret12) -> KeyBlock:
     """The record keys of this connection."""
-    hs.log_secret("CLIENT_RANDOM", main.secret)
+    hs.log_secrets(CLIENT_RANDOM=main.secret)
     return main.key_block(hs.client_random, accepted.server_random)
 
 

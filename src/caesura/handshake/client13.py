@@ -76,8 +76,7 @@ def client13(hs: Handshake, offer: Offer, hello: ServerHello) -> Steps[Establish
     accepted = accept(hs, offer, hello)
     secret = yield from exchange_keys(hs, accepted, hello)
     keys = secret.traffic(hs.transcript.digest())
-    hs.log_secret("CLIENT_HANDSHAKE_TRAFFIC_SECRET", keys.client)
-    hs.log_secret("SERVER_HANDSHAKE_TRAFFIC_SECRET", keys.server)
+    hs.log_secrets(CLIENT_HANDSHAKE_TRAFFIC_SECRET=keys.client, SERVER_HANDSHAKE_TRAFFIC_SECRET=keys.server)
     hs.install_read(Epoch.HANDSHAKE, keys.server)
     hs.install_write(Epoch.HANDSHAKE, keys.client)
     answers = yield from receive_encrypted_extensions(hs, offer)
@@ -92,9 +91,9 @@ def client13(hs: Handshake, offer: Offer, hello: ServerHello) -> Steps[Establish
     transcript_hash = hs.transcript.digest()
     traffic = main.traffic(transcript_hash)
     exporter = main.exporter(transcript_hash)
-    hs.log_secret("CLIENT_TRAFFIC_SECRET_0", traffic.client)
-    hs.log_secret("SERVER_TRAFFIC_SECRET_0", traffic.server)
-    hs.log_secret("EXPORTER_SECRET", exporter)
+    hs.log_secrets(
+        CLIENT_TRAFFIC_SECRET_0=traffic.client, SERVER_TRAFFIC_SECRET_0=traffic.server, EXPORTER_SECRET=exporter
+    )
     hs.install_read(Epoch.APPLICATION, traffic.server)
     identity = None
     if request is not None:

@@ -194,7 +194,7 @@ def describe(hello: ClientHello) -> ClientHelloInfo:
 
 def choose_suite(settings: Settings, offered: Iterable[int], version: Version) -> Suite:
     """The first of ours that the client has too."""
-    theirs = frozenset(offered)
+    theirs = tuple(offered)
     for code in settings.cipher_suites:
         if code in theirs and version in SUITES[code].versions:
             return SUITES[code]
@@ -205,24 +205,24 @@ def choose_group(
     settings: Settings, offered: Iterable[int], shares: Sequence[KeyShareEntry]
 ) -> tuple[Group, KeyShareEntry | None]:
     """The first group of ours for which a share came; else the first in common, and no share: it must be asked for."""
-    theirs = frozenset(offered)
-    common = [code for code in settings.groups if code in theirs]
-    if not common:
+    theirs, common = tuple(offered), None
+    for code in settings.groups:
+        if code in theirs:
+            for share in shares:
+                if share.group == code:
+                    return GROUPS[code], share
+            common = common or code
+    if common is None:
         raise HandshakeFailure("no group in common")
-    by_group = {share.group: share for share in shares}
-    for code in common:
-        if code in by_group:
-            return GROUPS[code], by_group[code]
-    return GROUPS[common[0]], None
+    return GROUPS[common], None
 
 
 def choose_alpn(settings: Settings, offered: Sequence[bytes] | None) -> str | None:
     """The first protocol of ours that the client has too; None where one side does not use ALPN (RFC 7301)."""
     if not settings.alpn or offered is None:
         return None
-    theirs = {name.decode("latin-1") for name in offered}
     for protocol in settings.alpn:
-        if protocol in theirs:
+        if protocol.encode("latin-1") in offered:
             return protocol
     raise NoApplicationProtocol("no application protocol in common", section="RFC 7301 section 3.2")
 

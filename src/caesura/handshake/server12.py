@@ -234,7 +234,7 @@ def receive_proof(hs: Handshake, chain: tuple[bytes, ...]) -> Steps[PeerIdentity
 
 def start_keys(hs: Handshake, main: MainSecret12, server_random: bytes) -> KeyBlock:
     """The record keys of this connection."""
-    hs.log_secret("CLIENT_RANDOM", main.secret)
+    hs.log_secrets(CLIENT_RANDOM=main.secret)
     return main.key_block(hs.client_random, server_random)
 
 

@@ -54,8 +54,7 @@ def server13(hs: Handshake, hello: ClientHello, choice: Choice) -> Steps[Establi
     """The handshake from the ServerHello on."""
     secret = yield from send_server_hello(hs, hello, choice)
     keys = secret.traffic(hs.transcript.digest())
-    hs.log_secret("CLIENT_HANDSHAKE_TRAFFIC_SECRET", keys.client)
-    hs.log_secret("SERVER_HANDSHAKE_TRAFFIC_SECRET", keys.server)
+    hs.log_secrets(CLIENT_HANDSHAKE_TRAFFIC_SECRET=keys.client, SERVER_HANDSHAKE_TRAFFIC_SECRET=keys.server)
     hs.install_write(Epoch.HANDSHAKE, keys.server)
     hs.install_read(Epoch.HANDSHAKE, keys.client)
     hs.send(encrypted_extensions(hs, hello, choice))
@@ -78,9 +77,9 @@ def server13(hs: Handshake, hello: ClientHello, choice: Choice) -> Steps[Establi
     transcript_hash = hs.transcript.digest()
     traffic = main.traffic(transcript_hash)
     exporter = main.exporter(transcript_hash)
-    hs.log_secret("CLIENT_TRAFFIC_SECRET_0", traffic.client)
-    hs.log_secret("SERVER_TRAFFIC_SECRET_0", traffic.server)
-    hs.log_secret("EXPORTER_SECRET", exporter)
+    hs.log_secrets(
+        CLIENT_TRAFFIC_SECRET_0=traffic.client, SERVER_TRAFFIC_SECRET_0=traffic.server, EXPORTER_SECRET=exporter
+    )
     hs.install_write(Epoch.APPLICATION, traffic.server)
     peer = yield from receive_client(hs, keys, request, choice)
     hs.install_read(Epoch.APPLICATION, traffic.client)

@@ -113,7 +113,8 @@ class Handshake:
         self.transport.install_write(epoch, keys)
         self.epoch = epoch
 
-    def log_secret(self, label: str, secret: Secret) -> None:
-        """One line of the key log (the SSLKEYLOGFILE format): the only way by which a secret leaves."""
+    def log_secrets(self, **secrets: Secret) -> None:
+        """A line of the key log for each, by its label (the SSLKEYLOGFILE format): the only way a secret leaves."""
         if self.settings.keylog is not None:
-            self.settings.keylog(f"{label} {self.client_random.hex()} {secret.reveal().hex()}")
+            for label, secret in secrets.items():
+                self.settings.keylog(f"{label} {self.client_random.hex()} {secret.reveal().hex()}")
