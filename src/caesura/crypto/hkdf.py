@@ -182,6 +182,11 @@ class _Heads(dict[bytes, bytes]):
 _heads: Final = lru_cache(maxsize=16)(_Heads)
 
 
+@lru_cache(maxsize=16)
+def _write_infos(prefix: bytes, key_length: int, iv_length: int) -> tuple[bytes, bytes]:
+    return _info_head(prefix, b"key", key_length, 0) + b"\1", _info_head(prefix, b"iv", iv_length, 0) + b"\1"
+
+
 def write_key(secret: TrafficSecret, prefix: bytes = TLS13_PREFIX) -> tuple[AeadKey, int]:
     """The key, ready for use, and the IV, as a number, of one direction (RFC 9846 section 7.3)."""
     hash, aead = secret.suite.hash, secret.suite.aead  # noqa: A001
@@ -189,8 +194,9 @@ def write_key(secret: TrafficSecret, prefix: bytes = TLS13_PREFIX) -> tuple[Aead
     # The same as `Keyed` does, in one piece: a handshake makes eight of them.
     inner, outer = new(masked.translate(_INNER_PAD)), new(masked.translate(_OUTER_PAD))
     inner_copy, outer_copy = inner.copy(), outer.copy()
-    inner.update(_info_head(prefix, b"key", aead.key_length, 0) + b"\1")
+    key_info, iv_info = _write_infos(prefix, aead.key_length, aead.iv_length)
+    inner.update(key_info)
     outer.update(inner.digest())
-    inner_copy.update(_info_head(prefix, b"iv", aead.iv_length, 0) + b"\1")
+    inner_copy.update(iv_info)
     outer_copy.update(inner_copy.digest())
     return aead._new(outer.digest()[: aead.key_length]), int.from_bytes(outer_copy.digest()[: aead.iv_length], "big")

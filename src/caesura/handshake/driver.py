@@ -45,11 +45,12 @@ class Driver(Generic[T]):
 
         Raises what the handshake raises, after which it is done; and NoJobs, after which it stands where it stood.
         """
+        inbox, steps = self.inbox, self._steps
         while not self.done:
             request = self._request
             try:
                 if isinstance(request, Receive):
-                    answer = self.inbox.take(request.types)
+                    answer = inbox.take(request.types)
                     if answer is None:
                         return
                 elif request is None:  # the generator has not begun
@@ -63,7 +64,13 @@ class Driver(Generic[T]):
             except BaseException as error:  # noqa: BLE001 - thrown into the generator, and so out of it
                 self._throw(error)
             else:
-                self._send(answer)
+                try:
+                    self._request = steps.send(answer)
+                except StopIteration:
+                    self.done = True
+                except BaseException:
+                    self.done = True
+                    raise
 
     def resume(self) -> None:
         """Let work that waits for this thread go on; `advance` then takes what came of it."""
@@ -96,15 +103,6 @@ class Driver(Generic[T]):
         if answer is not NOT_YET:
             self._ongoing = None
         return answer
-
-    def _send(self, answer: Any) -> None:
-        try:
-            self._request = self._steps.send(answer)
-        except StopIteration:
-            self.done = True
-        except BaseException:
-            self.done = True
-            raise
 
     def _throw(self, error: BaseException) -> None:
         self._ongoing = None

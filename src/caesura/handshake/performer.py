@@ -75,10 +75,10 @@ class Performer:
 
         Raises what the work raised (see `outcome`), and NoJobs when it found no job: then nothing has happened.
         """
+        if isinstance(request, Perform) and self._only_computes(request):
+            return self._compute(request)
         deadline = None if self._deadline is None else now + self._deadline
         if isinstance(request, Perform):
-            if self._only_computes(request):
-                return self._compute(request)
             pending = self._start(request, deadline)
             if pending.done():
                 return self.outcome(request, pending.result)

@@ -5,31 +5,31 @@ Until the hash is known, the messages themselves are kept; from `start` on, one 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from caesura.crypto.hkdf import Hash, RunningHash
 from caesura.wire.messages import message_hash
 
 
 class Transcript:
-    """Every handshake message so far, hashed."""
+    """Every handshake message so far, hashed. `add` appends one whole message, header included."""
 
-    __slots__ = ("_messages", "_running")
+    __slots__ = ("_messages", "_running", "add")
 
     def __init__(self) -> None:
         self._messages: list[bytes] = []
         self._running: RunningHash | None = None
-
-    def add(self, message: bytes) -> None:
-        """Append one whole message, header included."""
-        if self._running is None:
-            self._messages.append(message)
-        else:
-            self._running.update(message)
+        self.add: Callable[[bytes], object] = self._messages.append
 
     def start(self, algorithm: Hash) -> None:
         """The hash is known; what was kept goes into it. A second call changes nothing."""
         if self._running is None:
-            self._running = algorithm.new(b"".join(self._messages))
-            self._messages.clear()
+            self._run(algorithm.new(b"".join(self._messages)))
+            self._messages = []
+
+    def _run(self, running: RunningHash) -> None:
+        self._running = running
+        self.add = running.update
 
     def retry(self, algorithm: Hash) -> None:
         """A HelloRetryRequest follows: the first ClientHello is replaced by its hash (section 4.1)."""
@@ -46,7 +46,7 @@ class Transcript:
         """A second one that goes on from here by itself."""
         assert self._running is not None
         other = Transcript()
-        other._running = self._running.copy()
+        other._run(self._running.copy())
         return other
 
     def messages(self) -> bytes:

@@ -58,7 +58,7 @@ from caesura.wire.extensions import RECORD_SIZE_LIMIT, Extensions
 from caesura.wire.messages import CertificateRequest, KeyUpdate, NewSessionTicket
 from caesura.wire.messages12 import HelloRequest
 from caesura.wire.records import MAX_INNER_PLAINTEXT, MAX_PLAINTEXT
-from caesura.wire.registries import ExtensionType, HandshakeType, KeyUpdateRequest, Version
+from caesura.wire.registries import HandshakeType, KeyUpdateRequest, Version
 
 PROFILE: Final = Profile(name=b"tls")
 
@@ -483,6 +483,8 @@ class TLSConnection(Facts):
 
     def _settle(self) -> None:
         """Open the short ways for single records of data while nothing special is going on, else close them."""
+        if not self.handshake_complete:
+            return  # they have not been open
         quiet = self.handshake_complete and self.error is None and not (self._closed or self._busy)
         self.seal_key = self._writer.quiet_key() if quiet and not self.close_notify_sent else None
         quiet = quiet and not (self.close_notify_received or self._post or self._inbox.partial)
@@ -574,7 +576,7 @@ class TLSConnection(Facts):
     # --- records --------------------------------------------------------------------------------------------------
 
     def _record(self, content_type: int, content: bytes) -> None:
-        if self._inbox.partial and content_type != HANDSHAKE:
+        if content_type != HANDSHAKE and self._inbox.partial:
             raise UnexpectedMessage("a record within a handshake message", section="RFC 9846 section 5.1")
         if content_type == APPLICATION_DATA:
             if self._epoch is not Epoch.APPLICATION:
@@ -816,9 +818,12 @@ class TLSConnection(Facts):
         """record_size_limit (RFC 8449): offered when it is set, answered always."""
         extensions = Extensions()
         limit = self._settings.record_size_limit
-        offered = message is HandshakeType.client_hello and limit is not None
-        answer = HandshakeType.server_hello if self._tls12 else HandshakeType.encrypted_extensions
-        if offered or (message is answer and peer is not None and ExtensionType.record_size_limit in peer):
+        if peer is None:
+            wanted = limit is not None
+        else:
+            answer = HandshakeType.server_hello if self._tls12 else HandshakeType.encrypted_extensions
+            wanted = RECORD_SIZE_LIMIT.code in peer and message is answer
+        if wanted:
             most = MAX_PLAINTEXT if self._tls12 else MAX_INNER_PLAINTEXT
             extensions.put(RECORD_SIZE_LIMIT, min(limit or most, most))
         return extensions

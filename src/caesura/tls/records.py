@@ -55,7 +55,7 @@ class RecordKey:
         self._decrypt = aead.decrypt
         self._prefix = prefix
         self._secret = secret
-        self.limit = min(secret.suite.aead.confidentiality_limit, 2**63) - 1
+        self.limit = secret.suite.aead.confidentiality_limit - 1
         self.sequence = 0
         self.carried_data = False  # whether open_data has opened anything
         self.max_content = MAX_PLAINTEXT  # bytes in a record that takes the short way

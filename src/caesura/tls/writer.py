@@ -157,6 +157,9 @@ class RecordWriter:
 
     def _fragment(self, content_type: int, content: bytes) -> None:
         size = self.max_fragment if self._key is not None else MAX_PLAINTEXT
+        if len(content) <= size and not self._through_engine:  # nearly every flight and alert
+            self._seal(content_type, content)
+            return
         for start in range(0, len(content), size) or (0,):
             piece = content if len(content) <= size else content[start : start + size]
             if self._through_engine and self._key is not None:
