@@ -283,6 +283,7 @@ class TestDriving:
         handshake(one, two)
         assert two._connection is not None
         two._connection._writer.handshake(HelloRequest().encode())
+        two._connection._writer.flush()
         two.write(b"and data")
         assert one.read() == b"and data"
         assert forth.pending
