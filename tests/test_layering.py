@@ -18,7 +18,7 @@ SOURCE = Path(__file__).parent.parent / "src" / PACKAGE
 
 # From the bottom up. A layer may import those before it, and itself.
 ORDER = (
-    "errors", "clock", "wire", "jobs", "crypto", "engines", "sessions", "compression", "context", "events", "handshake",
+    "errors", "clock", "wire", "jobs", "crypto", "engines", "sessions", "compression", "quic_settings", "context", "events", "handshake",
     "tls", "dtls", "quic", "bio", "sslobject", "openssl", "aio", "cli",
     "__main__",
 )  # fmt: skip
@@ -28,6 +28,7 @@ NARROWER: Mapping[str, frozenset[str]] = {
     "clock": frozenset(),
     "wire": frozenset({"errors"}),
     "compression": frozenset({"wire"}),
+    "quic_settings": frozenset({"errors", "crypto"}),
     "jobs": frozenset({"errors"}),  # jobs know nothing of TLS
     "crypto": frozenset({"errors", "wire"}),
     "engines": frozenset({"errors", "wire", "jobs", "crypto"}),

@@ -1,8 +1,9 @@
 """The exception tree, the alerts, and their stable codes.
 
-Three things are kept apart: the peer broke a rule (`LocalAlert`, which we send), the peer told us that we did
-(`PeerAlert`, which we received), and the caller misused the API (`UsageError`, `ConfigError`). An alert is raised once,
-where the rule is broken; one place, the connection, puts it on the wire.
+Three things are kept apart: the peer broke a rule (`LocalAlert` and, in QUIC, `TransportError`, which we send), the
+peer told us that we did (`PeerAlert`, `PeerClose`, which we received), and the caller misused the API (`UsageError`,
+`ConfigError`). An alert or transport error is raised once, where the rule is broken; one place, the connection, puts it
+on the wire.
 
 All of them are `ssl.SSLError`, so `except` clauses written for the standard library keep working. The text of a message
 may change; `code` may not. Nothing here knows a protocol.
@@ -369,3 +370,190 @@ class CertificateVerifyError(LocalAlert, ssl.SSLCertVerificationError):
 
 
 ALERTS: dict[int, AlertDescription] = {int(member): member for member in AlertDescription}
+
+
+# --- QUIC --------------------------------------------------------------------------------------------------------
+
+
+@unique
+class TransportErrorCode(IntEnum):
+    """What a CONNECTION_CLOSE of type 0x1c says: the QUIC Transport Error Codes registry (RFC 9000 section 20.1).
+
+    From CRYPTO_ERROR on, 256 codes are alerts of the handshake: the alert's number is in the lowest byte (RFC 9001
+    section 4.8).
+    """
+
+    NO_ERROR = 0x00
+    INTERNAL_ERROR = 0x01
+    CONNECTION_REFUSED = 0x02
+    FLOW_CONTROL_ERROR = 0x03
+    STREAM_LIMIT_ERROR = 0x04
+    STREAM_STATE_ERROR = 0x05
+    FINAL_SIZE_ERROR = 0x06
+    FRAME_ENCODING_ERROR = 0x07
+    TRANSPORT_PARAMETER_ERROR = 0x08
+    CONNECTION_ID_LIMIT_ERROR = 0x09
+    PROTOCOL_VIOLATION = 0x0A
+    INVALID_TOKEN = 0x0B
+    APPLICATION_ERROR = 0x0C
+    CRYPTO_BUFFER_EXCEEDED = 0x0D
+    KEY_UPDATE_ERROR = 0x0E
+    AEAD_LIMIT_REACHED = 0x0F
+    NO_VIABLE_PATH = 0x10
+    VERSION_NEGOTIATION_ERROR = 0x11  # RFC 9368
+    CRYPTO_ERROR = 0x0100
+
+
+class TransportError(Error):
+    """A rule of QUIC was broken; CONNECTION_CLOSE with this class's `error_code` is sent (RFC 9000 section 20.1).
+
+    `frame_type` is that of the frame in which it happened, None when it was in none; the message is the reason phrase.
+    """
+
+    code = "QUIC_INTERNAL_ERROR"
+    error_code: TransportErrorCode = TransportErrorCode.INTERNAL_ERROR
+
+    def __init__(self, message: str = "", *, frame_type: int | None = None, section: str = "") -> None:
+        super().__init__(message, section=section)
+        self.frame_type = frame_type
+
+
+class ConnectionRefused(TransportError):
+    """The server does not take new connections now."""
+
+    code = "QUIC_CONNECTION_REFUSED"
+    error_code = TransportErrorCode.CONNECTION_REFUSED
+
+
+class FlowControlError(TransportError):
+    """More data than was permitted."""
+
+    code = "QUIC_FLOW_CONTROL_ERROR"
+    error_code = TransportErrorCode.FLOW_CONTROL_ERROR
+
+
+class StreamLimitError(TransportError):
+    """A stream beyond the limit on streams of its kind."""
+
+    code = "QUIC_STREAM_LIMIT_ERROR"
+    error_code = TransportErrorCode.STREAM_LIMIT_ERROR
+
+
+class StreamStateError(TransportError):
+    """A frame for a stream that cannot have it."""
+
+    code = "QUIC_STREAM_STATE_ERROR"
+    error_code = TransportErrorCode.STREAM_STATE_ERROR
+
+
+class FinalSizeError(TransportError):
+    """A stream's final size changed, or data lies behind it."""
+
+    code = "QUIC_FINAL_SIZE_ERROR"
+    error_code = TransportErrorCode.FINAL_SIZE_ERROR
+
+
+class FrameEncodingError(TransportError):
+    """A frame is badly formatted, or of an unknown type."""
+
+    code = "QUIC_FRAME_ENCODING_ERROR"
+    error_code = TransportErrorCode.FRAME_ENCODING_ERROR
+
+
+class TransportParameterError(TransportError):
+    """The peer's transport parameters are badly formatted, out of range, missing or forbidden."""
+
+    code = "QUIC_TRANSPORT_PARAMETER_ERROR"
+    error_code = TransportErrorCode.TRANSPORT_PARAMETER_ERROR
+
+
+class ConnectionIdLimitError(TransportError):
+    """More connection ids than were permitted."""
+
+    code = "QUIC_CONNECTION_ID_LIMIT_ERROR"
+    error_code = TransportErrorCode.CONNECTION_ID_LIMIT_ERROR
+
+
+class ProtocolViolation(TransportError):
+    """A rule was broken that no other code names."""
+
+    code = "QUIC_PROTOCOL_VIOLATION"
+    error_code = TransportErrorCode.PROTOCOL_VIOLATION
+
+
+class InvalidToken(TransportError):
+    """An Initial packet carries a Retry token that is not ours, or no longer good."""
+
+    code = "QUIC_INVALID_TOKEN"
+    error_code = TransportErrorCode.INVALID_TOKEN
+
+
+class CryptoBufferExceeded(TransportError):
+    """More handshake data ahead of its turn than is kept."""
+
+    code = "QUIC_CRYPTO_BUFFER_EXCEEDED"
+    error_code = TransportErrorCode.CRYPTO_BUFFER_EXCEEDED
+
+
+class KeyUpdateError(TransportError):
+    """Keys were updated when they may not be."""
+
+    code = "QUIC_KEY_UPDATE_ERROR"
+    error_code = TransportErrorCode.KEY_UPDATE_ERROR
+
+
+class AEADLimitReached(TransportError):
+    """A key has protected, or failed to open, as many packets as its algorithm permits."""
+
+    code = "QUIC_AEAD_LIMIT_REACHED"
+    error_code = TransportErrorCode.AEAD_LIMIT_REACHED
+
+
+class NoViablePath(TransportError):
+    """The network path cannot carry QUIC."""
+
+    code = "QUIC_NO_VIABLE_PATH"
+    error_code = TransportErrorCode.NO_VIABLE_PATH
+
+
+class VersionNegotiationError(TransportError):
+    """The two sides have no version in common, or somebody has meddled with the choice (RFC 9368)."""
+
+    code = "QUIC_VERSION_NEGOTIATION_ERROR"
+    error_code = TransportErrorCode.VERSION_NEGOTIATION_ERROR
+
+
+class PeerClose(Error):
+    """The peer closed the connection (RFC 9000 section 10.2).
+
+    `error_code` is a `TransportErrorCode` where the registry has it, or, when `application` is true, a number that the
+    application protocol gives a meaning; `frame_type` is the one the peer blames, None if it blames none.
+    """
+
+    code = "PEER_CLOSE"
+
+    def __init__(
+        self, error_code: int, reason_phrase: str = "", *, application: bool = False, frame_type: int | None = None
+    ) -> None:
+        self.application = application
+        self.error_code = error_code if application else TRANSPORT_ERRORS.get(error_code, error_code)
+        self.reason_phrase = reason_phrase
+        self.frame_type = frame_type
+        if isinstance(self.error_code, TransportErrorCode):
+            name = self.error_code.name
+        elif not application and error_code & ~0xFF == TransportErrorCode.CRYPTO_ERROR and error_code & 0xFF in ALERTS:
+            name = f"the alert {ALERTS[error_code & 0xFF].name}"
+        else:
+            name = f"{'application' if application else 'transport'} error {error_code:#x}"
+        super().__init__(f"the peer closed with {name}{f': {reason_phrase}' if reason_phrase else ''}")
+
+
+class StatelessReset(Error):
+    """The peer has lost all it knew of the connection (RFC 9000 section 10.3)."""
+
+    code = "STATELESS_RESET"
+
+
+TRANSPORT_ERRORS: dict[int, TransportErrorCode] = {
+    int(member): member for member in TransportErrorCode if member is not TransportErrorCode.CRYPTO_ERROR
+}

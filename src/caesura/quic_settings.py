@@ -1,0 +1,77 @@
+"""What `quic=` of a Context takes: the transport parameters we announce, and bounds on what a peer may make us hold.
+
+Here because the context needs it, which lies below everything that speaks QUIC. The names are the RFCs' where they have
+one. Nothing here is sent or counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Final
+
+from caesura.crypto.cookies import CookieKeys
+from caesura.errors import ConfigError
+
+_VARINT: Final = 2**62 - 1
+
+
+def _whole(default: int, low: int, high: int = _VARINT) -> int:
+    """A field: a whole number between these bounds."""
+    found: int = field(default=default, metadata={"low": low, "high": high, "whole": True})
+    return found
+
+
+def _number(default: float, low: float, high: float) -> float:
+    """A field: a number between these bounds."""
+    found: float = field(default=default, metadata={"low": low, "high": high})
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QUICSettings:
+    """Seconds and bytes. Each bound is checked when it is given: ConfigError names the one that is out of range.
+
+    First what is announced to the peer (RFC 9000 section 18.2), then how we behave, then the bounds. Beyond one of
+    those something is dropped, or the connection ends with the code its comment names.
+    """
+
+    # announced
+    max_idle_timeout: float = _number(30.0, 0, 86_400.0)  # 0: none
+    max_udp_payload_size: int = _whole(65_527, 1200, 65_527)  # that we take
+    initial_max_data: int = _whole(1_048_576, 0)
+    initial_max_stream_data_bidi_local: int = _whole(262_144, 0)
+    initial_max_stream_data_bidi_remote: int = _whole(262_144, 0)
+    initial_max_stream_data_uni: int = _whole(262_144, 0)
+    initial_max_streams_bidi: int = _whole(100, 0, 2**60)
+    initial_max_streams_uni: int = _whole(100, 0, 2**60)
+    ack_delay_exponent: int = _whole(3, 0, 20)
+    max_ack_delay: float = _number(0.025, 0, 16.383)
+    active_connection_id_limit: int = _whole(8, 2, 64)  # CONNECTION_ID_LIMIT_ERROR
+    max_datagram_frame_size: int = _whole(0, 0, 65_535)  # RFC 9221; 0: no DATAGRAM frames
+    disable_active_migration: bool = False
+    grease_quic_bit: bool = True  # RFC 9287
+
+    # how we behave
+    connection_id_length: int = _whole(8, 0, 20)  # of the ids we want to receive
+    retry: bool = False  # a server has clients prove their address before it keeps anything of them
+    token_keys: CookieKeys = field(default_factory=CookieKeys, repr=False)
+    initial_rtt: float = _number(0.333, 0.001, 10.0)  # RFC 9002 section 6.2.2
+
+    # bounds
+    max_amplification: int = _whole(3, 1, 3)  # times what came from an address that has proved nothing (section 8)
+    crypto_buffer: int = _whole(65_536, 4096, 2**24)  # per level, ahead of its turn: CRYPTO_BUFFER_EXCEEDED
+    undecryptable_packets: int = _whole(16, 0, 1024)  # whose keys are not there yet; the rest is dropped
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if not each.metadata:
+                kind = CookieKeys if each.name == "token_keys" else bool
+                if not isinstance(value, kind):
+                    raise ConfigError(f"quic.{each.name}: expected {kind.__name__}, not {type(value).__name__}")
+                continue
+            low, high, whole = each.metadata["low"], each.metadata["high"], "whole" in each.metadata
+            kinds = int if whole else int | float
+            if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
+                what = "whole number" if whole else "number"
+                raise ConfigError(f"quic.{each.name}: expected a {what} from {low:g} to {high:g}")
