@@ -14,11 +14,10 @@ transports where nobody else can write: there, what is malformed is an error.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
 from caesura.context import Context, Method
-from caesura.crypto.names import server_name
 from caesura.crypto.secrets import TrafficSecret
 from caesura.dtls.acks import Acknowledgements
 from caesura.dtls.address import AddressValidation
@@ -34,35 +33,20 @@ from caesura.errors import (
     ALERTS,
     AlertDescription,
     DecodeError,
-    Error,
     IdleTimeout,
     IllegalParameter,
     InternalError,
     LocalAlert,
     PeerAlert,
-    ReadTimeoutExpired,
     UnexpectedEOF,
     UnexpectedMessage,
     UsageError,
 )
-from caesura.events import (
-    CloseNotifyReceived,
-    ConnectionTerminated,
-    DataReceived,
-    Event,
-    HandshakeCompleted,
-    SessionReceived,
-)
-from caesura.handshake import hello, post13
-from caesura.handshake.driver import Driver
-from caesura.handshake.facts import Facts
-from caesura.handshake.inbox import Inbox
-from caesura.handshake.performer import Awaiter, Performer
-from caesura.handshake.role import check_role
-from caesura.handshake.state import Established, Handshake
-from caesura.handshake.tickets import MAX_TICKET
+from caesura.handshake.endpoint import Endpoint
+from caesura.handshake.performer import Awaiter
+from caesura.handshake.state import Established
 from caesura.handshake.transport import Epoch, Keys
-from caesura.jobs import NoJobs, WaitContext
+from caesura.jobs import WaitContext
 from caesura.sessions import Session
 from caesura.wire.dtls import (
     Fragment,
@@ -98,7 +82,7 @@ Datagram = tuple[bytes, Address]
 """What is to be sent, and where to."""
 
 
-class DTLSConnection(Facts):
+class DTLSConnection(Endpoint):
     """One DTLS connection without I/O.
 
     Give it the datagrams that came (`receive_datagram`) and send those that `datagrams_to_send` returns. After every
@@ -126,45 +110,25 @@ class DTLSConnection(Facts):
         "_address",
         "_alert_sent",
         "_alerts_left",
-        "_busy",
-        "_close_requested",
-        "_closed",
         "_closed_at",
-        "_driver",
-        "_ended",
-        "_established",
-        "_events",
         "_heard",
         "_ids",
-        "_inbox",
         "_installed",
         "_key_updates",
         "_last_type",
-        "_performer",
-        "_post",
         "_read_epoch",
         "_reader",
         "_reassembly",
         "_retransmission",
-        "_settings",
-        "_tickets",
         "_version",
-        "_warnings",
         "_writer",
         "addr",
-        "close_notify_received",
-        "close_notify_sent",
-        "error",
-        "handshake_complete",
-        "needs_job",
         "plaintext",
-        "server_hostname",
-        "server_side",
-        "session",
-        "wait_context",
     )
 
     _profile = PROFILE
+    _reader: RecordReader
+    _writer: RecordWriter
 
     def __init__(
         self,
@@ -182,18 +146,17 @@ class DTLSConnection(Facts):
         async_mode: bool | None = None,
     ) -> None:
         settings = context.settings
-        check_role(settings, Method.DTLS, server_side, server_hostname)
         limits, options = settings.limits, settings.dtls
-        self._settings = settings
-        self.server_side = server_side
-        self.server_hostname = server_name(server_hostname).text if server_hostname is not None else None
-        self.wait_context = WaitContext(owned=True) if wait_context is None else wait_context
-        self._performer = Performer(
+        super().__init__(
             settings,
-            self.wait_context,
-            awaiter,
-            settings.async_mode if async_mode is None else async_mode,
-            server_side,
+            Method.DTLS,
+            server_side=server_side,
+            server_hostname=server_hostname,
+            session=session,
+            wait_context=wait_context,
+            awaiter=awaiter,
+            async_mode=async_mode,
+            retried=proven.retried if proven is not None else None,
         )
         first_seq = proven.message_seq if proven is not None else 0
         self._ids = ConnectionIds(options.connection_id, limits.connection_ids, settings.random, on_connection_ids)
@@ -203,64 +166,21 @@ class DTLSConnection(Facts):
         self._reassembly = Reassembly(limits.handshake_message, limits.messages_ahead, limits.reassembly_bytes)
         self._reassembly.next_seq = first_seq
         self._acks = Acknowledgements(limits.ack_records)
-        self._inbox = Inbox(limits.handshake_message)
-        hs = Handshake(
-            settings,
-            self,
-            PROFILE,
-            server_side,
-            self.server_hostname,
-            session,
-            retried=proven.retried if proven is not None else None,
-            trace=self._performer.trace,
-        )
-        steps = hello.accept(hs) if server_side else hello.connect(hs)
-        self._driver: Driver[None] | None = Driver(steps, self._performer, self._inbox)
-        self._established: Established | None = None
-        self._post: deque[Driver[None]] = deque()
         self._version: Version | None = None
         self._read_epoch = 0  # in which the next handshake message comes
         self._installed: Epoch | None = None  # for which early records may now be read
         self._last_type = -1  # of the handshake messages that were handed over
         self._ack_now = False
-        self._events: deque[Event] = deque()
         self.plaintext: deque[bytes] = deque()  # datagrams that `read` will give, oldest first
-        self._ended = False  # whether the last event was given
         self._closed_at: RecordNumber | None = None  # the record of the peer's close_notify
         self._key_updates = KeyUpdates(limits)
-        self._tickets = 0
-        self._warnings = 0
-        self._busy = False
-        self._close_requested = False
-        self._closed = False
         self._alert_sent: bytes | None = None
         self._alerts_left = limits.repeated_alerts
         self._address = AddressValidation(options.amplification, validated=address_validated or proven is not None)
         self._heard: float | None = None
         self.addr = addr
-        self.session: Session | None = None
-        self.handshake_complete = False
-        self.needs_job = False
-        self.close_notify_sent = False
-        self.close_notify_received = False
-        self.error: Error | None = None
 
     # --- driving --------------------------------------------------------------------------------------------------
-
-    def advance(self, now: float) -> None:
-        """Start the handshake, or go on with whatever paused. Harmless when there is nothing to do.
-
-        Raises UsageError, and does no harm, when a job is paused that another thread has started.
-        """
-        if self._closed or self.error is not None:
-            return
-        self._enter()
-        try:
-            for part in self._parts():
-                part.resume()
-            self._go_on(now)
-        finally:
-            self._leave()
 
     def receive_datagram(self, data: Data, addr: Address, now: float, ecn: int = 0) -> None:  # noqa: ARG002
         """One datagram, and where it came from. The ECN field of its IP header means nothing to DTLS."""
@@ -308,47 +228,13 @@ class DTLSConnection(Facts):
         addr = self.addr
         return [(datagram, addr) for datagram in out[:count]]
 
-    def next_event(self) -> Event | None:
-        """What happened, in order; None when there is no more for now."""
-        if self._events:
-            return self._events.popleft()
-        if self.plaintext:
-            return DataReceived(self.plaintext.popleft())
-        if not self._ended:
-            if self.error is not None:
-                self._ended = True
-                return ConnectionTerminated(self.error)
-            if self.close_notify_received:
-                self._ended = True
-                return CloseNotifyReceived()
-        return None
-
-    def timeout(self) -> float | None:
-        """When `handle_timeout` is due, on the clock of `now`: a timer, or paused work that is overdue. None: never."""
-        if self._closed or self.error is not None:
-            return None
+    def _timers(self) -> Iterable[float | None]:
         idle = self._settings.dtls.idle_timeout
-        deadlines = (
+        return (
             self._retransmission.timer.deadline,
             self._acks.deadline,
             None if idle is None or self._heard is None else self._heard + idle,
-            *(part.deadline for part in self._parts()),
         )
-        return min((each for each in deadlines if each is not None), default=None)
-
-    def handle_timeout(self, now: float) -> None:
-        """Serve every timer that has expired, each once. A call that comes too early does nothing."""
-        if self._closed or self.error is not None:
-            return
-        self._enter()
-        try:
-            for part in self._parts():
-                part.expire(now)
-            self._serve_timers(now)
-        except BaseException as error:  # noqa: BLE001 - sorted there
-            self._stopped_by(error)
-        finally:
-            self._leave()
 
     def _serve_timers(self, now: float) -> None:
         options = self._settings.dtls
@@ -387,8 +273,7 @@ class DTLSConnection(Facts):
         Raises UsageError before the handshake is complete, after `shutdown`, and for more than fits a datagram (see
         `max_datagram`); and the connection's error.
         """
-        if not self.handshake_complete or self.close_notify_sent or self.error is not None or self._closed:
-            raise self._cannot_write()
+        self._require_open()
         try:
             self._writer.write(data if type(data) is bytes else bytes(data))
         except InternalError as error:
@@ -419,36 +304,13 @@ class DTLSConnection(Facts):
         if self._acks.deadline is not None:
             self._acks.deadline = started + self._ack_delay()
 
-    def shutdown(self) -> None:
-        """Send close_notify: our direction ends, the peer's stays open (RFC 9846 section 6.1).
-
-        It is not sent again when it is lost (RFC 9147 section 5.10). Legal twice. Raises UsageError before the
-        handshake is complete: what is not yet open can only be given up.
-        """
-        if self.close_notify_sent or self.error is not None or self._closed:
-            return
-        if not self.handshake_complete:
-            raise UsageError("shutdown: the handshake is not complete; close() gives it up")
-        self.close_notify_sent = True
-        self._writer.send(_ALERT, bytes((_WARNING, AlertDescription.close_notify)), self._writer.current)
-
-    def close(self) -> None:
-        """Give up, at any moment: paused work is cancelled, secrets are dropped, nothing is sent. Legal twice."""
-        if self._busy:
-            self._close_requested = True
-        elif not self._closed:
-            self._closed = True
-            self._drop()
-            self._writer.out = []
-
     def key_update(self, *, request_peer: bool = False) -> None:
         """Change our sending keys, and ask the peer to change its own (RFC 9147 section 8).
 
         They change when the peer has acknowledged it. Until then, and while another flight is out, further calls are
         one.
         """
-        if not self.handshake_complete or self.close_notify_sent or self.error is not None or self._closed:
-            raise self._cannot_write()
+        self._require_open()
         if self._writer.current >= self._settings.limits.epoch:
             raise UsageError(f"key_update: there is no epoch after {self._writer.current}")
         self._key_updates.want(request_peer=request_peer)
@@ -492,71 +354,18 @@ class DTLSConnection(Facts):
         self._writer.use_connection_id(self._ids.theirs)
 
     def _check_ids(self, in_use: bool, reason: str) -> None:
-        if not self.handshake_complete or self.close_notify_sent or self.error is not None or self._closed:
-            raise self._cannot_write()
+        self._require_open()
         if not self._ids.agreed or not in_use:
             raise UsageError(reason)
 
-    def _cannot_write(self) -> Error:
-        if self.error is not None:
-            return self.error
-        if self._closed:
-            return UsageError("the connection is closed")
-        if self.close_notify_sent:
-            return UsageError("protocol is shutdown: close_notify was sent")
-        return UsageError("the handshake is not complete")
-
     # --- facts ----------------------------------------------------------------------------------------------------
-
-    @property
-    def handshake_paused(self) -> bool:
-        """Whether work of the handshake, or of an exchange after it, is paused."""
-        return self._parked or (bool(self._post) and self._post[0].parked)
-
-    @property
-    def read_paused(self) -> bool:
-        """Whether the opening of a record is paused."""
-        return self._reader.paused
-
-    @property
-    def write_paused(self) -> bool:
-        """Whether the sealing of a record is paused."""
-        return self._writer.paused
-
-    @property
-    def waiting_for_async(self) -> bool:
-        """Whether anything is paused (SSL_waiting_for_async(3))."""
-        return self.handshake_paused or self.read_paused or self.write_paused
 
     @property
     def wants_data(self) -> bool:
         """Whether the adapter should read on from the transport: also when all is paused, until the connection ends."""
         return self.error is None and not self._closed
 
-    @property
-    def write_backlog(self) -> int:
-        """Bytes of plaintext that wait to be sealed."""
-        return self._writer.backlog
-
     # --- going on -------------------------------------------------------------------------------------------------
-
-    def _enter(self) -> None:
-        if self._busy:
-            raise UsageError("the connection is in use: by another thread, or by the callback that calls it")
-        self._busy = True
-        self.needs_job = False
-
-    def _leave(self) -> None:
-        self._busy = False
-        if self._close_requested:
-            self.close()
-
-    def _parts(self) -> list[Driver[None] | RecordReader | RecordWriter]:
-        """What may have work under way."""
-        parts: list[Driver[None] | RecordReader | RecordWriter] = [self._reader, self._writer, *self._post]
-        if self._driver is not None:
-            parts.append(self._driver)
-        return parts
 
     @property
     def _parked(self) -> bool:
@@ -580,20 +389,6 @@ class DTLSConnection(Facts):
             self._writer.pump(now)
         except BaseException as error:  # noqa: BLE001 - sorted there
             self._stopped_by(error)
-
-    def _stopped_by(self, error: BaseException) -> None:
-        """Something was raised where nothing may be: it ends the connection, or only this attempt."""
-        if isinstance(error, NoJobs):
-            self.needs_job = True
-        elif isinstance(error, Error):
-            self._fail(error)
-        elif isinstance(error, Exception):  # fail closed: whatever the network provoked, the connection ends
-            failure = InternalError(f"{type(error).__name__}: {error}")
-            failure.__cause__ = error
-            self._fail(failure)
-        else:  # the job that this call runs in was cancelled, or the program ends: nobody will go on here
-            self._close_requested = True
-            raise error
 
     def _run_handshake(self, now: float) -> None:
         while self._step(now) or self._release_early(now):
@@ -630,7 +425,7 @@ class DTLSConnection(Facts):
             self._post[0].advance(now)
             if not self._post[0].done:
                 return
-            self._post.popleft()
+            self._post.pop(0)
 
     def _settle(self, now: float) -> None:
         """Nothing more can be done at the moment: acknowledge and send accordingly."""
@@ -820,10 +615,6 @@ class DTLSConnection(Facts):
         else:
             raise UnexpectedMessage(f"message type {kind} after the handshake")
 
-    def _received(self, message: M) -> M:
-        self._trace("received", message.msg_type.name, len(message.raw))
-        return message
-
     def _key_update_received(self, message: KeyUpdate) -> None:
         self._received(message)
         if not self._reassembly.empty:
@@ -831,35 +622,11 @@ class DTLSConnection(Facts):
         self._key_updates.received(message, self._read_epoch, self._writer.current)
         self._read_epoch = self._reader.update_key()
 
-    def _ticket_received(self, message: NewSessionTicket) -> None:
-        self._received(message)
-        done = self._established
-        assert done is not None
-        message.extensions.check(HandshakeType.new_session_ticket)
-        self._tickets += 1
-        if (
-            done.resumption is None
-            or not message.ticket_lifetime
-            or len(message.ticket) > MAX_TICKET
-            or self._tickets > done.settings.limits.session_tickets
-        ):
-            return
-        steps = post13.keep_session(PROFILE, done, message, self._session_kept)
-        self._post.append(Driver(steps, self._performer, Inbox(0)))
-
-    def _session_kept(self, session: Session) -> None:
-        self.session = session
-        self._events.append(SessionReceived(session))
-
     def _send(self, message: HandshakeMessage) -> None:
         """A message of ours after the handshake."""
         raw = message.encode()
         self._retransmission.queue(Epoch.APPLICATION, raw)
         self._trace("sent", message.msg_type.name, len(raw))
-
-    def _trace(self, kind: str, name: str, size: int = 0) -> None:
-        if self._performer.trace is not None:
-            self._performer.trace(kind, name, size)
 
     # --- the seam under the handshake (MessageTransport) ----------------------------------------------------------
 
@@ -915,42 +682,23 @@ class DTLSConnection(Facts):
     def early_data(self, accepted: bool, limit: int) -> None:
         """Records of refused early data are of an epoch that has no keys, and are passed over as such."""
 
-    def ticket_state(self) -> bytes:
-        """There is nothing to remember."""
-        return b""
-
-    def accepts(self, ticket_state: bytes) -> bool:
-        """Whether a ticket's state is one of ours."""
-        return ticket_state == b""
-
     def completed(self, established: Established) -> None:
         """The handshake is done: a server acknowledges the client's last flight, and its tickets follow."""
-        self._established = established
-        self.handshake_complete = self._reader.complete = True
+        super().completed(established)
+        self._reader.complete = True
         self._installed = Epoch.APPLICATION
         self._writer.allow_data()
-        self.server_hostname = established.server_hostname
-        self._events.append(HandshakeCompleted())
-        if self.server_side:
-            self._ack_now = self._acks.unsent
-            if established.resumption is not None:
-                steps = post13.send_tickets(self, PROFILE, established)
-                self._post.append(Driver(steps, self._performer, Inbox(0)))
+        self._ack_now = self.server_side and self._acks.unsent
 
     # --- the end --------------------------------------------------------------------------------------------------
 
-    def _fail(self, error: Error) -> None:
-        """End the connection: the alert goes out under the keys in use, everything else is dropped."""
-        self.error = error
-        description: AlertDescription | None = None
-        if isinstance(error, LocalAlert):
-            description = error.description
-        elif not isinstance(error, PeerAlert | UnexpectedEOF | ReadTimeoutExpired | IdleTimeout):
-            description = AlertDescription.internal_error
-        if description is not None and not self.close_notify_sent:
-            self._alert_sent = self._writer.fatal_alert(bytes((_FATAL, description)))
-            self._trace("alert sent", description.name)
-        self._drop()
+    def _send_close_notify(self) -> None:
+        """It is not sent again when it is lost (RFC 9147 section 5.10)."""
+        self._writer.send(_ALERT, bytes((_WARNING, AlertDescription.close_notify)), self._writer.current)
+
+    def _send_fatal_alert(self, description: AlertDescription) -> bool:
+        self._alert_sent = self._writer.fatal_alert(bytes((_FATAL, description)))
+        return True
 
     def _repeat_alert(self) -> None:
         """The peer goes on: it may have missed the alert (RFC 9147 section 5.10). The very same record, a few times."""
@@ -959,15 +707,10 @@ class DTLSConnection(Facts):
             self._writer.out.append(self._alert_sent)
 
     def _drop(self) -> None:
-        """Cancel all work and forget the secrets; facts stay."""
-        driver, self._driver = self._driver, None
-        if driver is not None:
-            driver.close()
-        while self._post:
-            self._post.popleft().close()
-        self._reader.close()
-        self._writer.close()
+        super()._drop()
         self._retransmission.close()
         self._reassembly.clear()
         self._acks.clear()
-        self._inbox.clear()
+
+    def _discard(self) -> None:
+        self._writer.out = []

@@ -15,7 +15,7 @@ from caesura.dtls.plaintext import PlaintextWriter
 from caesura.dtls.records13 import WriteKey
 from caesura.engines import Operation
 from caesura.errors import InternalError, UsageError
-from caesura.handshake.performer import NOT_YET, Ongoing, Performer
+from caesura.handshake.performer import NOT_YET, Ongoing, Performer, Working
 from caesura.handshake.requests import Perform
 from caesura.wire.dtls import RecordNumber
 from caesura.wire.records import MAX_PLAINTEXT
@@ -26,12 +26,11 @@ _APPLICATION_DATA = int(ContentType.application_data)
 _HANDSHAKE = int(ContentType.handshake)
 
 
-class RecordWriter:
+class RecordWriter(Working):
     """Seals records; `out` are the datagrams that are ready. `mtu` bounds them, `max_content` what a record carries."""
 
     __slots__ = (
         "_epochs",
-        "_ongoing",
         "_performer",
         "_queue",
         "_queued_bytes",
@@ -51,7 +50,7 @@ class RecordWriter:
         self.application: WriteKey | None = None  # its key, once application data may be sent
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0
-        self._ongoing: Ongoing | None = None
+        self._ongoing = None
         self.mtu = mtu
         self.max_content = MAX_PLAINTEXT
         self.out: list[bytes] = []
@@ -162,22 +161,6 @@ class RecordWriter:
         """Bytes of plaintext that are not sealed yet."""
         return self._queued_bytes
 
-    @property
-    def deadline(self) -> float | None:
-        """When the record under way must be sealed."""
-        return self._ongoing.deadline if self._ongoing is not None else None
-
-    def resume(self) -> None:
-        """Let the record under way go on."""
-        if self._ongoing is not None:
-            self._ongoing.resume()
-
-    def expire(self, now: float) -> None:
-        """Raise OperationTimeout when the record under way is overdue."""
-        if self._ongoing is not None and self._ongoing.expired(now):
-            ongoing, self._ongoing = self._ongoing, None
-            raise ongoing.timed_out()
-
     def pump(self, now: float) -> None:
         """Seal what is queued, one record after the other, as far as the engine answers at once."""
         while self._queue or self._ongoing is not None:
@@ -203,10 +186,8 @@ class RecordWriter:
 
     def close(self) -> None:
         """Cancel what is under way, forget what is queued and the keys; what is sealed may still be taken."""
-        ongoing, self._ongoing = self._ongoing, None
         self._queue.clear()
         self._queued_bytes = 0
         self._epochs.clear()
         self.application = None
-        if ongoing is not None:
-            ongoing.cancel()
+        self._cancel()

@@ -10,35 +10,27 @@ from __future__ import annotations
 from typing import Any, Generic, TypeVar
 
 from caesura.handshake.inbox import Inbox
-from caesura.handshake.performer import NOT_YET, Ongoing, Performer
+from caesura.handshake.performer import NOT_YET, Ongoing, Performer, Working
 from caesura.handshake.requests import Perform, PerformBoth, Receive, Request, Steps
 from caesura.jobs import NoJobs
 
 T = TypeVar("T")
 
 
-class Driver(Generic[T]):
+class Driver(Working, Generic[T]):
     """Runs one generator: a handshake, or one exchange after it."""
 
-    __slots__ = ("_ongoing", "_performer", "_request", "_steps", "done", "inbox")
+    __slots__ = ("_performer", "_request", "_steps", "done", "inbox")
 
     def __init__(self, steps: Steps[T], performer: Performer, inbox: Inbox) -> None:
         self._steps = steps
         self._performer = performer
         self.inbox = inbox
         self._request: Request | None = None
-        self._ongoing: Ongoing | None = None
+        self._ongoing = None
         self.done = False
 
-    @property
-    def parked(self) -> bool:
-        """Whether work is under way (as opposed to waiting for the peer)."""
-        return self._ongoing is not None
-
-    @property
-    def deadline(self) -> float | None:
-        """When the work under way must be done, on the monotonic clock; None when there is none."""
-        return self._ongoing.deadline if self._ongoing is not None else None
+    parked = Working.paused  # the handshake is, while the protocol around it is not
 
     def advance(self, now: float) -> None:
         """Go on as far as answers are there.
@@ -72,13 +64,8 @@ class Driver(Generic[T]):
                     self.done = True
                     raise
 
-    def resume(self) -> None:
-        """Let work that waits for this thread go on; `advance` then takes what came of it."""
-        if self._ongoing is not None:
-            self._ongoing.resume()
-
     def expire(self, now: float) -> None:
-        """Fail the work under way if its deadline has passed; raises OperationTimeout."""
+        """Fail the work under way, in the handshake, if its deadline has passed; raises OperationTimeout."""
         if self._ongoing is not None and self._ongoing.expired(now):
             ongoing, self._ongoing = self._ongoing, None
             self._throw(ongoing.timed_out())
@@ -86,9 +73,7 @@ class Driver(Generic[T]):
     def close(self) -> None:
         """Cancel the work, unwind the generator, forget what has come."""
         self.done = True
-        ongoing, self._ongoing = self._ongoing, None
-        if ongoing is not None:
-            ongoing.cancel()
+        self._cancel()
         self._steps.close()
         self.inbox.clear()
 

@@ -221,6 +221,41 @@ class Ongoing:
                 pending.cancel()
 
 
+class Working:
+    """A part of a connection that may have a piece of work under way (`_ongoing`)."""
+
+    __slots__ = ("_ongoing",)
+
+    _ongoing: Ongoing | None
+
+    @property
+    def paused(self) -> bool:
+        """Whether work is under way, or waits behind such."""
+        return self._ongoing is not None
+
+    @property
+    def deadline(self) -> float | None:
+        """When the work under way must be done, on the clock of `now`; None when there is none."""
+        return self._ongoing.deadline if self._ongoing is not None else None
+
+    def resume(self) -> None:
+        """Let work that waits for this thread go on; what came of it is taken by whoever goes on here."""
+        if self._ongoing is not None:
+            self._ongoing.resume()
+
+    def expire(self, now: float) -> None:
+        """Raise OperationTimeout when the work under way is overdue."""
+        if self._ongoing is not None and self._ongoing.expired(now):
+            ongoing, self._ongoing = self._ongoing, None
+            raise ongoing.timed_out()
+
+    def _cancel(self) -> None:
+        """Drop the work under way."""
+        ongoing, self._ongoing = self._ongoing, None
+        if ongoing is not None:
+            ongoing.cancel()
+
+
 def tracer(settings: Settings, server_side: bool) -> Callable[[str, str, int], object] | None:
     """What tells the context's `trace` of a kind, a name and a size; None when nobody listens."""
     trace = settings.trace

@@ -14,16 +14,13 @@ from typing import Final
 
 from caesura.context import Context, Method
 from caesura.crypto.identity import Identity
-from caesura.crypto.names import server_name
 from caesura.crypto.protection12 import Protection12
 from caesura.errors import (
     ALERTS,
     AlertDescription,
     DecodeError,
-    Error,
     IllegalParameter,
     InternalError,
-    LocalAlert,
     NoRenegotiation,
     PeerAlert,
     UnexpectedEOF,
@@ -32,21 +29,13 @@ from caesura.errors import (
 )
 from caesura.events import (
     ClientAuthenticated,
-    CloseNotifyReceived,
-    ConnectionTerminated,
-    DataReceived,
-    Event,
-    HandshakeCompleted,
-    SessionReceived,
 )
-from caesura.handshake import client12, hello, post13, post_auth
+from caesura.handshake import post_auth
 from caesura.handshake.driver import Driver
-from caesura.handshake.facts import Facts
+from caesura.handshake.endpoint import Endpoint
 from caesura.handshake.inbox import Inbox
-from caesura.handshake.performer import Awaiter, Performer
-from caesura.handshake.role import check_role
-from caesura.handshake.state import Established, Handshake, PeerIdentity
-from caesura.handshake.tickets import MAX_TICKET
+from caesura.handshake.performer import Awaiter
+from caesura.handshake.state import Established, PeerIdentity
 from caesura.handshake.transport import Epoch, Keys, Profile
 from caesura.jobs import NoJobs, WaitContext
 from caesura.sessions import Session
@@ -68,7 +57,7 @@ _FATAL: Final = 2
 Data = bytes | bytearray | memoryview
 
 
-class TLSConnection(Facts):
+class TLSConnection(Endpoint):
     """One TLS connection without I/O.
 
     Give it what the transport received (`receive_data`, `receive_eof`) and send what `data_to_send` returns. After
@@ -87,45 +76,25 @@ class TLSConnection(Facts):
     __slots__ = (
         "_answers",
         "_armed",
-        "_awaiter",
-        "_busy",
-        "_close_requested",
-        "_closed",
-        "_driver",
-        "_ended",
         "_epoch",
-        "_established",
-        "_events",
         "_idle_records",
-        "_inbox",
         "_key_update_requested",
         "_key_updates",
-        "_performer",
-        "_post",
         "_reader",
         "_run_key",
-        "_settings",
         "_specs",
-        "_tickets",
         "_tls12",
-        "_warnings",
         "_writer",
-        "close_notify_received",
-        "close_notify_sent",
         "eof_received",
-        "error",
-        "handshake_complete",
-        "needs_job",
         "open_key",
         "out",
         "plaintext",
         "seal_key",
-        "server_hostname",
-        "server_side",
-        "session",
     )
 
     _profile = PROFILE
+    _reader: RecordReader
+    _writer: RecordWriter
 
     def __init__(
         self,
@@ -138,17 +107,15 @@ class TLSConnection(Facts):
         awaiter: Awaiter | None = None,
         async_mode: bool | None = None,
     ) -> None:
-        settings = context.settings
-        check_role(settings, Method.TLS, server_side, server_hostname)
-        self._settings = settings
-        self.server_side = server_side
-        self.server_hostname = server_name(server_hostname).text if server_hostname is not None else None
-        self._performer = Performer(
-            settings,
-            wait_context,
-            awaiter,
-            settings.async_mode if async_mode is None else async_mode,
-            server_side,
+        super().__init__(
+            context.settings,
+            Method.TLS,
+            server_side=server_side,
+            server_hostname=server_hostname,
+            session=session,
+            wait_context=wait_context,
+            awaiter=awaiter,
+            async_mode=async_mode,
         )
         self._reader = RecordReader(self._performer)
         self._writer = RecordWriter(self._performer, server_side=server_side)
@@ -159,53 +126,18 @@ class TLSConnection(Facts):
         self.seal_key: AnyRecordKey | None = None
         self.open_key: AnyRecordKey | None = None
         self._run_key: AnyRecordKey | None = None  # as open_key, but a record may have begun
-        self._inbox = Inbox(settings.limits.handshake_message)
-        hs = Handshake(settings, self, PROFILE, server_side, self.server_hostname, session, trace=self._performer.trace)
-        steps = hello.accept(hs) if server_side else hello.connect(hs)
-        self._driver: Driver[None] | None = Driver(steps, self._performer, self._inbox)
-        self._established: Established | None = None
-        self._post: list[Driver[None]] = []
         self._epoch = Epoch.INITIAL  # of what is read
-        self._tls12 = Version.TLS13 not in settings.versions  # agreed on, or all that may be
+        self._tls12 = Version.TLS13 not in context.settings.versions  # agreed on, or all that may be
         self._specs = 0  # ChangeCipherSpec records that were passed over
         self._armed: RecordKey12 | None = None  # TLS 1.2: what the peer's ChangeCipherSpec puts in force
-        self._events: list[Event] = []  # a few at most; lists, as an empty deque takes 760 bytes
         self.plaintext: list[bytes] = []  # opened data that `read` will give, oldest first
-        self._ended = False  # whether the last event was given
         self._idle_records = 0
         self._key_updates = 0
         self._key_update_requested = False
-        self._tickets = 0
         self._answers = 0  # of ours that a server waits for
-        self._warnings = 0
-        self._busy = False
-        self._close_requested = False
-        self._closed = False
-        self.session: Session | None = None
-        self.handshake_complete = False
-        self.needs_job = False
-        self.close_notify_sent = False
-        self.close_notify_received = False
         self.eof_received = False
-        self.error: Error | None = None
 
     # --- driving --------------------------------------------------------------------------------------------------
-
-    def advance(self, now: float) -> None:
-        """Start the handshake, or go on with whatever paused. Harmless when there is nothing to do.
-
-        Raises UsageError, and does no harm, when a job is paused that another thread has started.
-        """
-        if self._closed or self.error is not None:
-            return
-        self._enter()
-        try:
-            for part in (self._driver, self._reader, self._writer, *self._post):
-                if part is not None:
-                    part.resume()
-            self._go_on(now)
-        finally:
-            self._leave()
 
     def receive_data(self, data: Data, now: float) -> None:
         """Bytes from the transport. Beyond `wants_data` they are kept as well, but an adapter should have stopped."""
@@ -254,44 +186,6 @@ class TLSConnection(Facts):
                 self._leave()
         return self._writer.take()
 
-    def next_event(self) -> Event | None:
-        """What happened, in order; None when there is no more for now."""
-        if self._events:
-            return self._events.pop(0)
-        if self.plaintext:
-            return DataReceived(self.read())
-        if not self._ended:
-            if self.error is not None:
-                self._ended = True
-                return ConnectionTerminated(self.error)
-            if self.close_notify_received:
-                self._ended = True
-                return CloseNotifyReceived()
-        return None
-
-    def timeout(self) -> float | None:
-        """When paused work is overdue, on the clock of `now`; None while nothing is paused."""
-        deadlines = [
-            deadline
-            for part in (self._driver, self._reader, self._writer, *self._post)
-            if part is not None and (deadline := part.deadline) is not None
-        ]
-        return min(deadlines, default=None)
-
-    def handle_timeout(self, now: float) -> None:
-        """Fail the connection when paused work is overdue."""
-        if self._closed or self.error is not None:
-            return
-        self._enter()
-        try:
-            for part in (self._driver, self._reader, self._writer, *self._post):
-                if part is not None:
-                    part.expire(now)
-        except BaseException as error:  # noqa: BLE001 - sorted there
-            self._stopped_by(error)
-        finally:
-            self._leave()
-
     # --- the application ------------------------------------------------------------------------------------------
 
     def read(self, size: int = -1) -> bytes:
@@ -330,8 +224,7 @@ class TLSConnection(Facts):
                 return
             if data and key.seal_run(data, self.out):
                 return
-        if not self.handshake_complete or self.close_notify_sent or self.error is not None or self._closed:
-            raise self._cannot_write()
+        self._require_open()
         if data:
             try:
                 self._writer.write(data if type(data) is bytes else bytes(memoryview(data)))
@@ -341,33 +234,9 @@ class TLSConnection(Facts):
             finally:
                 self._settle()
 
-    def shutdown(self) -> None:
-        """Send close_notify: our direction ends, the peer's stays open (RFC 9846 section 6.1).
-
-        Legal twice. Raises UsageError before the handshake is complete: what is not yet open can only be given up.
-        """
-        if self.close_notify_sent or self.error is not None or self._closed:
-            return
-        if not self.handshake_complete:
-            raise UsageError("shutdown: the handshake is not complete; close() gives it up")
-        self.close_notify_sent = True
-        self._writer.alert(AlertDescription.close_notify)
-        self._settle()
-
-    def close(self) -> None:
-        """Give up, at any moment: paused work is cancelled, secrets are dropped, nothing is sent. Legal twice."""
-        if self._busy:
-            self._close_requested = True
-        elif not self._closed:
-            self._closed = True
-            self._drop()
-            self._writer.take()
-            self._settle()
-
     def key_update(self, *, request_peer: bool = False) -> None:
         """Change our sending keys, and ask the peer to change its own (RFC 9846 section 4.7.3)."""
-        if not self.handshake_complete or self.close_notify_sent or self.error is not None or self._closed:
-            raise self._cannot_write()
+        self._require_open()
         if self._tls12:
             raise UsageError("key_update: TLS 1.2 has none")
         # A second request may not be sent before the peer has answered the first with a KeyUpdate of its own.
@@ -398,7 +267,7 @@ class TLSConnection(Facts):
         inbox = Inbox(self._settings.limits.handshake_message)
         inbox.epoch = Epoch.APPLICATION
         steps = post_auth.ask_client(hs, done, lambda: self._reader.secret, self._client_authenticated)
-        self._post.append(Driver(steps, self._performer, inbox))
+        self._follow(steps, inbox)
         if len(self._post) == 1:
             self._enter()
             try:
@@ -412,41 +281,7 @@ class TLSConnection(Facts):
         """Whether an answer to `verify_client_post_handshake` is still to come."""
         return self._asked() is not None
 
-    def _cannot_write(self) -> Error:
-        if self.error is not None:
-            return self.error
-        if self._closed:
-            return UsageError("the connection is closed")
-        if self.close_notify_sent:
-            return UsageError("protocol is shutdown: close_notify was sent")
-        return UsageError("the handshake is not complete")
-
     # --- facts ----------------------------------------------------------------------------------------------------
-
-    @property
-    def wait_context(self) -> WaitContext:
-        """What paused work waits with."""
-        return self._performer.wait_context
-
-    @property
-    def handshake_paused(self) -> bool:
-        """Whether work of the handshake, or of an exchange after it, is paused."""
-        return (self._driver is not None and self._driver.parked) or (bool(self._post) and self._post[0].parked)
-
-    @property
-    def read_paused(self) -> bool:
-        """Whether the opening of a record is paused."""
-        return self._reader.paused
-
-    @property
-    def write_paused(self) -> bool:
-        """Whether the sealing of a record is paused."""
-        return self._writer.paused
-
-    @property
-    def waiting_for_async(self) -> bool:
-        """Whether anything is paused (SSL_waiting_for_async(3))."""
-        return self.handshake_paused or self.read_paused or self.write_paused
 
     @property
     def wants_data(self) -> bool:
@@ -457,11 +292,6 @@ class TLSConnection(Facts):
         return not waiting or self._reader.buffered < self._settings.limits.parked_bytes
 
     @property
-    def write_backlog(self) -> int:
-        """Bytes of plaintext that wait to be sealed."""
-        return self._writer.backlog
-
-    @property
     def sends_tickets_last(self) -> bool:
         """Whether what is still to be sent of the handshake is nothing the peer waits for: not so in TLS 1.2."""
         return self.server_side and not self._tls12
@@ -469,11 +299,8 @@ class TLSConnection(Facts):
     # --- going on -------------------------------------------------------------------------------------------------
 
     def _enter(self) -> None:
-        if self._busy:
-            raise UsageError("the connection is in use: by another thread, or by the callback that calls it")
-        self._busy = True
+        super()._enter()
         self.seal_key = self.open_key = self._run_key = None
-        self.needs_job = False
 
     def _leave(self) -> None:
         self._busy = False
@@ -507,19 +334,9 @@ class TLSConnection(Facts):
             self._stopped_by(error)
 
     def _stopped_by(self, error: BaseException) -> None:
-        """Something was raised where nothing may be: it ends the connection, or only this attempt."""
         if isinstance(error, NoJobs):
             self._writer.flush()
-            self.needs_job = True
-        elif isinstance(error, Error):
-            self._fail(error)
-        elif isinstance(error, Exception):  # fail closed: whatever the network provoked, the connection ends
-            failure = InternalError(f"{type(error).__name__}: {error}")
-            failure.__cause__ = error
-            self._fail(failure)
-        else:  # the job that this call runs in was cancelled, or the program ends: nobody will go on here
-            self._close_requested = True
-            raise error
+        super()._stopped_by(error)
 
     def _run_handshake(self, now: float) -> bool:
         """Go on with it; whether a record may be opened: never behind a message that is not consumed."""
@@ -682,7 +499,9 @@ class TLSConnection(Facts):
             if kind == HandshakeType.key_update:
                 self._key_update_received()
             elif kind == HandshakeType.new_session_ticket and not self.server_side:
-                self._ticket_received()
+                message = self._inbox.take((NewSessionTicket,))
+                assert isinstance(message, NewSessionTicket)
+                self._ticket_received(message)
             elif kind == HandshakeType.certificate_request and self._may_be_asked():
                 self._request_received()
             else:
@@ -706,7 +525,7 @@ class TLSConnection(Facts):
             return
         hs = post_auth.exchange(done, self, PROFILE, self._performer.trace, server_side=False)
         steps = post_auth.answer_server(hs, done, request, lambda: self._writer.secret, self._answered)
-        self._post.append(Driver(steps, self._performer, Inbox(0)))
+        self._follow(steps)
 
     def _answered(self, identity: Identity | None) -> None:
         assert self._established is not None
@@ -751,32 +570,6 @@ class TLSConnection(Facts):
         if message.request_update == KeyUpdateRequest.update_requested and not self.close_notify_sent:
             # Answered before our next application data: many requests to a silent side get one answer.
             self._writer.key_update_owed = True
-
-    def _ticket_received(self) -> None:
-        message = self._inbox.take((NewSessionTicket,))
-        assert isinstance(message, NewSessionTicket)
-        done = self._established
-        assert done is not None
-        message.extensions.check(HandshakeType.new_session_ticket)
-        self._trace("received", message.msg_type.name, len(message.raw))
-        self._tickets += 1
-        if (
-            done.resumption is None
-            or not message.ticket_lifetime
-            or len(message.ticket) > MAX_TICKET
-            or self._tickets > done.settings.limits.session_tickets
-        ):
-            return
-        steps = post13.keep_session(PROFILE, done, message, self._session_kept)
-        self._post.append(Driver(steps, self._performer, Inbox(0)))
-
-    def _session_kept(self, session: Session) -> None:
-        self.session = session
-        self._events.append(SessionReceived(session))
-
-    def _trace(self, kind: str, name: str, size: int = 0) -> None:
-        if self._performer.trace is not None:
-            self._performer.trace(kind, name, size)
 
     # --- the seam under the handshake (MessageTransport) ----------------------------------------------------------
 
@@ -844,55 +637,30 @@ class TLSConnection(Facts):
         assert not accepted
         self._reader.skip(limit)
 
-    def ticket_state(self) -> bytes:
-        """A stream has nothing to remember."""
-        return b""
-
-    def accepts(self, ticket_state: bytes) -> bool:
-        """Whether a ticket's state is one of ours."""
-        return ticket_state == b""
-
     def completed(self, established: Established) -> None:
         """The handshake is done; a server's tickets follow, or what a client keeps."""
         if self._tls12:
             if not self._inbox.empty:
                 raise UnexpectedMessage("a message behind the Finished in its record", section="RFC 5246 section 7.3")
             self._epoch = self._inbox.epoch = Epoch.APPLICATION
-        self._established = established
-        self.handshake_complete = True
-        self.server_hostname = established.server_hostname
-        self._events.append(HandshakeCompleted())
-        if self.server_side and established.resumption is not None:
-            steps = post13.send_tickets(self, PROFILE, established)
-            self._post.append(Driver(steps, self._performer, Inbox(0)))
-        elif established.session is not None:
-            steps = client12.keep_session(established, self._session_kept)
-            self._post.append(Driver(steps, self._performer, Inbox(0)))
+        super().completed(established)
 
     # --- the end --------------------------------------------------------------------------------------------------
 
-    def _fail(self, error: Error) -> None:
-        """End the connection: the alert goes out under the keys in use, everything else is dropped."""
-        self.error = error
-        description: AlertDescription | None = None
-        if isinstance(error, LocalAlert):
-            description = error.description
-        elif not isinstance(error, PeerAlert | UnexpectedEOF):
-            description = AlertDescription.internal_error
-        # A seal that an engine may be at work on holds the next nonce: rather no alert than a nonce twice.
-        if description is not None and not self._writer.sealing and not self.close_notify_sent:
-            self._writer.fatal_alert(description)
-            self._trace("alert sent", description.name)
-        self._drop()
+    def _send_close_notify(self) -> None:
+        self._writer.alert(AlertDescription.close_notify)
+        self._settle()
+
+    def _send_fatal_alert(self, description: AlertDescription) -> bool:
+        if self._writer.sealing:  # an engine may be at work with the next nonce: rather no alert than a nonce twice
+            return False
+        self._writer.fatal_alert(description)
+        return True
 
     def _drop(self) -> None:
-        """Cancel all work and forget the secrets; facts stay."""
-        driver, self._driver = self._driver, None
-        if driver is not None:
-            driver.close()
-        while self._post:
-            self._post.pop(0).close()
-        self._reader.close()
-        self._writer.close()
-        self._inbox.clear()
+        super()._drop()
         self._armed = None
+
+    def _discard(self) -> None:
+        self._writer.take()
+        self._settle()

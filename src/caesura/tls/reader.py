@@ -9,7 +9,7 @@ from __future__ import annotations
 from caesura.crypto.secrets import TrafficSecret
 from caesura.engines import Operation
 from caesura.errors import BadRecordMAC, RecordOverflow, UnexpectedMessage
-from caesura.handshake.performer import NOT_YET, Ongoing, Performer
+from caesura.handshake.performer import NOT_YET, Ongoing, Performer, Working
 from caesura.handshake.requests import Perform
 from caesura.jobs import NoJobs
 from caesura.tls.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, RecordKey, split_inner
@@ -22,7 +22,7 @@ _VIEW_FROM = 4096  # bytes: from here on a memoryview of the fragment is cheaper
 Record = tuple[int, bytes]
 
 
-class RecordReader:
+class RecordReader(Working):
     """Takes the transport's bytes; gives one record after the other."""
 
     __slots__ = (
@@ -30,7 +30,6 @@ class RecordReader:
         "_key",
         "_may_fail_in_the_clear",
         "_more",
-        "_ongoing",
         "_ongoing_size",
         "_performer",
         "_pos",
@@ -47,7 +46,7 @@ class RecordReader:
         self._pos = 0
         self._more = bytearray()  # what came behind `_buffer` and completes no record yet
         self._skip = 0
-        self._ongoing: Ongoing | None = None
+        self._ongoing = None
         self._ongoing_size = 0
         self._may_fail_in_the_clear = False
         self.max_inner = MAX_INNER_PLAINTEXT
@@ -245,32 +244,9 @@ class RecordReader:
 
     # --- opening through the engine ---
 
-    @property
-    def paused(self) -> bool:
-        """Whether a record is under way in the engine."""
-        return self._ongoing is not None
-
-    @property
-    def deadline(self) -> float | None:
-        """When the record under way must be opened."""
-        return self._ongoing.deadline if self._ongoing is not None else None
-
-    def resume(self) -> None:
-        """Let the record under way go on."""
-        if self._ongoing is not None:
-            self._ongoing.resume()
-
-    def expire(self, now: float) -> None:
-        """Raise OperationTimeout when the record under way is overdue."""
-        if self._ongoing is not None and self._ongoing.expired(now):
-            ongoing, self._ongoing = self._ongoing, None
-            raise ongoing.timed_out()
-
     def close(self) -> None:
         """Cancel what is under way, forget the bytes and the key."""
-        ongoing, self._ongoing = self._ongoing, None
         self._key = None
         self._buffer, self._pos = b"", 0
         self._more.clear()
-        if ongoing is not None:
-            ongoing.cancel()
+        self._cancel()

@@ -11,7 +11,7 @@ from typing import Final
 from caesura.crypto.secrets import TrafficSecret
 from caesura.engines import Operation
 from caesura.errors import AlertDescription
-from caesura.handshake.performer import NOT_YET, Ongoing, Performer
+from caesura.handshake.performer import NOT_YET, Ongoing, Performer, Working
 from caesura.handshake.requests import Perform
 from caesura.tls.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, RecordKey
 from caesura.tls.records12 import AnyRecordKey, RecordKey12
@@ -25,7 +25,7 @@ _FATAL: Final = 2
 _SESSION_ID_LENGTH: Final = 38  # where the length of the session id stands in either hello, header included
 
 
-class RecordWriter:
+class RecordWriter(Working):
     """Takes messages, data and keys in order; gives the bytes to send."""
 
     __slots__ = (
@@ -34,7 +34,6 @@ class RecordWriter:
         "_flight",
         "_flushed",
         "_key",
-        "_ongoing",
         "_performer",
         "_queue",
         "_queued_bytes",
@@ -55,7 +54,7 @@ class RecordWriter:
         self._key: AnyRecordKey | None = None
         self._queue: list[tuple[int, bytes] | RecordKey | None] = []  # None: the key's next generation
         self._queued_bytes = 0
-        self._ongoing: Ongoing | None = None
+        self._ongoing = None
         self.max_fragment = MAX_PLAINTEXT
         self.key_update_owed = False
 
@@ -202,19 +201,9 @@ class RecordWriter:
         return self._queued_bytes
 
     @property
-    def deadline(self) -> float | None:
-        """When the record under way must be sealed."""
-        return self._ongoing.deadline if self._ongoing is not None else None
-
-    @property
     def sealing(self) -> bool:
         """Whether the engine may be using the key at this moment: then nobody else may."""
         return self._ongoing is not None
-
-    def resume(self) -> None:
-        """Let the record under way go on."""
-        if self._ongoing is not None:
-            self._ongoing.resume()
 
     def pump(self, now: float) -> None:
         """Seal what is queued, one record after the other, as far as the engine answers at once."""
@@ -264,10 +253,8 @@ class RecordWriter:
 
     def close(self) -> None:
         """Cancel what is under way, forget what is queued and the key; what is sealed may still be taken."""
-        ongoing, self._ongoing = self._ongoing, None
         self._queue.clear()
         self._queued_bytes = 0
         self._flight.clear()
         self._key = None
-        if ongoing is not None:
-            ongoing.cancel()
+        self._cancel()
