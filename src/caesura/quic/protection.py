@@ -1,0 +1,133 @@
+"""Packet protection: one direction of one encryption level (RFC 9001 section 5).
+
+Hot: `seal` and `open_untrusted` run once per packet. The header of a packet is handed over in pieces, since its first
+byte and its number are what is hidden; the number's length is in the first byte's last two bits. What cannot be opened
+is None, and counted by whoever owns the connection. How keys follow each other is in `key_update`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from caesura.crypto.aead import InvalidTag, Mask
+from caesura.crypto.quic import SAMPLE_LENGTH, PacketKey, header_mask
+from caesura.crypto.secrets import TrafficSecret
+from caesura.errors import AEADLimitReached, ProtocolViolation
+from caesura.quic.packets import KEY_PHASE, LONG_HEADER, LONG_RESERVED, NUMBER_LENGTH, SHORT_RESERVED, decode_number
+
+_BYTES: Final = tuple(bytes((value,)) for value in range(256))
+_LONG_BITS: Final = 0x0F  # of the first byte, hidden
+_SHORT_BITS: Final = 0x1F
+_SAMPLE_AT: Final = 4  # bytes behind the beginning of the number, however long that is (section 5.4.2)
+
+MIN_PAYLOAD: Final = 4
+"""Bytes of number and frames together: with fewer, a packet would be too short to be sampled (section 5.4.2)."""
+
+Unmasked = tuple[int, int, int, int]
+"""First byte, truncated number, the number's length, and where the payload begins."""
+
+
+class WriteKey:
+    """Seals the packets of one level. `label`: the version's.
+
+    Of those sealed since the last key update, `sealed` is the number and `first_number` the first one's; `generation`
+    counts the updates, and `phase_bit` is what they make of a short header.
+    """
+
+    __slots__ = ("_key", "_mask", "first_number", "generation", "limit", "phase_bit", "sealed")
+
+    def __init__(self, secret: TrafficSecret, label: bytes) -> None:
+        self._key = PacketKey(secret, label)
+        self._mask = header_mask(secret, label)
+        self.limit = self._key.confidentiality_limit
+        self.generation = 0
+        self.phase_bit = 0
+        self.sealed = 0
+        self.first_number = -1
+
+    def update(self) -> None:
+        """Go on with the next key; headers are hidden as before (section 6.1)."""
+        self._key = self._key.next_phase()
+        self.generation += 1
+        self.phase_bit ^= KEY_PHASE
+        self.sealed = 0
+        self.first_number = -1
+
+    def seal(self, first: int, rest: bytes, number: int, payload: bytes) -> bytes:
+        """One whole packet: first byte, the rest of the header up to the number, number, frames.
+
+        Raises AEADLimitReached when the key is used up: 1-RTT keys are updated before (section 6.6).
+        """
+        sealed = self.sealed
+        if not sealed:
+            self.first_number = number
+        elif sealed >= self.limit:
+            raise AEADLimitReached("as many packets were sealed with one key as may be", section="RFC 9001 section 6.6")
+        self.sealed = sealed + 1
+        key, length = self._key, (first & NUMBER_LENGTH) + 1
+        low = number & (1 << (length << 3)) - 1
+        header = _BYTES[first] + rest + low.to_bytes(length, "big")
+        body = key.encrypt((key.iv ^ number).to_bytes(12, "big"), payload, header)
+        mask = self._mask(body[_SAMPLE_AT - length : _SAMPLE_AT + SAMPLE_LENGTH - length])
+        first ^= mask[0] & (_LONG_BITS if first & LONG_HEADER else _SHORT_BITS)
+        low ^= int.from_bytes(mask[1 : 1 + length], "big")
+        return b"".join((_BYTES[first], rest, low.to_bytes(length, "big"), body))
+
+
+class ReadKey:
+    """Opens the packets of one level. `integrity_limit` packets of a connection may fail to (section 6.6)."""
+
+    __slots__ = ("_key", "_mask", "integrity_limit")
+
+    def __init__(self, secret: TrafficSecret, label: bytes) -> None:
+        self._key = PacketKey(secret, label)
+        self._mask = header_mask(secret, label)
+        self.integrity_limit = self._key.integrity_limit
+
+    def open_untrusted(
+        self, datagram: bytes, start: int, number_at: int, stop: int, largest: int
+    ) -> tuple[int, bytes] | None:
+        """The number and the frames of the packet from `start` to `stop`; None when it was not sealed with this key.
+
+        `largest`: the largest number opened in its space, or -1. Raises ProtocolViolation for reserved bits that are
+        set in a packet that is genuine.
+        """
+        found = unmask(self._mask, datagram, start, number_at, stop)
+        if found is None:
+            return None
+        first, low, length, at = found
+        number = decode_number(low, length, largest)
+        header = _BYTES[first] + datagram[start + 1 : number_at] + low.to_bytes(length, "big")
+        payload = open_with(self._key, number, header, datagram[at:stop])
+        if payload is not None:
+            check_reserved(first)
+            return number, payload
+        return None
+
+
+def unmask(mask_of: Mask, datagram: bytes, start: int, number_at: int, stop: int) -> Unmasked | None:
+    """Remove header protection (section 5.4); None for a packet that is too short for it."""
+    sample_at = number_at + _SAMPLE_AT
+    if sample_at + SAMPLE_LENGTH > stop:
+        return None
+    mask = mask_of(datagram[sample_at : sample_at + SAMPLE_LENGTH])
+    first = datagram[start]
+    first ^= mask[0] & (_LONG_BITS if first & LONG_HEADER else _SHORT_BITS)
+    length = (first & NUMBER_LENGTH) + 1
+    at = number_at + length
+    low = int.from_bytes(datagram[number_at:at], "big") ^ int.from_bytes(mask[1 : 1 + length], "big")
+    return first, low, length, at
+
+
+def open_with(key: PacketKey, number: int, header: bytes, body: bytes) -> bytes | None:
+    """The frames of a packet; None when it was not sealed with this key and under this number."""
+    try:
+        return key.decrypt((key.iv ^ number).to_bytes(12, "big"), body, header)
+    except InvalidTag:
+        return None
+
+
+def check_reserved(first: int) -> None:
+    """Reserved bits are 0: looked at only in a genuine packet, as anybody could set them (RFC 9000 section 17.2)."""
+    if first & (LONG_RESERVED if first & LONG_HEADER else SHORT_RESERVED):
+        raise ProtocolViolation("reserved bits are set", section="RFC 9000 section 17")
