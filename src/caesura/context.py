@@ -26,6 +26,7 @@ from caesura.crypto.tickets import TicketKeys
 from caesura.crypto.trust import TrustStore, VerificationCache
 from caesura.engines import Answer, Engine, InlineEngine
 from caesura.errors import ConfigError
+from caesura.replay import ReplayCache, ReplayStore
 from caesura.sessions import ServerSessionCache, ServerSessionStore, SessionCache, SessionStore
 from caesura.wire.registries import (
     CertificateCompressionAlgorithm,
@@ -249,6 +250,11 @@ class Settings:
     is called with None, for the server at hand. It answers (identity, key), a `PSK`, on a client also several, or None.
     A client that has it and neither `trust` nor `verify_peer` takes no certificate instead.
 
+    `max_early_data` is how many bytes of early data a server takes with each of its tickets, and may have to hold; 0,
+    the default, is none. Early data may be a copy of what was sent before: `replay_store` remembers what was taken, and
+    nothing is taken if the ticket is older or younger by `early_data_window` than the client says. A client needs no
+    setting; it sends what its connection is given as early data.
+
     `verify_peer` is asked in addition to the verification of the chain, once for a full handshake: a session that
     resumes was judged when it was made. A Context that `select_identity` gives brings its identities, trust, policy,
     suites, groups and protocols, and has to speak the version that was chosen before; engine, deadline, limits and
@@ -281,6 +287,9 @@ class Settings:
     ticket_keys: TicketKeys = field(default_factory=TicketKeys)
     ticket_count: int = 2
     ticket_lifetime: int = 86_400
+    max_early_data: int = 0
+    early_data_window: float = 10.0
+    replay_store: ReplayStore = field(default_factory=ReplayCache)
     ocsp_response: bytes | None = None
     certificate_compression: tuple[CertificateCompression, ...] = ()
     own_certificate_types: tuple[CertificateType, ...] | None = None
@@ -427,6 +436,8 @@ def _check_together(settings: Settings) -> None:
             raise ConfigError(f"{name}: {version.name} where {settings.method.name} has {known}")
     if versions.index(settings.minimum_version) > versions.index(settings.maximum_version):
         raise ConfigError("minimum_version: above maximum_version")
+    if settings.max_early_data and settings.method is not Method.TLS:
+        raise ConfigError(f"max_early_data: {settings.method.name} has no early data in this release")
     if not settings.versions:
         raise ConfigError(
             "cipher_suites, groups: there is nothing for a version between minimum_version and maximum_version"
@@ -577,6 +588,14 @@ def _engine(name: str, value: Any) -> Engine:
     return engine
 
 
+def _replay_store(name: str, value: Any) -> ReplayStore:
+    store: ReplayStore = _with("first_use")(name, value)
+    zone = getattr(store, "zone", None)
+    if not isinstance(zone, bytes) or len(zone) > 255:
+        raise ConfigError(f"{name}: its zone must be 255 bytes at most")
+    return store
+
+
 def _between(low: float, high: float, *, optional: bool = False, whole: bool = False) -> Callable[[str, Any], Any]:
     kinds = int if whole else int | float
     what = "whole number" if whole else "number"
@@ -657,6 +676,9 @@ _CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "ticket_keys": _instance(TicketKeys),
     "ticket_count": _between(0, 16, whole=True),
     "ticket_lifetime": _between(1, 604_800, whole=True),
+    "max_early_data": _between(0, 2**32 - 1, whole=True),
+    "early_data_window": _between(0.001, 3600),
+    "replay_store": _replay_store,
     "ocsp_response": _instance(bytes, optional=True),
     "certificate_compression": _compression,
     "own_certificate_types": _certificate_types,

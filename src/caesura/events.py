@@ -7,9 +7,57 @@ connection, which comes last and once.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum, auto, unique
 
 from caesura.errors import Error
 from caesura.sessions import Session
+
+
+class EarlyDataStatus(Enum):
+    """What became of early data (SSL_get_early_data_status(3))."""
+
+    NOT_SENT = auto()
+    PENDING = auto()  # it was offered, and there is no answer; if there never is, the server may have acted on it
+    REJECTED = auto()  # nobody has read it
+    ACCEPTED = auto()
+
+
+@unique
+class EarlyDataReason(Enum):
+    """Why early data has the status it has."""
+
+    UNKNOWN = "unknown"  # the answer is still to come
+    DISABLED = "disabled"  # on this side
+    ACCEPT = "accept"
+    PROTOCOL_VERSION = "protocol_version"  # it is one that has no early data
+    PEER_DECLINED = "peer_declined"  # the session would have allowed it
+    NO_SESSION_OFFERED = "no_session_offered"
+    SESSION_NOT_RESUMED = "session_not_resumed"
+    UNSUPPORTED_FOR_SESSION = "unsupported_for_session"  # its ticket is not for early data, or not for that here
+    HELLO_RETRY_REQUEST = "hello_retry_request"  # the server needed another key share
+    ALPN_MISMATCH = "alpn_mismatch"  # the application protocol is not that of the session
+    CIPHER_SUITE_MISMATCH = "cipher_suite_mismatch"  # nor is the suite
+    TRANSPORT_MISMATCH = "transport_mismatch"  # nor what the transport has agreed on
+    TICKET_AGE_SKEW = "ticket_age_skew"  # the hello is not fresh, or the clocks do not agree
+    REPLAY = "replay"  # early data came with this ticket before, or it is not certain that it did not
+    LIMIT = "limit"  # there is more of it than the session allows
+
+
+@dataclass(slots=True)
+class EarlyDataReceived:
+    """Data that a client sent before the handshake was complete (RFC 9846 section 2.3).
+
+    It may be a copy, made by anybody, of what was sent before: act on it only where twice is no worse than once.
+    """
+
+    data: bytes
+
+
+@dataclass(slots=True)
+class EarlyDataRejected:
+    """A client's early data did not get through, or was not even sent. Nothing sends it again but the application."""
+
+    reason: EarlyDataReason
 
 
 @dataclass(slots=True)
@@ -55,7 +103,9 @@ class ConnectionTerminated:
 
 
 Event = (
-    HandshakeCompleted
+    EarlyDataReceived
+    | EarlyDataRejected
+    | HandshakeCompleted
     | SessionReceived
     | ClientAuthenticated
     | DataReceived

@@ -37,6 +37,7 @@ from caesura.bio import (
 from caesura.context import Context, Identity, Method, TrustStore, Verify
 from caesura.crypto.suites import SUITES
 from caesura.errors import CertificateVerifyError, Error, UnexpectedEOF, UsageError, ZeroReturn
+from caesura.events import EarlyDataStatus
 from caesura.jobs import AsyncStatus, Job, JobState, WaitContext
 from caesura.sessions import Session
 from caesura.sslobject import SSL, Want
@@ -87,6 +88,12 @@ SSL_FILETYPE_PEM: Final = 1
 SSL_FILETYPE_ASN1: Final = 2
 SSL_KEY_UPDATE_NOT_REQUESTED: Final = 0
 SSL_KEY_UPDATE_REQUESTED: Final = 1
+SSL_EARLY_DATA_NOT_SENT: Final = 0
+SSL_EARLY_DATA_REJECTED: Final = 1
+SSL_EARLY_DATA_ACCEPTED: Final = 2
+SSL_READ_EARLY_DATA_ERROR: Final = 0
+SSL_READ_EARLY_DATA_SUCCESS: Final = 1
+SSL_READ_EARLY_DATA_FINISH: Final = 2
 TLS1_2_VERSION: Final = 0x0303
 TLS1_3_VERSION: Final = 0x0304
 TLSEXT_NAMETYPE_host_name: Final = 0
@@ -100,6 +107,12 @@ _VERSION_NAMES: Final = {
     Version.DTLS13: "DTLSv1.3",
 }
 _TLS12_BY_NAME: Final = {suite.openssl_name: suite.name for suite in SUITES.values() if suite.signers}
+_EARLY_DATA: Final = {
+    EarlyDataStatus.NOT_SENT: SSL_EARLY_DATA_NOT_SENT,
+    EarlyDataStatus.PENDING: SSL_EARLY_DATA_REJECTED,
+    EarlyDataStatus.REJECTED: SSL_EARLY_DATA_REJECTED,
+    EarlyDataStatus.ACCEPTED: SSL_EARLY_DATA_ACCEPTED,
+}
 _NEVER: Final = 1_000_000.0  # seconds: what SSL_get_event_timeout(3) writes for callers who do not look at is_infinite
 
 # --- errors belong to the call, and are kept with the object it was about -----------------------------------------
@@ -391,6 +404,26 @@ def SSL_CTX_get_num_tickets(ctx: Context) -> int:
     return int(ctx.ticket_count)
 
 
+def SSL_CTX_set_max_early_data(ctx: Context, max_early_data: int) -> int:
+    """How many bytes of early data a server takes with each of its tickets. SSL_CTX_set_max_early_data(3)."""
+    return _set(ctx, max_early_data=max_early_data)
+
+
+def SSL_CTX_get_max_early_data(ctx: Context) -> int:
+    """How many bytes of early data a server takes. SSL_CTX_get_max_early_data(3)."""
+    return int(ctx.max_early_data)
+
+
+def SSL_set_max_early_data(s: SSL, max_early_data: int) -> int:
+    """How many bytes of early data this server takes. SSL_set_max_early_data(3)."""
+    return _set(s, max_early_data=max_early_data)
+
+
+def SSL_get_max_early_data(s: SSL) -> int:
+    """How many bytes of early data this server takes. SSL_get_max_early_data(3)."""
+    return int(s.context.max_early_data)
+
+
 # --- connections --------------------------------------------------------------------------------------------------
 
 
@@ -531,6 +564,33 @@ def SSL_write(s: SSL, data: Data) -> int:
 def SSL_write_ex(s: SSL, data: Data) -> tuple[int, int]:
     """(1, how many bytes were written) or (0, 0). SSL_write_ex(3)."""
     return _call(s, lambda: (1, s.write(data)), (0, 0))
+
+
+def SSL_write_early_data(s: SSL, data: Data) -> tuple[int, int]:
+    """(1, how many bytes were written) or (0, 0), also when none may be. SSL_write_early_data(3)."""
+
+    def write() -> tuple[int, int]:
+        written = s.write_early_data(data)
+        if data and not written:
+            raise UsageError(f"no early data may be written: {s.early_data_reason.value}")
+        return 1, written
+
+    return _call(s, write, (0, 0))
+
+
+def SSL_read_early_data(s: SSL, num: int) -> tuple[int, bytes]:
+    """(1, the bytes), (2, b"") at the end of early data or without any, else (0, b""). SSL_read_early_data(3)."""
+
+    def read() -> tuple[int, bytes]:
+        data = s.read_early_data(num)
+        return SSL_READ_EARLY_DATA_SUCCESS if data else SSL_READ_EARLY_DATA_FINISH, data
+
+    return _call(s, read, (SSL_READ_EARLY_DATA_ERROR, b""))
+
+
+def SSL_get_early_data_status(s: SSL) -> int:
+    """What became of early data; it counts as rejected until it is known. SSL_get_early_data_status(3)."""
+    return _EARLY_DATA[s.early_data_status]
 
 
 def SSL_pending(s: SSL) -> int:
@@ -682,6 +742,11 @@ def SSL_session_reused(s: SSL) -> int:
 def SSL_SESSION_is_resumable(session: Session) -> int:
     """1 if the session has not been used up. SSL_SESSION_is_resumable(3)."""
     return int(session.resumable)
+
+
+def SSL_SESSION_get_max_early_data(session: Session) -> int:
+    """How many bytes of early data the session allows. SSL_SESSION_get_max_early_data(3)."""
+    return session.max_early_data
 
 
 def i2d_SSL_SESSION(session: Session) -> tuple[int, bytes]:

@@ -39,7 +39,7 @@ class SecretOpaque(Codec[Secret]):
 
 @dataclass(slots=True)
 class _Stored:
-    """The bytes form of a session, format 3."""
+    """The bytes form of a session, format 4."""
 
     format: int
     version: int
@@ -57,9 +57,10 @@ class _Stored:
     peer_public_key: bytes
     session_id: bytes
     psk_identity: bytes
+    max_early_data: int
 
 
-_FORMAT = 3
+_FORMAT = 4
 _STORED = Struct(
     _Stored,
     format=U8,
@@ -78,6 +79,7 @@ _STORED = Struct(
     peer_public_key=Opaque(0, 2**16 - 1),
     session_id=Opaque(0, 32),
     psk_identity=Opaque(0, 2**16 - 1),
+    max_early_data=U32,
 )
 
 
@@ -107,6 +109,7 @@ class Session:
     peer_public_key: bytes | None = field(default=None, repr=False)  # of a raw public key (RFC 7250)
     session_id: bytes = field(default=b"", repr=False)  # TLS 1.2, where there is no ticket
     psk_identity: bytes | None = field(default=None, repr=False)  # of the external key that it began with
+    max_early_data: int = 0  # bytes that a server may take before the next handshake is complete
     resumable: bool = True
 
     def usable(self, wall: float) -> bool:
@@ -133,6 +136,7 @@ class Session:
                 self.peer_public_key or b"",
                 self.session_id,
                 self.psk_identity or b"",
+                self.max_early_data,
             )
         )
 
@@ -162,6 +166,7 @@ class Session:
             stored.peer_public_key or None,
             stored.session_id,
             stored.psk_identity or None,
+            stored.max_early_data,
         )
 
 

@@ -42,6 +42,7 @@ from caesura.errors import (
     WantWrite,
     ZeroReturn,
 )
+from caesura.events import EarlyDataReason, EarlyDataStatus
 from caesura.jobs import AsyncStatus, Pending, WaitContext, current_job, wait
 from caesura.sessions import Session
 from caesura.tls.connection import TLSConnection
@@ -89,8 +90,10 @@ class SSL:
         "_closed",
         "_closing",
         "_connection",
+        "_early",
         "_finished",
         "_held",
+        "_held_early",
         "_marked",
         "_monotonic",
         "_out",
@@ -143,6 +146,8 @@ class SSL:
         self._out = b""  # sealed bytes the write BIO has not taken …
         self._out_position = 0  # … up to here it has
         self._held: bytes | None = None  # a write that was taken and has not returned its count
+        self._held_early: tuple[bytes, int] | None = None  # one of early data, with the count
+        self._early = False  # there is to be early data: the application asked for it before anything else
         self._marked = False  # WANT_ASYNC was returned since paused work last went on
         self._promised = False  # and the wait context's own descriptor is kept among the others
         self._shutdown_told = False  # a shutdown() has returned that close_notify is sent
@@ -234,6 +239,7 @@ class SSL:
             session=self._session,
             wait_context=wait_context,
             async_mode=True,
+            early_data=self._early or (False if server_side else None),
         )
         self._monotonic = settings.clock.monotonic
         self._blocking = not settings.async_mode
@@ -387,6 +393,93 @@ class SSL:
             return count
         finally:
             self._leave()
+
+    def write_early_data(self, data: Data) -> int:
+        """Send data before the handshake is complete; how many bytes were taken (SSL_write_early_data(3)).
+
+        On a client it has to be the first call, as early data travels behind the first message (RFC 9846 section 2.3).
+        It needs a session that allows it, and its bytes can be copied and sent again by anybody: use it where twice is
+        no worse than once. 0 says that none may go, or no more; `early_data_reason` says why. What was taken may be
+        rejected yet: `early_data_status` knows once `do_handshake` has returned, and nothing sends it again but you.
+
+        On a server it sends before the client's Finished has come, to a client whose early data was accepted; else it
+        takes nothing. When it raises a Want… exception, repeat it with the same bytes.
+        """
+        data = bytes(memoryview(data))
+        connection = self._begin_early("uninitialized: neither set_connect_state nor set_accept_state was called")
+        try:
+            self._advance(connection)
+            if self._held_early is None:
+                if self._early and not connection.server_side and not connection.early_data_decided:
+                    self._await_hello(connection)
+                if connection.error is not None:
+                    self._flush(connection)
+                    self._fail(connection.error)
+                self._held_early = (data, self._take_early(connection, data))
+            elif self._held_early[0] != data:
+                raise UsageError("a write of early data is not finished: repeat it with the same bytes")
+            flushed = self._flush(connection)
+            if connection.error is not None:
+                self._fail(connection.error)
+            if connection.write_paused:
+                self._want_async(connection)
+            if not flushed:
+                self._want_write()
+            count = self._held_early[1]
+            self._held_early = None
+            return count
+        finally:
+            self._leave()
+
+    def read_early_data(self, size: int = -1) -> bytes:
+        """Up to `size` bytes of early data, at least one; b"" when there is none, or no more (SSL_read_early_data(3)).
+
+        A server that wants any calls this before anything else, with `max_early_data` set: if another call begins the
+        handshake, early data is rejected. What is read here may be a copy, made by anybody, of what was sent before
+        (RFC 9846 section 8). Raises `UsageError` on a client, a Want… exception when there is nothing now, and the
+        handshake's failure.
+        """
+        if self._server_side is False:
+            raise UsageError("read_early_data: a client receives none")
+        connection = self._begin_early("uninitialized: set_accept_state was not called")
+        try:
+            self._advance(connection)
+            while True:
+                data = connection.read_early_data(size)
+                if data or size == 0:
+                    with suppress(OSError):  # the data came first; who goes on with the handshake will hear of it
+                        self._flush(connection)
+                    return data
+                flushed = self._flush(connection)
+                if connection.error is not None:
+                    self._fail(connection.error)
+                if connection.early_data_ended:
+                    return b""
+                if connection.waiting_for_async or connection.needs_job:
+                    self._want_async(connection)
+                # A client that is still writing may not read our flight before it has done so.
+                self._fill(connection, Want.READING if flushed else Want.WRITING)
+        finally:
+            self._leave()
+
+    def _begin_early(self, no_role: str) -> TLSConnection:
+        if self._connection is None and self._server_side is not None:
+            self._early = True
+        return self._begin(no_role)
+
+    def _await_hello(self, connection: TLSConnection) -> None:
+        """A client's work before its hello is paused."""
+        self._flush(connection)
+        if connection.waiting_for_async or connection.needs_job:
+            self._want_async(connection)
+
+    def _take_early(self, connection: TLSConnection, data: bytes) -> int:
+        if not connection.server_side:
+            return connection.write_early_data(data)
+        if connection.handshake_complete or not connection.may_write:
+            return 0
+        connection.write(data)
+        return len(data)
 
     def pending(self) -> int:
         """Bytes of data that have been opened and not been read (SSL_pending(3))."""
@@ -640,6 +733,16 @@ class SSL:
     def session_reused(self) -> bool:
         """Whether this handshake resumed a session."""
         return self._connection is not None and self._connection.session_reused
+
+    @property
+    def early_data_status(self) -> EarlyDataStatus:
+        """What became of early data (SSL_get_early_data_status(3))."""
+        return self._connection.early_data_status if self._connection is not None else EarlyDataStatus.NOT_SENT
+
+    @property
+    def early_data_reason(self) -> EarlyDataReason:
+        """Why that is so."""
+        return self._connection.early_data_reason if self._connection is not None else EarlyDataReason.UNKNOWN
 
     def export_keying_material(self, label: str | bytes, context: bytes | None, length: int) -> bytes:
         """`length` bytes that both ends derive from this connection (RFC 9846 section 7.5).

@@ -9,10 +9,11 @@ from typing import Any
 
 from caesura.context import Context
 from caesura.crypto.secrets import TrafficSecret
+from caesura.events import EarlyDataReason
 from caesura.handshake import hello
 from caesura.handshake.requests import Perform, PerformBoth, Receive, Request, Steps
 from caesura.handshake.state import Established, Handshake
-from caesura.handshake.transport import Epoch
+from caesura.handshake.transport import Epoch, Profile
 from caesura.sessions import Session
 from caesura.tls.connection import PROFILE
 from caesura.wire.extensions import Extensions
@@ -29,6 +30,7 @@ class FakeTransport:
     secrets: dict[str, TrafficSecret] = field(default_factory=dict)
     established: Established | None = None
     version: Version | None = None
+    takes_early_data: bool = True
 
     def send(self, epoch: Epoch, message: bytes) -> None:
         self.sent.append(message)
@@ -51,8 +53,11 @@ class FakeTransport:
     def peer_extensions(self, extensions: Extensions) -> None:
         pass
 
-    def early_data(self, accepted: bool, limit: int) -> None:
-        self.told.append("early data" if accepted else "no early data")
+    def early_data(self, accepted: bool, limit: int, reason: EarlyDataReason) -> None:
+        self.told.append(f"{'' if accepted else 'no '}early data: {reason.value}")
+
+    def accepts_early_data(self, ticket_state: bytes) -> bool:
+        return self.takes_early_data
 
     def ticket_state(self) -> bytes:
         return b""
@@ -68,11 +73,18 @@ class FakeTransport:
 class Hand:
     """One side: its generator, what it asked so far, and the request that is open."""
 
-    def __init__(self, context: Context, *, server_side: bool, session: Session | None = None) -> None:
+    def __init__(
+        self,
+        context: Context,
+        *,
+        server_side: bool,
+        session: Session | None = None,
+        profile: Profile = PROFILE,
+        early_data: int | None = None,
+    ) -> None:
         self.transport = FakeTransport()
-        hs = Handshake(
-            context.settings, self.transport, PROFILE, server_side, None if server_side else "localhost", session
-        )
+        name = None if server_side else "localhost"
+        hs = Handshake(context.settings, self.transport, profile, server_side, name, session, early_data)
         self.handshake = hs
         self.steps: Steps[None] = hello.accept(hs) if server_side else hello.connect(hs)
         self.asked: list[str] = []

@@ -20,11 +20,13 @@ import pytest
 from caesura.context import PSK, Context, Verify
 from caesura.engines import ALL_OPERATIONS, DelayEngine, Engine, InlineEngine, Operation, Work
 from caesura.errors import AlertDescription, OperationFailed, OperationTimeout, PeerAlert, UnexpectedEOF
+from caesura.events import EarlyDataStatus
 from caesura.jobs import JobState, NoJobs, Pending, start_job
 from caesura.sessions import Session
 from caesura.tls import TLSConnection
 from tests.soak.halting import HaltEngine, Routed, nothing_left, only
 from tests.support.link import Link, drain, received
+from tests.tls.early import early, reasons
 from tests.tls.world import asking_context, client_context, identity, server_context, trust
 
 DEADLINE = 30.0
@@ -39,12 +41,24 @@ class Broken(Exception):
 
 # --- lives -----------------------------------------------------------------------------------------------------------
 
+
+class Forgetful:
+    """Takes the early data of every life."""
+
+    zone = b"here"
+
+    def first_use(self, key: bytes, now: float, until: float) -> bool:
+        return True
+
+
+EARLY = b"early, "
 Settings = tuple[dict[str, Any], dict[str, Any], Callable[..., Context]]
 
 FLAVOURS: dict[str, Settings] = {
     "full": ({}, {"ticket_count": 1}, server_context),
     "retried": ({}, {"groups": ["secp256r1"], "ticket_count": 1}, server_context),
     "resumed": ({}, {"ticket_count": 1}, server_context),
+    "with early data": ({}, {"ticket_count": 1, "max_early_data": 1000, "replay_store": Forgetful()}, server_context),
     "authenticated": (
         {"identity": identity("client"), "verify_peer": lambda _: True, "sessions": None},
         {"verify": Verify.REQUIRED, "verify_peer": lambda _: True, "select_identity": lambda _: None},
@@ -71,7 +85,8 @@ class World:
         self.client = client_context(async_mode=True, deadline=DEADLINE, **ours)
         self.server = make(async_mode=True, deadline=DEADLINE, **theirs)
         self._session: bytes | None = None
-        if flavour == "resumed":
+        self.early = flavour == "with early data"
+        if flavour in ("resumed", "with early data"):
             session = finish(self.pair(HaltEngine(), HaltEngine())).client.session
             assert session is not None
             self._session = session.to_bytes()
@@ -81,8 +96,11 @@ class World:
         self.client.engine, self.server.engine = ours, theirs
         store = self.client.settings.sessions
         session = Session.from_bytes(self._session) if self._session is not None else None
+        early = EARLY if self.early and session is not None else None
         pair = Link(
-            TLSConnection(self.client, server_side=False, server_hostname="localhost", session=session),
+            TLSConnection(
+                self.client, server_side=False, server_hostname="localhost", session=session, early_data=early
+            ),
             TLSConnection(self.server, server_side=True),
         )
         if store is not None:
@@ -135,6 +153,9 @@ def happy(pair: Link) -> None:
         side.wait_context.drain()
         assert side.wait_context.get_all_fds() == []
     assert received(pair.server_events) == b"from the client, again"
+    accepted = pair.client.early_data_status is EarlyDataStatus.ACCEPTED
+    assert early(pair.server_events) == (EARLY if accepted else b"")
+    assert reasons(pair.client_events) == []
     assert received(pair.client_events) == b"from the server, again"
 
 

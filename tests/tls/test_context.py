@@ -14,6 +14,7 @@ from caesura.crypto.tickets import TicketKeys
 from caesura.crypto.trust import VerificationCache
 from caesura.engines import InlineEngine
 from caesura.errors import ConfigError
+from caesura.replay import ReplayCache
 from caesura.sessions import ServerSessionCache, SessionCache
 from caesura.tls import TLSConnection
 from caesura.wire.registries import CipherSuite, NamedGroup, SignatureScheme, Version
@@ -24,6 +25,15 @@ from tests.tls.world import client_context, identity, server_context, trust
 class NoOperations:
     def start(self, work: object) -> None:
         pass
+
+
+class NoZone:
+    def __init__(self, *zone: object) -> None:
+        if zone:
+            (self.zone,) = zone
+
+    def first_use(self, key: bytes, now: float, until: float) -> bool:
+        return False
 
 
 BAD: dict[str, list[Any]] = {
@@ -48,6 +58,9 @@ BAD: dict[str, list[Any]] = {
     "ticket_keys": [None, b"key", [bytes(32)], 5],
     "ticket_count": [-1, 17, None, "2", True, 1.5, float("nan")],
     "ticket_lifetime": [0, -1, 604_801, None, "1h", 1.5, True],
+    "max_early_data": [-1, 2**32, None, "16384", True, 1.5],
+    "early_data_window": [0, -1, 3601, None, "10", True, float("nan")],
+    "replay_store": [None, 5, {}, SessionCache(), ReplayCache, NoZone(), NoZone("zone"), NoZone(bytes(256))],
     "ocsp_response": ["staple", 5, bytearray(b"x")],
     "certificate_compression": ["gzip", 4, 7.5, ["zlib", "zlib"], ["zlib", 1], [None], [[]], object()],
     "own_certificate_types": [[], "OpenPGP", 1, [0, 0], 5.0, "X509,RawPublicKey"],
@@ -92,6 +105,9 @@ GOOD: dict[str, list[Any]] = {
     "ticket_keys": [TicketKeys()],
     "ticket_count": [0, 16],
     "ticket_lifetime": [1, 604_800],
+    "max_early_data": [0, 1, 2**32 - 1],
+    "early_data_window": [0.001, 10, 3600],
+    "replay_store": [ReplayCache(), NoZone(b"")],
     "ocsp_response": [None, b"staple"],
     "certificate_compression": [None, [], "zlib", "ZLIB", 1, ["zlib"]],
     "own_certificate_types": [None, "X509", 2, ["RawPublicKey", "X509"]],

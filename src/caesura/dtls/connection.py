@@ -42,6 +42,7 @@ from caesura.errors import (
     UnexpectedMessage,
     UsageError,
 )
+from caesura.events import EarlyDataReason
 from caesura.handshake.endpoint import Endpoint
 from caesura.handshake.performer import Awaiter
 from caesura.handshake.state import Established
@@ -679,8 +680,12 @@ class DTLSConnection(Endpoint):
             self._writer.max_content = min(limit - 1, MAX_PLAINTEXT)
             self._reader.max_inner = self._settings.record_size_limit or MAX_INNER_PLAINTEXT
 
-    def early_data(self, accepted: bool, limit: int) -> None:
-        """Records of refused early data are of an epoch that has no keys, and are passed over as such."""
+    def early_data(self, accepted: bool, limit: int, reason: EarlyDataReason) -> None:
+        """It is always refused. Its records are of an epoch that has no keys, and are passed over as such."""
+
+    def accepts_early_data(self, ticket_state: bytes) -> bool:  # noqa: ARG002
+        """Not here."""
+        return False
 
     def completed(self, established: Established) -> None:
         """The handshake is done: a server acknowledges the client's last flight, and its tickets follow."""

@@ -40,6 +40,7 @@ class Operation(Enum):
     LOOKUP_SESSION = "lookup session"
     STORE_SESSION = "store session"
     LOOKUP_PSK = "lookup psk"
+    CHECK_REPLAY = "check replay"
     SEAL_RECORD = "seal record"
     OPEN_RECORD = "open record"
 

@@ -11,7 +11,7 @@ from caesura.crypto.secrets import SharedSecret
 from caesura.crypto.suites import SUITES, Suite
 from caesura.engines import Operation
 from caesura.errors import DecodeError, IllegalParameter, MissingExtension, ProtocolVersionAlert
-from caesura.handshake import raw_keys
+from caesura.handshake import early_data, raw_keys
 from caesura.handshake.authenticate13 import (
     authenticate_peer,
     certificate_message,
@@ -58,6 +58,7 @@ class Offer:
     session: Session | None
     keys: list[OfferedKey]  # pre-shared ones of TLS 1.3, in the order they were offered in
     binding: bytes
+    early: bool = False  # whether early data is on offer
     retried: ServerHello | None = None
 
 
@@ -78,9 +79,13 @@ def client13(hs: Handshake, offer: Offer, hello: ServerHello) -> Steps[Establish
     keys = secret.traffic(hs.transcript.digest())
     hs.log_secrets(CLIENT_HANDSHAKE_TRAFFIC_SECRET=keys.client, SERVER_HANDSHAKE_TRAFFIC_SECRET=keys.server)
     hs.install_read(Epoch.HANDSHAKE, keys.server)
-    hs.install_write(Epoch.HANDSHAKE, keys.client)
+    if not (offer.early and hs.profile.end_of_early_data):  # else early data may follow until we know the answer
+        hs.install_write(Epoch.HANDSHAKE, keys.client)
     answers = yield from receive_encrypted_extensions(hs, offer)
     alpn = agreed_protocol(hs, answers)
+    early = offer.early and early_data.answered(hs, offer.keys, accepted.key, accepted.suite, alpn, answers)
+    if offer.early and not early:
+        hs.install_write(Epoch.HANDSHAKE, keys.client)
     if accepted.key is None:
         request, peer = yield from authenticate_server(hs, offer, answers)
     else:
@@ -95,6 +100,8 @@ def client13(hs: Handshake, offer: Offer, hello: ServerHello) -> Steps[Establish
         CLIENT_TRAFFIC_SECRET_0=traffic.client, SERVER_TRAFFIC_SECRET_0=traffic.server, EXPORTER_SECRET=exporter
     )
     hs.install_read(Epoch.APPLICATION, traffic.server)
+    if early and hs.profile.end_of_early_data:
+        early_data.end(hs, keys.client)
     identity = None
     if request is not None:
         identity = yield from answer_request(hs, request, raw_keys.client_type(hs.settings, answers))

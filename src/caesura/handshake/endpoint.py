@@ -28,6 +28,7 @@ from caesura.events import (
     CloseNotifyReceived,
     ConnectionTerminated,
     DataReceived,
+    EarlyDataReason,
     Event,
     HandshakeCompleted,
     SessionReceived,
@@ -127,6 +128,7 @@ class Endpoint(Facts):
         awaiter: Awaiter | None,
         async_mode: bool | None,
         retried: Retried | None = None,
+        early_data: int | None = None,
     ) -> None:
         check_role(settings, method, server_side, server_hostname)
         self._settings = settings
@@ -143,6 +145,7 @@ class Endpoint(Facts):
             server_side,
             self.server_hostname,
             session,
+            early_data,
             retried=retried,
             trace=self._performer.trace,
         )
@@ -234,7 +237,7 @@ class Endpoint(Facts):
         """
         if self.close_notify_sent or self.error is not None or self._closed:
             return
-        if not self.handshake_complete:
+        if not self.may_write:
             raise UsageError("shutdown: the handshake is not complete; close() gives it up")
         self.close_notify_sent = True
         self._send_close_notify()
@@ -250,7 +253,7 @@ class Endpoint(Facts):
 
     def _require_open(self) -> None:
         """Raise what keeps the application from sending, if anything does."""
-        if not self.handshake_complete or self.close_notify_sent or self.error is not None or self._closed:
+        if not self.may_write or self.close_notify_sent or self.error is not None or self._closed:
             raise self._cannot_write()
 
     def _cannot_write(self) -> Error:
@@ -268,6 +271,11 @@ class Endpoint(Facts):
     def wait_context(self) -> WaitContext:
         """What paused work waits with."""
         return self._performer.wait_context
+
+    @property
+    def may_write(self) -> bool:
+        """Whether data may be written."""
+        return self.handshake_complete
 
     @property
     def handshake_paused(self) -> bool:
@@ -400,8 +408,12 @@ class Endpoint(Facts):
         """What the peer says to this transport."""
 
     @abstractmethod
-    def early_data(self, accepted: bool, limit: int) -> None:
-        """Early data was offered: `limit` bytes of it are taken, or passed over."""
+    def early_data(self, accepted: bool, limit: int, reason: EarlyDataReason) -> None:
+        """How it stands with early data."""
+
+    @abstractmethod
+    def accepts_early_data(self, ticket_state: bytes) -> bool:
+        """Whether early data may come with a ticket that remembers this."""
 
     def ticket_state(self) -> bytes:
         """What a ticket must remember of this transport: nothing."""
@@ -417,7 +429,7 @@ class Endpoint(Facts):
         self.handshake_complete = True
         self.server_hostname = established.server_hostname
         self._events.append(HandshakeCompleted())
-        if self.server_side and established.resumption is not None:
+        if self.server_side and established.resumption is not None and not self.close_notify_sent:
             self._follow(post13.send_tickets(self, self._profile, established))
         elif established.session is not None:
             self._follow(client12.keep_session(established, self._session_kept))

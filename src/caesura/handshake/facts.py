@@ -77,6 +77,14 @@ class Facts:
         """Whether this connection resumed a session."""
         return self._established is not None and self._established.session_reused
 
+    @property
+    def ticket_age_skew(self) -> float | None:
+        """By how many seconds the client's word on its ticket's age was above ours, on a server that has resumed it.
+
+        Early data is taken within the setting `early_data_window` (RFC 9846 section 8.3).
+        """
+        return self._established.ticket_age_skew if self._established is not None else None
+
     def export_keying_material(self, label: str | bytes, context: bytes | None, length: int) -> bytes:
         """`length` bytes that both sides and nobody else can derive (RFC 9846 section 7.5, RFC 5705).
 

@@ -22,7 +22,8 @@ from caesura.errors import (
     UnexpectedMessage,
     UsageError,
 )
-from caesura.handshake import compression, psk, raw_keys, tickets
+from caesura.events import EarlyDataReason
+from caesura.handshake import compression, early_data, psk, raw_keys, tickets
 from caesura.handshake.client12 import client12
 from caesura.handshake.client13 import Offer, check_server_hello, client13
 from caesura.handshake.hello12 import choose12, offer_session, put_extensions
@@ -39,7 +40,6 @@ from caesura.handshake.negotiate import (
     put_schemes,
 )
 from caesura.handshake.requests import Steps, perform
-from caesura.handshake.schedule13 import EarlySecret
 from caesura.handshake.server12 import server12
 from caesura.handshake.server13 import Choice, server13
 from caesura.handshake.state import Handshake
@@ -91,9 +91,11 @@ def connect(hs: Handshake) -> Steps[None]:
     tls13 = hs.profile.version13 in hs.settings.offered_versions
     key_pairs = (yield from generate_keys(first_groups(hs.settings.groups, hs.profile))) if tls13 else {}
     hello = client_hello(hs, key_pairs, session)
-    offer = Offer(hello, key_pairs, session, keys, binding)
+    offer = Offer(hello, key_pairs, session, keys, binding, early_data.offer(hs, hello, keys))
     hs.client_random = hello.random
     send_hello(hs, offer)
+    if offer.early:
+        early_data.begin(hs, keys[0])
     answer = yield from hs.receive_raw(ServerHello)
     if tls13 and answer.is_retry:
         offer = yield from retry(hs, offer, answer)
@@ -101,6 +103,9 @@ def connect(hs: Handshake) -> Steps[None]:
         if answer.is_retry:
             raise UnexpectedMessage("a second HelloRetryRequest", section="RFC 9846 section 4.2.4")
     client = client12 if older_version(hs, offer, answer) else client13
+    if client is client12 and offer.early:
+        early_data.refused(hs, EarlyDataReason.PROTOCOL_VERSION)
+        raise ProtocolVersionAlert("a version that has no early data", section="RFC 9846 appendix E.3")
     hs.transport.completed((yield from client(hs, offer, answer)))
 
 
@@ -275,6 +280,10 @@ def retry(hs: Handshake, offer: Offer, request: ServerHello) -> Steps[Offer]:
     hs.transcript.add(request.raw)
     hs.transport.version_chosen(hs.profile.version13)
     extensions = offer.hello.extensions
+    if offer.early:
+        offer.early = False
+        early_data.refused(hs, EarlyDataReason.HELLO_RETRY_REQUEST)
+        extensions.remove(ExtensionType.early_data)
     if group is not None:
         offer.key_pairs = yield from generate_keys((NamedGroup(group),))
     if cookie is not None:
@@ -312,6 +321,8 @@ def accept(hs: Handshake) -> Steps[None]:
         hello, choice = yield from choose(hs, hello, identities)
         hs.transport.completed((yield from server13(hs, hello, choice)))
     else:
+        if hs.settings.max_early_data:
+            hs.transport.early_data(False, 0, EarlyDataReason.PROTOCOL_VERSION)
         older = yield from choose12(hs, hello, identities)
         hs.transport.completed((yield from server12(hs, hello, older)))
 
@@ -332,7 +343,7 @@ def select_identities(hs: Handshake, hello: ClientHello) -> Steps[tuple[Identity
 
 def choose(hs: Handshake, hello: ClientHello, identities: tuple[Identity, ...]) -> Steps[tuple[ClientHello, Choice]]:
     """Choose every parameter, asking for another key share if need be; the hello that counts, and the choice."""
-    settings, extensions = hs.settings, hello.extensions
+    settings, first, extensions = hs.settings, hello, hello.extensions
     suite = (
         hs.retried.suite
         if hs.retried is not None
@@ -355,9 +366,9 @@ def choose(hs: Handshake, hello: ClientHello, identities: tuple[Identity, ...]) 
     elif key is None:
         identity, scheme = choose_signer(settings, extensions, identities)
     hs.transport.peer_extensions(extensions)
-    if ExtensionType.early_data in extensions:
-        hs.transport.early_data(False, settings.limits.early_data_skipped)
     if share is None:
+        if ExtensionType.early_data in extensions:
+            early_data.pass_over(hs, EarlyDataReason.HELLO_RETRY_REQUEST)
         hello, share = yield from ask_for_share(hs, hello, suite, group.code)
         if isinstance(key, psk.External):
             psk.find_again(hello, key)
@@ -370,6 +381,9 @@ def choose(hs: Handshake, hello: ClientHello, identities: tuple[Identity, ...]) 
         psk.verify_binder(hs, hello, key.index, key.early, suite.hash, psk.RESUMPTION)
     elif can_resume:
         key = yield from open_tickets(hs, hello, suite, binding)
+    early = False
+    if settings.max_early_data or ExtensionType.early_data in extensions:
+        early = yield from early_data.judge(hs, first, hello, suite, alpn, key)
     if key is None and scheme is None:  # the ticket is not offered any more
         identity, scheme = choose_signer(settings, extensions, identities)
         binding = psk.binding_of(hs, name, identity)
@@ -377,7 +391,7 @@ def choose(hs: Handshake, hello: ClientHello, identities: tuple[Identity, ...]) 
     asks = key is None and settings.verify_mode(server_side=True) is not Verify.NONE
     client_type = (raw_keys.choose_client_type if asks else raw_keys.later_client_type)(settings, extensions)
     return hello, Choice(
-        suite, group, share, alpn, name, identity, scheme, key, asks, client_type, with_tickets, binding
+        suite, group, share, alpn, name, identity, scheme, key, early, asks, client_type, with_tickets, binding
     )
 
 
@@ -436,7 +450,7 @@ def open_tickets(hs: Handshake, hello: ClientHello, suite: Suite, binding: bytes
             state, hs.settings, hs.profile.version13, suite, binding, hs.transport
         ):
             continue
-        early = EarlySecret(suite.hash, hs.profile.label_prefix, state.psk)
-        psk.verify_binder(hs, hello, index, early, suite.hash, psk.RESUMPTION)
-        return psk.Resumed(index, state, early)
+        key = psk.resumed(hs, index, each, state, suite)
+        psk.verify_binder(hs, hello, index, key.early, suite.hash, psk.RESUMPTION)
+        return key
     return None

@@ -22,6 +22,7 @@ from caesura.handshake.requests import Perform, PerformBoth
 from caesura.jobs import Pending, WaitContext, current_job, wait
 from caesura.jobs.pending import announce
 from caesura.jobs.pool import need_job
+from caesura.replay import ReplayCache
 from caesura.sessions import ServerSessionCache, SessionCache
 
 Awaiter = Callable[[Awaitable[Any]], Pending[Any]]
@@ -33,7 +34,7 @@ _COMPUTED: Final = frozenset(
 )
 """Operations whose functions are always our own, and only compute."""
 
-_COMPUTING: Final = frozenset({LocalKey, ServerSessionCache, SessionCache, TicketKeys})
+_COMPUTING: Final = frozenset({LocalKey, ReplayCache, ServerSessionCache, SessionCache, TicketKeys})
 """Classes of ours whose methods only compute, where a setting may bring others that pause."""
 
 

@@ -11,7 +11,7 @@ from caesura.handshake.schedule13 import ticket_psk
 from caesura.handshake.state import Established
 from caesura.handshake.transport import Epoch, MessageTransport, Profile
 from caesura.sessions import Session
-from caesura.wire.extensions import Extensions
+from caesura.wire.extensions import EARLY_DATA_TICKET, Extensions
 from caesura.wire.messages import NewSessionTicket
 
 
@@ -19,30 +19,38 @@ def send_tickets(transport: MessageTransport, profile: Profile, established: Est
     """Give the client its tickets: `ticket_count` after a full handshake, one after a resumption."""
     settings, suite, peer = established.settings, established.suite, established.peer
     assert established.resumption is not None
-    now = int(settings.clock.wall())
+    wall = settings.clock.wall()
+    now = int(wall)
     valid_until = min(peer.valid_until, now + tickets.MAX_LIFETIME)
     lifetime = min(settings.ticket_lifetime, valid_until - now)
+    extensions = Extensions()
+    if settings.max_early_data:
+        extensions.put(EARLY_DATA_TICKET, settings.max_early_data)
     if lifetime < 1:  # what the client proved has run out while its handshake was paused
         return
     for number in range(1 if established.session_reused else settings.ticket_count):
         nonce = number.to_bytes(1, "big")
+        age_add = int.from_bytes(settings.random(4), "big")
         state = tickets.new_state(
             version=profile.version13,
             suite=suite,
             psk=ticket_psk(suite.hash, established.resumption, nonce, profile.label_prefix),
-            created=now,
+            created=wall,
             valid_until=valid_until,
             binding=established.binding,
             transport_state=transport.ticket_state(),
             peer_certificates=peer.certificates,
             peer_public_key=peer.public_key,
             psk_identity=peer.psk_identity,
+            alpn=established.alpn,
+            ticket_age_add=age_add,
+            max_early_data=settings.max_early_data,
+            replay_zone=settings.replay_store.zone if settings.max_early_data else b"",
         )
         ticket = yield from perform(Operation.SEAL_TICKET, tickets.seal_ticket, settings, state)
         if len(ticket) > tickets.MAX_TICKET:  # the client's chain is too long for it: then there is no resumption
             return
-        age_add = int.from_bytes(settings.random(4), "big")
-        message = NewSessionTicket(lifetime, age_add, nonce, ticket, Extensions())
+        message = NewSessionTicket(lifetime, age_add, nonce, ticket, extensions)
         transport.send(Epoch.APPLICATION, message.encode())
 
 
@@ -68,6 +76,7 @@ def keep_session(
         peer_certificates=established.peer.certificates,
         peer_public_key=established.peer.public_key,
         psk_identity=established.peer.psk_identity,
+        max_early_data=message.extensions.get(EARLY_DATA_TICKET) or 0,
     )
     yield from perform(Operation.STORE_SESSION, settings.sessions.put, session)
     received(session)

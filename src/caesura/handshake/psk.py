@@ -33,7 +33,7 @@ from caesura.handshake.schedule13 import EarlySecret
 from caesura.handshake.state import Handshake, PeerIdentity
 from caesura.handshake.tickets import TicketState
 from caesura.sessions import Session
-from caesura.wire.extensions import PRE_SHARED_KEY_CLIENT, SERVER_NAME, SIGNATURE_ALGORITHMS, OfferedPsks
+from caesura.wire.extensions import PRE_SHARED_KEY_CLIENT, SERVER_NAME, SIGNATURE_ALGORITHMS, OfferedPsks, PskIdentity
 from caesura.wire.messages import ClientHello
 from caesura.wire.psk import IMPORTED_IDENTITY, ImportedIdentity
 
@@ -62,6 +62,8 @@ class Resumed:
     index: int  # of its identity in the client's list
     state: TicketState
     early: EarlySecret = field(repr=False)
+    age: int  # milliseconds, as the client has it
+    age_skew: float  # seconds: by how much that is more than we make it
 
 
 @dataclass(slots=True)
@@ -165,9 +167,15 @@ def find(
         elif state.binding in owners and tickets.still_good(
             state, settings, hs.profile.version13, suite, state.binding, hs.transport
         ):
-            early = EarlySecret(suite.hash, hs.profile.label_prefix, state.psk)
-            return Resumed(index, state, early), owners[state.binding]
+            return resumed(hs, index, each, state, suite), owners[state.binding]
     return None, None
+
+
+def resumed(hs: Handshake, index: int, offered: PskIdentity, state: TicketState, suite: Suite) -> Resumed:
+    """What a ticket brings that is still good (RFC 9846 section 4.3.11.1 for its age)."""
+    early = EarlySecret(suite.hash, hs.profile.label_prefix, state.psk)
+    age = (offered.obfuscated_ticket_age - state.ticket_age_add) % 2**32
+    return Resumed(index, state, early, age, (age + state.created) / 1000 - hs.settings.clock.wall())
 
 
 def binding_of(hs: Handshake, name: str | None, identity: Identity | None) -> bytes:

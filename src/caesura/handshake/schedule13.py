@@ -42,6 +42,12 @@ class EarlySecret:
         key = derive_secret(self._algorithm, self._secret, label, self._algorithm.empty_digest, self._prefix)
         return verify_data(self._algorithm, key, transcript_hash, self._prefix)
 
+    def client_traffic(self, suite: Suite, transcript_hash: bytes) -> TrafficSecret:
+        """client_early_traffic_secret, over the ClientHello."""
+        assert self._secret is not None, "early data needs a pre-shared key"
+        secret = derive_secret(self._algorithm, self._secret, b"c e traffic", transcript_hash, self._prefix)
+        return TrafficSecret(secret.reveal(), suite)
+
     def handshake(self, suite: Suite, shared: SharedSecret) -> HandshakeSecret:
         """The next stage, from what the key exchange gave."""
         algorithm, prefix = self._algorithm, self._prefix

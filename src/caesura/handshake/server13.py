@@ -20,6 +20,7 @@ from caesura.handshake.state import Established, Handshake, PeerIdentity
 from caesura.handshake.transport import Epoch
 from caesura.wire.extensions import (
     ALPN_SERVER,
+    EARLY_DATA,
     KEY_SHARE_SERVER,
     PRE_SHARED_KEY_SERVER,
     SERVER_NAME,
@@ -28,7 +29,7 @@ from caesura.wire.extensions import (
     Extensions,
     KeyShareEntry,
 )
-from caesura.wire.messages import CertificateRequest, ClientHello, EncryptedExtensions, ServerHello
+from caesura.wire.messages import CertificateRequest, ClientHello, EncryptedExtensions, EndOfEarlyData, ServerHello
 from caesura.wire.registries import CertificateType, ExtensionType, HandshakeType, SignatureScheme
 
 
@@ -44,6 +45,7 @@ class Choice:
     identity: Identity | None  # None where a pre-shared key stands for us
     scheme: SignatureScheme | None
     psk: Resumed | External | None
+    early: bool  # whether early data is read
     asks: bool  # the client for a certificate
     client_type: CertificateType  # of that one, or of one that it is asked for later
     tickets: bool  # whether the client can use a ticket
@@ -56,7 +58,8 @@ def server13(hs: Handshake, hello: ClientHello, choice: Choice) -> Steps[Establi
     keys = secret.traffic(hs.transcript.digest())
     hs.log_secrets(CLIENT_HANDSHAKE_TRAFFIC_SECRET=keys.client, SERVER_HANDSHAKE_TRAFFIC_SECRET=keys.server)
     hs.install_write(Epoch.HANDSHAKE, keys.server)
-    hs.install_read(Epoch.HANDSHAKE, keys.client)
+    if not (choice.early and hs.profile.end_of_early_data):
+        hs.install_read(Epoch.HANDSHAKE, keys.client)
     hs.send(encrypted_extensions(hs, hello, choice))
     request = certificate_request(hs.settings, choice)
     if request is not None:
@@ -98,6 +101,7 @@ def server13(hs: Handshake, hello: ClientHello, choice: Choice) -> Steps[Establi
         binding=choice.binding,
         transcript=hs.transcript if asks_later(hs, hello) and peer.psk_identity is None else None,
         client_type=choice.client_type,
+        ticket_age_skew=choice.psk.age_skew if isinstance(choice.psk, Resumed) else None,
     )
 
 
@@ -139,6 +143,8 @@ def encrypted_extensions(hs: Handshake, hello: ClientHello, choice: Choice) -> E
         extensions.put(SERVER_NAME_ACCEPTED, True)
     if choice.alpn is not None:
         extensions.put(ALPN_SERVER, choice.alpn.encode("latin-1"))
+    if choice.early:
+        extensions.put(EARLY_DATA, True)
     asks = choice.asks or (choice.client_type is not raw_keys.X509 and asks_later(hs, hello))
     raw_keys.answer(
         hello.extensions,
@@ -187,6 +193,9 @@ def receive_client(
         )
     elif choice.psk is not None:
         peer = holder_of(hs, choice.psk.psk)
+    if choice.early and hs.profile.end_of_early_data:
+        yield from hs.receive(EndOfEarlyData)
+        hs.install_read(Epoch.HANDSHAKE, keys.client)
     if request is not None:
         sent = yield from hs.receive(*compression.certificate_messages(hs.settings))
         message = compression.expanded(hs.settings, sent)

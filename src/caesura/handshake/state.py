@@ -56,6 +56,7 @@ class Established:
     transcript: Transcript | None = None  # kept only where the client may be asked for a certificate later
     client_type: CertificateType = CertificateType.X509  # of that certificate
     session: Session | None = None  # what a client keeps of TLS 1.2, where it is known at the end of the handshake
+    ticket_age_skew: float | None = None  # seconds, on a server that has resumed
 
 
 @dataclass(slots=True, eq=False)
@@ -68,6 +69,7 @@ class Handshake:
     server_side: bool
     server_hostname: str | None
     session: Session | None = None  # the one the caller wants to resume
+    early_data: int | None = None  # None: there is to be none; else how much of it a client has at the outset
     retried: Retried | None = None  # what a cookie has brought back: then the hello that comes is the client's second
     trace: Callable[[str, str, int], object] | None = None
     transcript: Transcript = field(default_factory=Transcript)

@@ -17,7 +17,7 @@ from caesura.crypto.suites import SUITES, Suite
 from caesura.errors import DecodeError, IllegalParameter
 from caesura.handshake.transport import MessageTransport, Profile
 from caesura.sessions import SecretOpaque
-from caesura.wire.codec import U8, U16, U64, Opaque, Struct, Vector
+from caesura.wire.codec import U8, U16, U32, U64, Opaque, Struct, Vector
 from caesura.wire.registries import Version
 
 MAX_LIFETIME: Final = 604_800
@@ -27,7 +27,7 @@ MAX_TICKET: Final = 2**15
 """Bytes of a ticket that is made or kept. The format has room for twice as many, but they must fit into the extensions
 of a hello beside everything else."""
 
-_FORMAT: Final = 2
+_FORMAT: Final = 3
 
 
 @dataclass(slots=True)
@@ -38,13 +38,17 @@ class TicketState:
     version: int
     cipher_suite: int
     psk: Secret  # TLS 1.2: the main secret
-    created: int  # seconds since 1970
+    created: int  # milliseconds since 1970
     valid_until: int  # seconds since 1970
     binding: bytes
     transport_state: bytes
     peer_certificates: tuple[bytes, ...]
     peer_public_key: bytes  # empty when there is none
     psk_identity: bytes  # likewise
+    alpn: bytes  # likewise
+    ticket_age_add: int
+    max_early_data: int
+    replay_zone: bytes  # whose memory knows whether early data came with this ticket before
 
 
 _STATE: Final = Struct(
@@ -60,6 +64,10 @@ _STATE: Final = Struct(
     peer_certificates=Vector(Opaque(1, 2**24 - 1), 0, 2**24 - 1),
     peer_public_key=Opaque(0, 2**16 - 1),
     psk_identity=Opaque(0, 2**16 - 1),
+    alpn=Opaque(0, 255),
+    ticket_age_add=U32,
+    max_early_data=U32,
+    replay_zone=Opaque(0, 255),
 )
 
 
@@ -84,27 +92,35 @@ def new_state(
     version: int,
     suite: Suite,
     psk: Secret,
-    created: int,
+    created: float,
     valid_until: int,
     binding: bytes,
     transport_state: bytes,
     peer_certificates: tuple[bytes, ...],
     peer_public_key: bytes | None,
     psk_identity: bytes | None = None,
+    alpn: str | None = None,
+    ticket_age_add: int = 0,
+    max_early_data: int = 0,
+    replay_zone: bytes = b"",
 ) -> TicketState:
-    """A state of the present format."""
+    """A state of the present format; `created` in seconds since 1970."""
     return TicketState(
         _FORMAT,
         version,
         suite.code,
         psk,
-        created,
+        int(created * 1000),
         valid_until,
         binding,
         transport_state,
         peer_certificates,
         peer_public_key or b"",
         psk_identity or b"",
+        (alpn or "").encode("latin-1"),
+        ticket_age_add,
+        max_early_data,
+        replay_zone,
     )
 
 
@@ -119,7 +135,7 @@ def still_good(
         and remembered is not None
         and remembered.hash is suite.hash
         and state.binding == binding
-        and state.created <= now < min(state.created + settings.ticket_lifetime, state.valid_until)
+        and state.created <= now * 1000 < min(state.created + settings.ticket_lifetime * 1000, state.valid_until * 1000)
         and transport.accepts(state.transport_state)
     )
 

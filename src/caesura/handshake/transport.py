@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from caesura.crypto.protection12 import Protection12
 from caesura.crypto.secrets import TrafficSecret
+from caesura.events import EarlyDataReason
 from caesura.wire.extensions import Extensions
 from caesura.wire.messages import ClientHello
 from caesura.wire.registries import HandshakeType, Version
@@ -75,8 +76,15 @@ class MessageTransport(Protocol):
     def peer_extensions(self, extensions: Extensions) -> None:
         """What the peer's ClientHello, ServerHello or EncryptedExtensions says to this transport."""
 
-    def early_data(self, accepted: bool, limit: int) -> None:
-        """Early data was offered: `limit` bytes of it are taken, or passed over."""
+    def early_data(self, accepted: bool, limit: int, reason: EarlyDataReason) -> None:
+        """How it stands with early data, told whenever that changes.
+
+        A client may send `limit` bytes as soon as it is told so, and no more when it is told that none are accepted. A
+        server takes `limit` bytes, or passes over as many that came to be refused; 0 then means that none may come.
+        """
+
+    def accepts_early_data(self, ticket_state: bytes) -> bool:
+        """Whether early data may come with a ticket that remembers this."""
 
     def ticket_state(self) -> bytes:
         """What a ticket must remember of this transport."""

@@ -29,6 +29,11 @@ from caesura.errors import (
 )
 from caesura.events import (
     ClientAuthenticated,
+    EarlyDataReason,
+    EarlyDataReceived,
+    EarlyDataRejected,
+    EarlyDataStatus,
+    Event,
 )
 from caesura.handshake import post_auth
 from caesura.handshake.driver import Driver
@@ -39,6 +44,7 @@ from caesura.handshake.state import Established, PeerIdentity
 from caesura.handshake.transport import Epoch, Keys, Profile
 from caesura.jobs import NoJobs, WaitContext
 from caesura.sessions import Session
+from caesura.tls.early import EarlyData
 from caesura.tls.reader import RecordReader
 from caesura.tls.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, RecordKey
 from caesura.tls.records12 import AnyRecordKey, RecordKey12
@@ -68,6 +74,12 @@ class TLSConnection(Endpoint):
     its callback, or by a descriptor that becomes readable. `timeout()` is when such work is overdue. `needs_job` tells
     that this thread's job pool was exhausted: nothing is damaged, call `advance` again later.
 
+    Early data (RFC 9846 section 2.3): a client that is given a session and `early_data` sends those bytes with its
+    first message, if the session allows it, or all of them not; True offers what `write_early_data` then sends. It is
+    told by an event when they do not get through, and they are never sent again but by the application. A server takes
+    early data when `max_early_data` says so, unless `early_data` is False; whatever it writes once some has come goes
+    out at once, before it knows that the client is there (section 2.3), so that an answer needs one round trip.
+
     Raises ConfigError for settings that cannot make a connection of this role. A connection belongs to one thread at a
     time; calling it from within its own callback is a UsageError, except for `close()`, which then takes effect when
     the callback has returned.
@@ -76,6 +88,7 @@ class TLSConnection(Endpoint):
     __slots__ = (
         "_answers",
         "_armed",
+        "_early",
         "_epoch",
         "_idle_records",
         "_key_update_requested",
@@ -106,7 +119,13 @@ class TLSConnection(Endpoint):
         wait_context: WaitContext | None = None,
         awaiter: Awaiter | None = None,
         async_mode: bool | None = None,
+        early_data: Data | bool | None = None,
     ) -> None:
+        if server_side and early_data not in (None, True, False):
+            raise UsageError("early_data: a server receives it")
+        early = None if early_data is None or isinstance(early_data, bool) else bytes(early_data)
+        wanted = server_side if early_data is None else early_data is not False
+        self._early = EarlyData(early or b"") if wanted and not server_side else None
         super().__init__(
             context.settings,
             Method.TLS,
@@ -116,6 +135,7 @@ class TLSConnection(Endpoint):
             wait_context=wait_context,
             awaiter=awaiter,
             async_mode=async_mode,
+            early_data=len(early or b"") if wanted else None,
         )
         self._reader = RecordReader(self._performer)
         self._writer = RecordWriter(self._performer, server_side=server_side)
@@ -179,12 +199,20 @@ class TLSConnection(Endpoint):
         if len(out) == 1 and self.seal_key is not None:
             return out.pop()
         if self._writer.paused and self.error is None and not self._closed:
+            needed = self.needs_job
             self._enter()
             try:
                 self._pump(now)
             finally:
                 self._leave()
+            self.needs_job = self.needs_job or needed  # for what `advance` goes on with
         return self._writer.take()
+
+    def next_event(self) -> Event | None:
+        """What happened, in order; None when there is no more for now."""
+        if self._early is not None and self._early.received:
+            return EarlyDataReceived(self._early.read(-1))
+        return super().next_event()
 
     # --- the application ------------------------------------------------------------------------------------------
 
@@ -214,7 +242,8 @@ class TLSConnection(Endpoint):
     def write(self, data: Data) -> None:
         """Send application data: all of it is taken, and sealed at once or queued behind a seal that is paused.
 
-        Raises UsageError before the handshake is complete and after `shutdown`, and the connection's error.
+        Raises UsageError before the handshake is complete and after `shutdown`, and the connection's error. A server
+        that has accepted early data may write as soon as some has come.
         """
         key = self.seal_key
         if key is not None and type(data) is bytes:
@@ -236,6 +265,8 @@ class TLSConnection(Endpoint):
 
     def key_update(self, *, request_peer: bool = False) -> None:
         """Change our sending keys, and ask the peer to change its own (RFC 9846 section 4.7.3)."""
+        if not self.handshake_complete:
+            raise self._cannot_write()
         self._require_open()
         if self._tls12:
             raise UsageError("key_update: TLS 1.2 has none")
@@ -243,6 +274,29 @@ class TLSConnection(Endpoint):
         self._writer.update_key(request_peer=request_peer and not self._key_update_requested)
         self._key_update_requested = self._key_update_requested or request_peer
         self._settle()
+
+    def write_early_data(self, data: Data) -> int:
+        """Send early data as far as there is room for it: how many bytes were taken, 0 when none may go, or no more.
+
+        What was taken may yet be rejected: `early_data_status` knows when the handshake is complete.
+        """
+        if self.error is not None or self._closed:
+            raise self._cannot_write()
+        if self.server_side:
+            raise UsageError("write_early_data: a server sends none")
+        if self._early is None:
+            return 0
+        taken = self._early.room(len(data), self._writer.max_fragment)
+        if taken:
+            self._writer.write(bytes(memoryview(data)[:taken]))
+        return taken
+
+    def read_early_data(self, size: int = -1) -> bytes:
+        """Up to `size` bytes of early data that have come (all by default); b"" when there are none now.
+
+        They may be a copy, made by anybody, of what was sent before (RFC 9846 section 8).
+        """
+        return self._early.read(size) if self._early is not None else b""
 
     def verify_client_post_handshake(self) -> None:
         """Ask the client for its certificate, on a connection that is open (RFC 9846 section 4.7.2).
@@ -282,6 +336,38 @@ class TLSConnection(Endpoint):
         return self._asked() is not None
 
     # --- facts ----------------------------------------------------------------------------------------------------
+
+    @property
+    def early_data_status(self) -> EarlyDataStatus:
+        """What became of early data."""
+        return self._early.status if self._early is not None else EarlyDataStatus.NOT_SENT
+
+    @property
+    def early_data_reason(self) -> EarlyDataReason:
+        """Why that is so."""
+        return self._early.reason if self._early is not None else EarlyDataReason.DISABLED
+
+    @property
+    def early_data_decided(self) -> bool:
+        """Whether it is known if there will be early data: a client knows with its hello, a server with its answer."""
+        return (
+            self.early_data_reason is not EarlyDataReason.UNKNOWN
+            or self.early_data_status is not EarlyDataStatus.NOT_SENT
+        )
+
+    @property
+    def early_data_ended(self) -> bool:
+        """Whether no more early data will be sent, or come; what has come may still be there to be read."""
+        if self.handshake_complete or self.error is not None or self._closed:
+            return True
+        if self.server_side and self._epoch is Epoch.HANDSHAKE:
+            return True
+        return self._early is not None and self._early.ended
+
+    @property
+    def may_write(self) -> bool:
+        """Whether data may be written: the handshake is complete, or this is a server that has taken early data."""
+        return self.handshake_complete or (self._early is not None and self._early.may_answer)
 
     @property
     def wants_data(self) -> bool:
@@ -396,6 +482,9 @@ class TLSConnection(Endpoint):
         if content_type != HANDSHAKE and self._inbox.partial:
             raise UnexpectedMessage("a record within a handshake message", section="RFC 9846 section 5.1")
         if content_type == APPLICATION_DATA:
+            if self._epoch is Epoch.EARLY_DATA:
+                self._early_data_received(content)
+                return
             if self._epoch is not Epoch.APPLICATION:
                 raise UnexpectedMessage("application data before the handshake is complete")
             if self._post and self._post[0].inbox.taken:
@@ -415,6 +504,14 @@ class TLSConnection(Endpoint):
         if content:
             self.plaintext.append(content)
             self._idle_records = self._key_updates = 0
+        else:
+            self._idle_record()
+
+    def _early_data_received(self, content: bytes) -> None:
+        assert self._early is not None
+        if content:
+            self._early.receive_untrusted(content)
+            self._idle_records = 0
         else:
             self._idle_record()
 
@@ -596,16 +693,28 @@ class TLSConnection(Endpoint):
             self._armed = RecordKey12(keys)
             self._inbox.epoch = Epoch.HANDSHAKE
             return
-        answered = self.server_side and epoch is Epoch.HANDSHAKE  # the client has not read our ServerHello yet
+        if epoch is Epoch.EARLY_DATA or self._epoch is Epoch.EARLY_DATA:
+            self._early_data_begins_or_ends(begins=epoch is Epoch.EARLY_DATA)
+        # The client has not read our ServerHello yet:
+        answered = self.server_side and epoch is Epoch.HANDSHAKE and self._epoch is Epoch.INITIAL
         self._reader.install(RecordKey(keys, PROFILE.label_prefix), may_fail_in_the_clear=answered)
         self._epoch = self._inbox.epoch = epoch
 
-    def install_write(self, epoch: Epoch, keys: Keys) -> None:  # noqa: ARG002
+    def install_write(self, epoch: Epoch, keys: Keys) -> None:
         """Write with these keys from now on; in TLS 1.2 behind ChangeCipherSpec."""
         if isinstance(keys, Protection12):
             self._writer.change_cipher_spec(RecordKey12(keys))
-        else:
-            self._writer.install(RecordKey(keys, PROFILE.label_prefix))
+            return
+        key = RecordKey(keys, PROFILE.label_prefix)
+        self._writer.install(key, early=epoch is Epoch.EARLY_DATA)
+        early = self._early
+        if early is not None:
+            if epoch is Epoch.EARLY_DATA:
+                early.records = key.limit
+            elif not self.server_side:
+                early.ended = True
+            elif epoch is Epoch.APPLICATION:
+                early.may_answer = early.status is EarlyDataStatus.ACCEPTED
 
     def own_extensions(self, message: HandshakeType, peer: Extensions | None) -> Extensions:
         """record_size_limit (RFC 8449): offered when it is set, answered always."""
@@ -632,10 +741,39 @@ class TLSConnection(Endpoint):
             self._writer.max_fragment = min(limit - counted, MAX_PLAINTEXT)
             self._reader.max_inner = min(own + 1 - counted, MAX_INNER_PLAINTEXT)
 
-    def early_data(self, accepted: bool, limit: int) -> None:
-        """Early data was offered and is refused: it is passed over."""
-        assert not accepted
-        self._reader.skip(limit)
+    def early_data(self, accepted: bool, limit: int, reason: EarlyDataReason) -> None:
+        """How it stands with early data: on a server that refuses it, it is passed over."""
+        if self._early is None:
+            self._early = EarlyData()
+        early = self._early
+        if accepted and not self.server_side and early.status is EarlyDataStatus.NOT_SENT:
+            early.offered(limit)
+            self.write_early_data(early.to_send)
+            early.to_send = b""
+        elif accepted:
+            early.accepted(limit)
+        elif self.server_side:
+            self._reader.skip(limit)
+            early.refused(reason, was_offered=limit > 0)
+        else:
+            if early.status is EarlyDataStatus.PENDING:
+                self._writer.abandon()
+            early.refused(reason, was_offered=early.status is EarlyDataStatus.PENDING)
+            self._events.append(EarlyDataRejected(reason))
+
+    def _early_data_begins_or_ends(self, *, begins: bool) -> None:
+        """A limit of ours holds for what the client sends once it has heard of it (RFC 8449 section 4)."""
+        assert self._early is not None
+        if begins:
+            self._early.max_inner = self._reader.max_inner
+            self._reader.max_inner = MAX_INNER_PLAINTEXT
+        else:
+            self._reader.max_inner = self._early.max_inner
+            self._early.ended = True
+
+    def accepts_early_data(self, ticket_state: bytes) -> bool:  # noqa: ARG002
+        """A stream has no conditions."""
+        return True
 
     def completed(self, established: Established) -> None:
         """The handshake is done; a server's tickets follow, or what a client keeps."""

@@ -107,13 +107,22 @@ class RecordWriter(Working):
         self._queue.clear()
         self._seal(ALERT, bytes((_FATAL, description)))
 
-    def install(self, key: RecordKey) -> None:
-        """Seal with this key whatever comes from now on."""
+    def install(self, key: RecordKey, *, early: bool = False) -> None:
+        """Seal with this key whatever comes from now on; `early`: right after the first hello."""
         self.flush()
+        if early:  # then this comes before early data (RFC 9846 appendix E.4)
+            self._send_change_cipher_spec()
         if self._queue or self._ongoing is not None:
             self._queue.append(key)
         else:
             self._key = key
+
+    def abandon(self) -> None:
+        """Early data was refused: what is queued of it goes nowhere, and its key is dropped."""
+        self._queue.clear()
+        self._queued_bytes = 0
+        self._key = None
+        self._cancel()
 
     @property
     def secret(self) -> TrafficSecret:
@@ -253,8 +262,5 @@ class RecordWriter(Working):
 
     def close(self) -> None:
         """Cancel what is under way, forget what is queued and the key; what is sealed may still be taken."""
-        self._queue.clear()
-        self._queued_bytes = 0
+        self.abandon()
         self._flight.clear()
-        self._key = None
-        self._cancel()
