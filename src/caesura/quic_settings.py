@@ -27,6 +27,12 @@ def _number(default: float, low: float, high: float) -> float:
     return found
 
 
+def _one_of(*names: str) -> str:
+    """A field: one of these names, the first of them if nothing is said."""
+    found: str = field(default=names[0], metadata={"names": names})
+    return found
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QUICSettings:
     """Seconds and bytes. Each bound is checked when it is given: ConfigError names the one that is out of range.
@@ -56,11 +62,13 @@ class QUICSettings:
     retry: bool = False  # a server has clients prove their address before it keeps anything of them
     token_keys: CookieKeys = field(default_factory=CookieKeys, repr=False)
     initial_rtt: float = _number(0.333, 0.001, 10.0)  # RFC 9002 section 6.2.2
+    congestion: str = _one_of("newreno", "cubic")  # RFC 9002 section 7, RFC 9438
 
     # bounds
     max_amplification: int = _whole(3, 1, 3)  # times what came from an address that has proved nothing (section 8)
     crypto_buffer: int = _whole(65_536, 4096, 2**24)  # per level, ahead of its turn: CRYPTO_BUFFER_EXCEEDED
     undecryptable_packets: int = _whole(16, 0, 1024)  # whose keys are not there yet; the rest is dropped
+    stream_pieces: int = _whole(1024, 16, 2**20)  # small ones ahead of their turn, in all streams: INTERNAL_ERROR
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -69,6 +77,10 @@ class QUICSettings:
                 kind = CookieKeys if each.name == "token_keys" else bool
                 if not isinstance(value, kind):
                     raise ConfigError(f"quic.{each.name}: expected {kind.__name__}, not {type(value).__name__}")
+                continue
+            if "names" in each.metadata:
+                if value not in each.metadata["names"]:
+                    raise ConfigError(f"quic.{each.name}: expected one of {', '.join(each.metadata['names'])}")
                 continue
             low, high, whole = each.metadata["low"], each.metadata["high"], "whole" in each.metadata
             kinds = int if whole else int | float

@@ -10,7 +10,7 @@ import pytest
 from caesura.errors import ConfigError
 from caesura.quic_settings import QUICSettings
 
-BOUNDED = [each for each in fields(QUICSettings) if each.metadata]
+BOUNDED = [each for each in fields(QUICSettings) if "low" in each.metadata]
 
 
 @pytest.mark.parametrize("each", BOUNDED, ids=lambda each: each.name)
@@ -31,7 +31,7 @@ def test_a_number_is_taken_within_its_bounds_alone(each: Any) -> None:
             QUICSettings(**{each.name: value})
 
 
-@pytest.mark.parametrize("name", [each.name for each in fields(QUICSettings) if not each.metadata])
+@pytest.mark.parametrize("name", [each.name for each in fields(QUICSettings) if "low" not in each.metadata])
 def test_other_settings_have_a_kind(name: str) -> None:
     with pytest.raises(ConfigError, match=rf"quic\.{name}: "):
         QUICSettings(**{name: "on"})
