@@ -239,7 +239,7 @@ class SSL:
             session=self._session,
             wait_context=wait_context,
             async_mode=True,
-            early_data=self._early or (False if server_side else None),
+            early_data=(None if self._early else False) if server_side else (self._early or None),
         )
         self._monotonic = settings.clock.monotonic
         self._blocking = not settings.async_mode

@@ -186,6 +186,42 @@ def test_a_session_is_kept_for_its_owner_and_resumed(echo: Server, files: Path, 
     assert list(tmp_path.iterdir()) == [kept], "no temporary file is left"
 
 
+def early_data_of(done: Outcome) -> str | None:
+    found = re.search(r"^early data +(.*?) *$", done.err, re.MULTILINE)
+    return found[1] if found else None
+
+
+def test_early_data_goes_first(files: Path, tmp_path: Path) -> None:
+    kept, early = tmp_path / "kept", tmp_path / "early"
+    early.write_bytes(b"early, ")
+    certificate = ("--cert", files / "server.pem", "--key", files / "server.key")
+
+    def attempt(port: int) -> Outcome:
+        return connect(port, "--ca", files / "ca.pem", "--session", kept, "--early-data", early, data=b"late")
+
+    with Server(*certificate, "--max-early-data", 1000) as server:
+        first, second = attempt(server.port), attempt(server.port)
+        assert (first.code, first.out, early_data_of(first)) == (0, b"late", "not sent (no_session_offered)")
+        assert (second.code, second.out, early_data_of(second)) == (0, b"early, late", "accepted")
+        server.err_until("early data accepted")
+        server.err_until("11 bytes sent back")
+        early.write_bytes(bytes(1001))
+        third = attempt(server.port)
+        assert (third.code, third.out, early_data_of(third)) == (0, b"late", "not sent (limit)")
+    early.write_bytes(b"early, ")
+    with Server(*certificate) as server:  # another one, which does not know the ticket
+        done = attempt(server.port)
+        assert (done.code, done.out, early_data_of(done)) == (0, b"late", "rejected (session_not_resumed)")
+        server.err_until("early data rejected (disabled)")
+    assert early_data_of(connect(1, "--ca", files / "ca.pem")) is None
+
+
+def test_early_data_needs_a_session(files: Path) -> None:
+    done = connect(1, "--ca", files / "ca.pem", "--early-data", files / "ca.pem")
+    assert done.code == 2
+    assert "--early-data needs --session" in done.err
+
+
 def test_a_session_that_was_used_up_is_forgotten(echo: Server, files: Path, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     assert connect(echo.port, "--ca", files / "ca.pem", "--session", kept, data=b"x").code == 0

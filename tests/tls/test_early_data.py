@@ -279,6 +279,22 @@ def test_any_pieces_in_any_chunks(pieces: list[bytes], chunk: int | None, both: 
     assert pair.server.handshake_complete
 
 
+def test_taken_as_ordinary_data() -> None:
+    """In one stream with what follows, for adapters that look at `handshake_complete`."""
+    known = Acquainted()
+    pair = known.pair(b"one, ", taken=True)
+    pair.client.advance(0.0)
+    pair.server.receive_data(pair.client.data_to_send(0.0), 0.0)
+    assert pair.server.pending() == 5
+    assert pair.server.read_early_data() == b""
+    assert not pair.server.handshake_complete
+    pair.client.write_early_data(b"two, ")
+    pair.client.receive_data(pair.server.data_to_send(0.0), 0.0)
+    pair.client.write(b"three")
+    pair.server.receive_data(pair.client.data_to_send(0.0), 0.0)
+    assert drain(pair.server) == [HandshakeCompleted(), DataReceived(b"one, two, three")]
+
+
 # --- what a server writes before the client's Finished ---------------------------------------------------------------
 
 
@@ -831,7 +847,7 @@ def test_record_of_early_data_that_pauses(when: str, refused_: bool) -> None:
     engine = DelayEngine(None, operations=[Operation.SEAL_RECORD])
     known = Acquainted()
     known.client.engine, known.client.async_mode = engine, True
-    pair = known.pair(bytes(100), taken=not refused_)
+    pair = known.pair(bytes(100), taken=False if refused_ else None)
     pair.client.advance(0.0)
     assert pair.client.write_paused
     assert pair.client.write_early_data(bytes(50)) == 50

@@ -12,7 +12,7 @@ from caesura.aio.connect import create_connection
 from caesura.aio.info import SSLObjectView
 from caesura.aio.server import Server, create_server
 from caesura.aio.streams import open_connection, start_server
-from caesura.aio.transport import TLSTransport
+from caesura.aio.transport import TLSTransport, wait_handshake
 from caesura.aio.upgrade import start_tls
 
 __all__ = [
@@ -24,4 +24,5 @@ __all__ = [
     "open_connection",
     "start_server",
     "start_tls",
+    "wait_handshake",
 ]

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 
 from caesura.aio.endpoint import Endpoint, refuse_ssl
 from caesura.aio.protocol import TLSProtocol
+from caesura.aio.transport import Data
 from caesura.context import Context
 from caesura.sessions import Session
 
@@ -22,6 +23,7 @@ async def create_connection(
     context: Context,
     server_hostname: str | None = None,
     session: Session | None = None,
+    early_data: Data | None = None,
     ssl_handshake_timeout: float | None = None,
     ssl_shutdown_timeout: float | None = None,
     **arguments: Any,
@@ -29,9 +31,14 @@ async def create_connection(
     """Connect, perform the handshake as a client, and introduce a protocol to its transport.
 
     `context` stands where asyncio has `ssl`. `server_hostname` is the name the server has to prove, by default `host`.
-    `session` is one that an earlier connection was given. The timeouts are in seconds, by default asyncio's 60 and 30;
-    that of the handshake counts pauses. `arguments` go to the loop (`family`, `sock`, `local_addr`,
-    `happy_eyeballs_delay` …). `protocol_factory` is called when the handshake is complete.
+    `session` is one that an earlier connection was given. `early_data` goes out with the first flight if the session,
+    given or remembered by the context, allows it (RFC 9846 section 2.3). Anybody may copy it and send it again, so it
+    must be something that does no more harm twice than once. `get_extra_info("early_data")` says what became of it:
+    unless that is `EarlyDataStatus.ACCEPTED` nobody has read it, and sending it again is up to the caller.
+
+    The timeouts are in seconds, by default asyncio's 60 and 30; that of the handshake counts pauses. `arguments` go to
+    the loop (`family`, `sock`, `local_addr`, `happy_eyeballs_delay` …). `protocol_factory` is called when the handshake
+    is complete.
 
     Raises OSError when there is no connection, `caesura.Error` when the handshake fails, ConnectionAbortedError when it
     takes too long. Cancelling drops the connection, and work of its handshake that is paused.
@@ -47,6 +54,7 @@ async def create_connection(
         server_side=False,
         server_hostname=server_hostname,
         session=session,
+        early_data=early_data,
         handshake_timeout=ssl_handshake_timeout,
         shutdown_timeout=ssl_shutdown_timeout,
     )

@@ -89,8 +89,8 @@ class Endpoint:
     """Role, context and timeouts (seconds), and where the application's protocols come from."""
 
     __slots__ = (
-        "awaiter", "context", "handshake_timeout", "loop", "make_protocol", "peers", "server_hostname", "server_side",
-        "session", "shutdown_timeout",
+        "awaiter", "context", "early_data", "handshake_timeout", "loop", "make_protocol", "peers", "server_hostname",
+        "server_side", "session", "shutdown_timeout",
     )  # fmt: skip
 
     def __init__(
@@ -101,6 +101,7 @@ class Endpoint:
         server_side: bool,
         server_hostname: str | None = None,
         session: Session | None = None,
+        early_data: bytes | bytearray | memoryview | bool | None = None,
         handshake_timeout: float | None = None,
         shutdown_timeout: float | None = None,
     ) -> None:
@@ -113,6 +114,7 @@ class Endpoint:
         self.server_side = server_side
         self.server_hostname = server_hostname or None
         self.session = session
+        self.early_data = early_data  # on a server: whether protocols meet their transports as soon as some has come
         self.handshake_timeout = _seconds("ssl_handshake_timeout", handshake_timeout, HANDSHAKE_TIMEOUT)
         self.shutdown_timeout = _seconds("ssl_shutdown_timeout", shutdown_timeout, SHUTDOWN_TIMEOUT)
         self.awaiter = Awaiter(self.loop)

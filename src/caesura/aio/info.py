@@ -146,6 +146,7 @@ _FACTS: Final[dict[str, Callable[[TLSProtocol], Any]]] = {
     "sslcontext": lambda tls: tls.endpoint.context,
     "peercert": lambda tls: _view(tls).getpeercert(),
     "cipher": lambda tls: _view(tls).cipher(),
+    "early_data": lambda tls: tls.connection.early_data_status,
     "compression": lambda tls: _view(tls).compression(),
     "caesura": lambda tls: tls.connection,
 }

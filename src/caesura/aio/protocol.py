@@ -63,10 +63,10 @@ class TLSProtocol(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        "_app", "_app_fills_buffers", "_app_holds_reading", "_app_holds_writing", "_end_told", "_error",
-        "_futile_writes", "_gathered", "_gathering", "_pause", "_raw_full", "_raw_held", "_time", "_timer",
-        "_told_plainly", "_waiter", "_waker", "_write_ended", "connection", "endpoint", "raw", "state", "transport",
-        "wait_context", "write_limits",
+        "_app", "_app_fills_buffers", "_app_holds_reading", "_app_holds_writing", "_confirmed", "_end_told", "_error",
+        "_futile_writes", "_gathered", "_gathering", "_handshaking", "_pause", "_raw_full", "_raw_held", "_time",
+        "_timer", "_told_plainly", "_waiter", "_waker", "_write_ended", "connection", "endpoint", "raw", "state",
+        "transport", "wait_context", "write_limits",
     )  # fmt: skip
 
     endpoint: Endpoint
@@ -91,6 +91,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
             wait_context=self.wait_context,
             awaiter=endpoint.awaiter,
             async_mode=True,
+            early_data=True if endpoint.server_side else endpoint.early_data,
         )
         self.transport = TLSTransport(self)
         self.write_limits = WRITE_LIMITS
@@ -100,6 +101,8 @@ class TLSProtocol(asyncio.BufferedProtocol):
         self.wait_context.set_callback(self._waker.completed, self)
         self._pause: Pause | None = None
         self._timer: asyncio.TimerHandle | None = None  # of the handshake, or of the end
+        self._handshaking = True
+        self._confirmed: asyncio.Future[None] | None = None  # whoever was introduced early may wait for the end of that
         self._error: BaseException | None = None  # what `connection_lost()` will say
         self._app: Any = None  # a protocol, or a buffered one
         self._app_fills_buffers = False
@@ -234,8 +237,8 @@ class TLSProtocol(asyncio.BufferedProtocol):
 
     def _react(self, now: float) -> None:
         """The connection has moved: tell whoever is to hear of it."""
-        if self.state is State.HANDSHAKE and self.connection.handshake_complete:
-            self._complete()
+        if self._handshaking:
+            self._look_for_completion()
         if self.state is State.OPEN:
             self._deliver()
         elif self.state is State.CLOSING:
@@ -276,10 +279,25 @@ class TLSProtocol(asyncio.BufferedProtocol):
         self._control_reading()
         self._control_writing()
 
-    def _complete(self) -> None:
-        """The handshake is complete: introduce the application to its transport."""
-        self.endpoint.peers.complete(self)
-        self._cancel_timer()
+    def _look_for_completion(self) -> None:
+        """The handshake was not complete yet. Introduce the application when it is, or even before, by early data."""
+        connection, endpoint = self.connection, self.endpoint
+        early = endpoint.server_side and endpoint.early_data and connection.may_write
+        if connection.handshake_complete:
+            self._handshaking = False
+            endpoint.peers.complete(self)
+            if self.state < State.CLOSING:  # else the timer is that of the end
+                self._cancel_timer()
+            if self._confirmed is not None:
+                self._confirmed.set_result(None)
+                self._confirmed = None
+        elif not early:
+            return
+        if self.state is State.HANDSHAKE:
+            self._introduce()
+
+    def _introduce(self) -> None:
+        """Introduce the application to its transport."""
         self.state = State.OPEN
         self._note_listening()
         self._gathering = True
@@ -354,6 +372,19 @@ class TLSProtocol(asyncio.BufferedProtocol):
         """The handshake has failed: tell whoever waits for it; nobody waits for a server's."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(error)
+
+    async def wait_handshake(self) -> None:
+        """Wait until the handshake is complete; raises why it is not going to be."""
+        if self.connection.handshake_complete:
+            return
+        if self.state >= State.FAILED:
+            raise self._error or self._gone()
+        if self._confirmed is None:
+            self._confirmed = self.loop.create_future()
+        await asyncio.shield(self._confirmed)
+
+    def _gone(self) -> Exception:
+        return ConnectionAbortedError("the connection was given up before its handshake was complete")
 
     # --- the application's calls, by way of its transport -----------------------------------------------------------
 
@@ -463,6 +494,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
             self.state = State.CLOSING
             self._note_listening()
             self.connection.read()
+            self._cancel_timer()
             if not self._write_ended:
                 self.connection.shutdown()
             self._settle(self._time())
@@ -605,6 +637,10 @@ class TLSProtocol(asyncio.BufferedProtocol):
             self._pause = None
         self.connection.close()
         self.wait_context.close()
+        if self._confirmed is not None:
+            self._confirmed.set_exception(self._error or self._gone())
+            self._confirmed.exception()  # the one who waits may have been cancelled: nobody need hear of it then
+            self._confirmed = None
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:

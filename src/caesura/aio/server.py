@@ -92,6 +92,7 @@ async def create_server(
     port: int | None = None,
     *,
     context: Context,
+    early_data: bool = False,
     ssl_handshake_timeout: float | None = None,
     ssl_shutdown_timeout: float | None = None,
     **arguments: Any,
@@ -102,6 +103,12 @@ async def create_server(
     while the server runs. The timeouts are in seconds, by default asyncio's 60 and 30; that of the handshake counts
     pauses. `arguments` go to the loop (`family`, `sock`, `backlog`, `reuse_port`, `start_serving` …).
 
+    What clients send before the handshake is complete, where the context's `max_early_data` allows it, is data like any
+    other by the time a protocol is there. With `early_data` the protocol meets its transport as soon as some is taken,
+    and what it writes goes out at once. Until `get_extra_info("caesura").handshake_complete` whatever it has received
+    may then be a copy that anybody has made, so it must only do what does no more harm twice than once; for anything
+    else it waits, with `wait_handshake()`.
+
     A handshake that fails is logged by the logger `caesura`, at level DEBUG, or WARNING when it was our own engine or
     callback that failed. A client that is refused is waited for to go, as long as a shutdown may take. Raises
     ConfigError when the context lacks what a server needs.
@@ -111,6 +118,7 @@ async def create_server(
         protocol_factory,
         context,
         server_side=True,
+        early_data=early_data,
         handshake_timeout=ssl_handshake_timeout,
         shutdown_timeout=ssl_shutdown_timeout,
     )

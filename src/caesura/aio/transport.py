@@ -13,13 +13,25 @@ if TYPE_CHECKING:
 Data = bytes | bytearray | memoryview
 
 
+async def wait_handshake(target: asyncio.StreamWriter | asyncio.BaseTransport) -> None:
+    """Wait until the handshake of this connection is complete: what it has brought until then is no copy.
+
+    For servers that let protocols meet their transports by early data; elsewhere it returns at once. Raises why the
+    handshake is not going to be complete.
+    """
+    transport = target.transport if isinstance(target, asyncio.StreamWriter) else target
+    if not isinstance(transport, TLSTransport):
+        raise TypeError(f"expected a transport of caesura.aio or a writer on one, not {type(transport).__name__}")
+    await transport._tls.wait_handshake()
+
+
 class TLSTransport(asyncio.Transport):
     """A transport whose bytes travel in TLS. Its methods mean what `asyncio.Transport` says they mean.
 
     `write_eof()` ends our direction with close_notify and leaves the peer's open. `close()` sends what is buffered and
     close_notify, and waits for the peer's; `abort()` waits for nothing. `get_extra_info()` knows `ssl_object`,
-    `sslcontext`, `peercert`, `cipher`, `compression` and `caesura` (the `TLSConnection`) besides the names of the raw
-    transport.
+    `sslcontext`, `peercert`, `cipher`, `compression`, `early_data` (an `EarlyDataStatus`) and `caesura` (the
+    `TLSConnection`) besides the names of the raw transport.
     """
 
     __slots__ = ("_tls",)

@@ -60,6 +60,12 @@ INTERRUPTED = 130  # the exit code of a program that SIGINT has ended
     metavar="FILE",
     help="Resume the session in FILE if there is one, and keep the newest there.",
 )
+@click.option(
+    "--early-data",
+    type=readable_file(),
+    metavar="FILE",
+    help="Send FILE with the first message. Anybody may copy that and send it again. Needs --session.",
+)
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing about the handshake.")
 def connect(
     address: Address,
@@ -70,12 +76,16 @@ def connect(
     cert: Path | None,
     key: Path | None,
     session_file: Path | None,
+    early_data: Path | None,
     quiet: bool,
 ) -> None:
     """Connect to a TLS server, like openssl s_client.
 
     Standard input goes to the server, what it sends comes to standard output, and the facts of the handshake to
     standard error. At the end of the input our direction is closed; the command ends when the server closes its own.
+
+    What --early-data holds goes out in front of standard input, if the session allows it and the server takes it. The
+    facts say whether it got through; it is not sent a second time.
 
     An IPv6 address stands in brackets: [::1]:443. The password of an encrypted key is asked for, or taken from the
     environment variable CAESURA_KEY_PASSWORD. SSLKEYLOGFILE names a file to which the secrets are logged, for
@@ -94,6 +104,8 @@ def connect(
         raise click.UsageError("--ca and --insecure exclude each other.")
     if key is not None and cert is None:
         raise click.UsageError("--key needs --cert.")
+    if early_data is not None and session_file is None:
+        raise click.UsageError("--early-data needs --session.")
     with told(str(address)):
         context = Context.client(
             trust=load_trust(ca) if ca is not None else None,
@@ -102,7 +114,8 @@ def connect(
             alpn=alpn,
         )
         session = load_session(session_file) if session_file is not None else None
-        client = Client(address, servername or address.host, context, session, session_file)
+        early = early_data.read_bytes() if early_data is not None else None
+        client = Client(address, servername or address.host, context, session, session_file, early)
         console = Console(stderr=True, highlight=False, quiet=quiet)
         try:
             asyncio.run(client.run(console))
@@ -114,13 +127,20 @@ class Client:
     """One connection between the server and the standard streams."""
 
     def __init__(
-        self, address: Address, name: str, context: Context, session: Session | None, session_file: Path | None
+        self,
+        address: Address,
+        name: str,
+        context: Context,
+        session: Session | None,
+        session_file: Path | None,
+        early_data: bytes | None,
     ) -> None:
         self._address = address
         self._name = name
         self._context = context
         self._session = session
         self._session_file = session_file
+        self._early_data = early_data
 
     async def run(self, console: Console) -> None:
         """Connect, tell the facts, and carry bytes both ways until the server closes."""
@@ -133,6 +153,7 @@ class Client:
                 context=self._context,
                 server_hostname=self._name,
                 session=self._session,
+                early_data=self._early_data,
             )
             connection = writer.get_extra_info("caesura")
             assert connection is not None

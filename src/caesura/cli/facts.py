@@ -13,10 +13,12 @@ from rich.text import Text
 
 from caesura.crypto.certificates import Certificate, parse_certificate, printable
 from caesura.errors import LocalAlert
+from caesura.events import EarlyDataReason, EarlyDataStatus
 from caesura.tls import TLSConnection
 from caesura.wire.registries import NamedGroup, Version
 
 VERSIONS = {Version.TLS12: "TLS 1.2", Version.TLS13: "TLS 1.3"}
+_NO_EARLY_DATA = {EarlyDataReason.DISABLED, EarlyDataReason.UNKNOWN}
 HYBRID = {NamedGroup.X25519MLKEM768}
 
 
@@ -41,6 +43,8 @@ def _facts(connection: TLSConnection) -> Iterator[tuple[str, Text]]:
         yield "key exchange", Text(group.name + (" (post-quantum hybrid)" if group in HYBRID else ""))
     yield "ALPN", Text(connection.alpn or "none")
     yield "session", Text("resumed" if connection.session_reused else "new")
+    if connection.early_data_reason not in _NO_EARLY_DATA:
+        yield "early data", Text(early_data(connection))
     chain = connection.peer_certificates
     if chain:
         leaf = parse_certificate(chain[0])
@@ -50,6 +54,14 @@ def _facts(connection: TLSConnection) -> Iterator[tuple[str, Text]]:
         yield "  valid", _validity(leaf)
         if len(chain) > 1:
             yield "  chain", Text(f"{len(chain)} certificates")
+
+
+def early_data(connection: TLSConnection) -> str:
+    """What became of it, and why."""
+    status = connection.early_data_status.name.lower().replace("_", " ")
+    if connection.early_data_status is EarlyDataStatus.ACCEPTED:
+        return status
+    return f"{status} ({connection.early_data_reason.value})"
 
 
 def _names(certificate: Certificate) -> str:
@@ -79,6 +91,8 @@ def facts_line(connection: TLSConnection) -> str:
         words.append(f"ALPN {printable(connection.alpn)}")
     if connection.session_reused:
         words.append("resumed")
+    if connection.early_data_status is not EarlyDataStatus.NOT_SENT:
+        words.append(f"early data {early_data(connection)}")
     if connection.peer_certificates:
         words.append(f"client {parse_certificate(connection.peer_certificates[0]).subject}")
     return ", ".join(words)

@@ -65,6 +65,13 @@ GRACE_SECONDS = 1.0  # for all of that when the server ends
     metavar="FILE",
     help="Ask clients for a certificate of a CA in FILE, and refuse those without.",
 )
+@click.option(
+    "--max-early-data",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    metavar="BYTES",
+    help="Take that much of what a client that resumes sends with its first message.  [default: 0, none]",
+)
 @click.option("--echo", is_flag=True, help="Send back what comes (the default).")
 @click.option(
     "--www",
@@ -79,6 +86,7 @@ def serve(
     key: Path | None,
     alpn: tuple[str, ...],
     client_ca: Path | None,
+    max_early_data: int,
     echo: bool,
     www: Path | None,
     quiet: bool,
@@ -91,6 +99,8 @@ def serve(
 
     Everything beneath the directory of --www can be read by whoever can connect. Symbolic links that lead out of it are
     not followed.
+
+    Early data is answered once the handshake is complete: then it is no copy that somebody has made.
 
     The password of an encrypted key is asked for, or taken from the environment variable CAESURA_KEY_PASSWORD.
 
@@ -108,6 +118,7 @@ def serve(
             alpn=alpn,
             trust=load_trust(client_ca) if client_ca is not None else None,
             verify=Verify.REQUIRED if client_ca is not None else Verify.NONE,
+            max_early_data=max_early_data,
         )
         service: Service = Files(www) if www is not None else Echo()
         console = Console(stderr=True, highlight=False, soft_wrap=True)

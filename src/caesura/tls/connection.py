@@ -77,8 +77,9 @@ class TLSConnection(Endpoint):
     Early data (RFC 9846 section 2.3): a client that is given a session and `early_data` sends those bytes with its
     first message, if the session allows it, or all of them not; True offers what `write_early_data` then sends. It is
     told by an event when they do not get through, and they are never sent again but by the application. A server takes
-    early data when `max_early_data` says so, unless `early_data` is False; whatever it writes once some has come goes
-    out at once, before it knows that the client is there (section 2.3), so that an answer needs one round trip.
+    early data when `max_early_data` says so, unless `early_data` is False; True gives it as ordinary data, of which
+    whatever comes before `handshake_complete` may be a copy. What a server writes once it has taken some goes out at
+    once, before it knows that the client is there, so that an answer needs one round trip.
 
     Raises ConfigError for settings that cannot make a connection of this role. A connection belongs to one thread at a
     time; calling it from within its own callback is a UsageError, except for `close()`, which then takes effect when
@@ -89,6 +90,7 @@ class TLSConnection(Endpoint):
         "_answers",
         "_armed",
         "_early",
+        "_early_is_data",
         "_epoch",
         "_idle_records",
         "_key_update_requested",
@@ -125,6 +127,7 @@ class TLSConnection(Endpoint):
             raise UsageError("early_data: a server receives it")
         early = None if early_data is None or isinstance(early_data, bool) else bytes(early_data)
         wanted = server_side if early_data is None else early_data is not False
+        self._early_is_data = early_data is True
         self._early = EarlyData(early or b"") if wanted and not server_side else None
         super().__init__(
             context.settings,
@@ -510,7 +513,7 @@ class TLSConnection(Endpoint):
     def _early_data_received(self, content: bytes) -> None:
         assert self._early is not None
         if content:
-            self._early.receive_untrusted(content)
+            self._early.receive_untrusted(content, self.plaintext if self._early_is_data else self._early.received)
             self._idle_records = 0
         else:
             self._idle_record()

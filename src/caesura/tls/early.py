@@ -54,12 +54,12 @@ class EarlyData:
         self.records -= -(-size // max_fragment)
         return size
 
-    def receive_untrusted(self, content: bytes) -> None:
+    def receive_untrusted(self, content: bytes, into: list[bytes]) -> None:
         """What a record has brought; UnexpectedMessage beyond what the ticket allows."""
         if len(content) > self.left:
             raise UnexpectedMessage("more early data than the ticket allows", section="RFC 9846 section 4.7.1")
         self.left -= len(content)
-        self.received.append(content)
+        into.append(content)
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes of what has come, all of it if `size` is negative."""
