@@ -9,10 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Final
 
-from caesura.crypto.cookies import CookieKeys
+from caesura.crypto.quic import ResetKey
+from caesura.crypto.tickets import TicketKeys
 from caesura.errors import ConfigError
 
 _VARINT: Final = 2**62 - 1
+_KINDS: Final[dict[str, type]] = {
+    "token_keys": TicketKeys,
+    "reset_key": ResetKey,
+}  # of what is neither number nor switch
 
 
 def _whole(default: int, low: int, high: int = _VARINT) -> int:
@@ -60,11 +65,19 @@ class QUICSettings:
     # how we behave
     connection_id_length: int = _whole(8, 0, 20)  # of the ids we want to receive
     retry: bool = False  # a server has clients prove their address before it keeps anything of them
-    token_keys: CookieKeys = field(default_factory=CookieKeys, repr=False)
+    new_token: bool = True  # a server gives clients a token for the next time (section 8.1.3)
+    token_keys: TicketKeys = field(default_factory=TicketKeys, repr=False)
+    retry_lifetime: float = _number(15.0, 0.1, 600.0)
+    token_lifetime: float = _number(86_400.0, 1.0, 604_800.0)  # of a token for the next time
+    reset_key: ResetKey = field(default_factory=ResetKey, repr=False)
     initial_rtt: float = _number(0.333, 0.001, 10.0)  # RFC 9002 section 6.2.2
     congestion: str = _one_of("newreno", "cubic")  # RFC 9002 section 7, RFC 9438
 
     # bounds
+    issued_connection_ids: int = _whole(4096, 2)  # of ours, over one connection; then there are no new ones
+    paths: int = _whole(4, 1, 64)  # besides the active one; the oldest is given up for another
+    path_responses: int = _whole(4, 1, 64)  # that wait to be sent on one path; the latest are
+    used_tokens: int = _whole(65_536, 1)  # that are remembered, so that they are used once
     max_amplification: int = _whole(3, 1, 3)  # times what came from an address that has proved nothing (section 8)
     crypto_buffer: int = _whole(65_536, 4096, 2**24)  # per level, ahead of its turn: CRYPTO_BUFFER_EXCEEDED
     undecryptable_packets: int = _whole(16, 0, 1024)  # whose keys are not there yet; the rest is dropped
@@ -74,7 +87,7 @@ class QUICSettings:
         for each in fields(self):
             value = getattr(self, each.name)
             if not each.metadata:
-                kind = CookieKeys if each.name == "token_keys" else bool
+                kind = _KINDS.get(each.name, bool)
                 if not isinstance(value, kind):
                     raise ConfigError(f"quic.{each.name}: expected {kind.__name__}, not {type(value).__name__}")
                 continue

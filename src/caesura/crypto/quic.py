@@ -6,6 +6,7 @@ which are handed in. Headers, packet numbers and counting belong to `quic`.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from typing import Final
 
@@ -88,15 +89,15 @@ class ResetKey:
     """Makes the stateless reset token of each connection id (RFC 9000 section 10.3.2).
 
     Servers that receive each other's packets share one, and a server that is to reset what it knew before a restart
-    keeps it. Raises ConfigError for fewer than 32 bytes.
+    keeps it; without one it is made at random. Raises ConfigError for fewer than 32 bytes.
     """
 
     __slots__ = ("_key",)
 
-    def __init__(self, key: bytes) -> None:
-        if len(key) < 32:
+    def __init__(self, key: bytes | None = None) -> None:
+        if key is not None and len(key) < 32:
             raise ConfigError("reset_key: a key has at least 32 bytes")
-        self._key = Secret(key)
+        self._key = Secret(secrets.token_bytes(32) if key is None else key)
 
     def token(self, connection_id: bytes) -> bytes:
         """The token that belongs to this id."""
