@@ -92,6 +92,7 @@ class Limits:
     hello_bytes: int = 65_536  # of fragments from unproven addresses, for one listener
     half_open: int = 1024  # handshakes of one listener that are not complete
     associations: int = 65_536  # of one listener, half-open ones included
+    verify_requests: int = 3  # times that a client sends its hello again with another cookie
     ack_records: int = 32  # record numbers in one ACK, the newest
     sent_records: int = 64  # records of ours that ACKs are matched against, the newest
     replay_window: int = 256  # record numbers behind the highest that are told apart
@@ -179,7 +180,10 @@ Trace = Callable[[TraceEvent], object]
 KeyLog = Callable[[str], object]
 
 
-_VERSIONS: Final = {Method.TLS: (Version.TLS12, Version.TLS13), Method.DTLS: (Version.DTLS13,)}
+_VERSIONS: Final[dict[Method, tuple[Version, ...]]] = {
+    Method.TLS: (Version.TLS12, Version.TLS13),
+    Method.DTLS: (Version.DTLS12, Version.DTLS13),
+}
 """The versions of each method, oldest first: the numbers of DTLS count downwards."""
 
 

@@ -19,9 +19,9 @@ def split(datagram: bytes, id_length: int) -> list[bytes]:
     while pos < len(datagram):
         if datagram[pos] & 0xE0 == 0x20:
             length_at = pos + 3 + (id_length if datagram[pos] & 0x10 else 0)
-            stop = length_at + 2 + int.from_bytes(datagram[length_at : length_at + 2], "big")
         else:
-            stop = pos + 13 + int.from_bytes(datagram[pos + 11 : pos + 13], "big")
+            length_at = pos + 11 + (id_length if datagram[pos] == 25 else 0)
+        stop = length_at + 2 + int.from_bytes(datagram[length_at : length_at + 2], "big")
         records.append(datagram[pos:stop])
         pos = stop
     return records
@@ -78,7 +78,7 @@ class OneFault(Network):
 
 
 def made(shape: Shape, network: OneFault) -> DatagramLink:
-    if shape.__name__ == "connection_ids":
+    if shape.__name__.startswith("connection_ids"):
         network.id_lengths = (4, 7)
     return shape(network)
 

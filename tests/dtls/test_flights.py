@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from caesura.dtls.acks import Acknowledgements
-from caesura.dtls.flights import Flight, RetransmissionTimer
+from caesura.dtls.flights import Ending, Flight, RetransmissionTimer
 from caesura.dtls.fragments import OutgoingMessage
 from caesura.wire.dtls import Fragment, RecordNumber, decode_ack, decode_fragments
 
@@ -17,7 +17,7 @@ class Sealer:
         self.records: dict[RecordNumber, list[Fragment]] = {}
         self.new: list[RecordNumber] = []
 
-    def __call__(self, epoch: int, content: bytes) -> tuple[RecordNumber, bytes]:
+    def __call__(self, epoch: int, content_type: int, content: bytes) -> tuple[RecordNumber, bytes]:
         number = (epoch, len(self.records))
         self.records[number] = decode_fragments(content)
         self.new.append(number)
@@ -32,7 +32,7 @@ class Sealer:
 
 def flight(*sizes: int, remembered: int = 64) -> Flight:
     messages = [OutgoingMessage(2, 11, seq, bytes(size)) for seq, size in enumerate(sizes)]
-    return Flight(messages, answered=True, remembered=remembered)
+    return Flight(messages, Ending.ANSWERED, remembered=remembered)
 
 
 def transmit(each: Flight, sealer: Sealer, mtu: int = 65) -> list[bytes]:
@@ -101,7 +101,7 @@ def test_lost_is_lost() -> None:
 @pytest.mark.parametrize("answered", [False, True])
 def test_keys_are_kept_for_what_may_be_sent_again(answered: bool) -> None:
     messages = [OutgoingMessage(epoch, 11, epoch, bytes(10)) for epoch in (0, 2)]
-    each, sealer = Flight(messages, answered=answered, remembered=64), Sealer()
+    each, sealer = Flight(messages, Ending.ANSWERED if answered else Ending.ACKNOWLEDGED, remembered=64), Sealer()
     each.transmit(sealer, {0: 5, 2: 5}, 100, 16384)
     assert each.epochs == {0, 2}
     each.acknowledge([(0, 0)])

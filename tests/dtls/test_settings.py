@@ -80,7 +80,7 @@ def test_good_setting_is_taken(name: str, value: Any) -> None:
 
 def test_versions() -> None:
     context = Context(Method.DTLS)
-    assert context.minimum_version is context.maximum_version is Version.DTLS13
+    assert context.versions == (Version.DTLS13, Version.DTLS12)
     context = Context(Method.DTLS, minimum_version="DTLS13", maximum_version=Version.DTLS13)
     assert context.maximum_version is Version.DTLS13
     for version in (Version.TLS13, "QUIC1"):

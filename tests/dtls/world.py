@@ -1,4 +1,7 @@
-"""Contexts for DTLS, on a clock that stands still, with seeded randomness; and links made of them."""
+"""Contexts for DTLS, on a clock that stands still, with seeded randomness; and links made of them.
+
+They speak DTLS 1.3 alone, unless they are told otherwise (`DTLS12`, `EITHER`).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,10 @@ from caesura.wire.registries import CipherSuite
 from tests.dtls.tap import Tap
 from tests.support.datagram_link import DatagramLink, Network, datagram_link
 from tests.tls import world
+
+DTLS12 = {"minimum_version": "DTLS12", "maximum_version": "DTLS12"}
+DTLS13 = {"minimum_version": "DTLS13", "maximum_version": "DTLS13"}
+EITHER = {"minimum_version": "DTLS12", "maximum_version": "DTLS13"}
 
 
 def client_context(**settings: Any) -> Context:

@@ -58,6 +58,7 @@ def test_every_limit_is_crossed_here() -> None:
         "hello_bytes",
         "half_open",
         "associations",
+        "verify_requests",
         "ack_records",
         "sent_records",
         "replay_window",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from functools import cache
 
-from caesura.context import Context, Identity, TrustStore, Verify
+from caesura.context import Context, Identity, Method, TrustStore, Verify
 from tests.support.clock import FakeClock
 from tests.support.pki import pki
 
@@ -33,8 +33,8 @@ EITHER = {"minimum_version": "TLS12", "maximum_version": "TLS13"}
 
 
 def only_tls13(settings: dict[str, object]) -> dict[str, object]:
-    """What pins a context of TLS."""
-    return {} if "method" in settings else {"minimum_version": "TLS13"}
+    """What pins a context."""
+    return {"minimum_version": "DTLS13" if settings.get("method") is Method.DTLS else "TLS13"}
 
 
 def client_context(**settings: object) -> Context:

@@ -152,6 +152,7 @@ GOOD: list[tuple[Extension[object], object]] = [
     (x.ALPN_SERVER, b"h2"),
     (x.EXTENDED_MASTER_SECRET, True),
     (x.RECORD_SIZE_LIMIT, 16384),
+    (x.CONNECTION_ID, b"id"),
     (x.SESSION_TICKET, b""),
     (x.RENEGOTIATION_INFO, b""),
     (x.SUPPORTED_GROUPS, (NamedGroup.x25519,)),
@@ -196,8 +197,10 @@ def test_malformed_extension_is_found_though_nobody_reads_it() -> None:
 
 
 def test_hellos_of_tls13_do_not_take_them() -> None:
-    """The other table still holds: in a ServerHello of TLS 1.3 none of these may stand."""
+    """The other table still holds: in a ServerHello of TLS 1.3 none of these may stand, except for connection_id."""
     for row, value in GOOD:
+        if row is x.CONNECTION_ID:
+            continue
         extensions = Extensions()
         extensions.put(row, value)
         with pytest.raises(IllegalParameter):

@@ -1,4 +1,4 @@
-"""The DTLS connection: datagrams in, datagrams out, events. No sockets, no clock of its own (RFC 9147).
+"""The DTLS connection: datagrams in, datagrams out, events. No sockets, no clock of its own (RFC 9147, RFC 6347).
 
 It is a switchboard. The reader opens records; this module hands each to its owner: fragments to the reassembly and from
 there to the driver's inbox, application data to the application, ACKs to the retransmission, alerts to `_alert`. What
@@ -18,15 +18,17 @@ from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
 from caesura.context import Context, Method
-from caesura.crypto.secrets import TrafficSecret
+from caesura.crypto.protection12 import Protection12
 from caesura.dtls.acks import Acknowledgements
 from caesura.dtls.address import AddressValidation
 from caesura.dtls.connection_id import ConnectionIds
 from caesura.dtls.cookies import PROFILE, Address, Proven
+from caesura.dtls.flights import Ending
 from caesura.dtls.key_update import KeyUpdates
 from caesura.dtls.reader import Record, RecordReader
 from caesura.dtls.reassembly import Reassembly, Verdict
-from caesura.dtls.records13 import WriteKey
+from caesura.dtls.records12 import EPOCH, ReadKey12, WriteKey12
+from caesura.dtls.records13 import ReadKey, WriteKey
 from caesura.dtls.retransmission import Retransmission
 from caesura.dtls.writer import RecordWriter
 from caesura.errors import (
@@ -37,6 +39,7 @@ from caesura.errors import (
     IllegalParameter,
     InternalError,
     LocalAlert,
+    NoRenegotiation,
     PeerAlert,
     UnexpectedEOF,
     UnexpectedMessage,
@@ -74,6 +77,8 @@ _APPLICATION_DATA: Final = int(ContentType.application_data)
 _HANDSHAKE: Final = int(ContentType.handshake)
 _WARNING: Final = 1
 _FATAL: Final = 2
+_HELD_COST: Final = 64  # bytes that a record costs besides its content
+_RENEGOTIATION: Final = frozenset({int(HandshakeType.hello_request), int(HandshakeType.client_hello)})
 _LAST_OF_A_FLIGHT: Final = frozenset({int(HandshakeType.client_hello), int(HandshakeType.finished)})
 
 M = TypeVar("M", bound=HandshakeMessage)
@@ -112,7 +117,10 @@ class DTLSConnection(Endpoint):
         "_alert_sent",
         "_alerts_left",
         "_closed_at",
+        "_dtls12",
         "_heard",
+        "_held",
+        "_held_bytes",
         "_ids",
         "_installed",
         "_key_updates",
@@ -148,6 +156,7 @@ class DTLSConnection(Endpoint):
     ) -> None:
         settings = context.settings
         limits, options = settings.limits, settings.dtls
+        first_seq = proven.message_seq if proven is not None else 0
         super().__init__(
             settings,
             Method.DTLS,
@@ -158,8 +167,8 @@ class DTLSConnection(Endpoint):
             awaiter=awaiter,
             async_mode=async_mode,
             retried=proven.retried if proven is not None else None,
+            message_seq=first_seq,
         )
-        first_seq = proven.message_seq if proven is not None else 0
         self._ids = ConnectionIds(options.connection_id, limits.connection_ids, settings.random, on_connection_ids)
         self._reader = RecordReader(self._performer, settings, self._ids)
         self._writer = RecordWriter(self._performer, options.mtu, proven.record_sequence if proven is not None else 0)
@@ -168,10 +177,13 @@ class DTLSConnection(Endpoint):
         self._reassembly.next_seq = first_seq
         self._acks = Acknowledgements(limits.ack_records)
         self._version: Version | None = None
+        self._dtls12 = Version.DTLS13 not in settings.versions  # agreed on, or all that may be
         self._read_epoch = 0  # in which the next handshake message comes
         self._installed: Epoch | None = None  # for which early records may now be read
         self._last_type = -1  # of the handshake messages that were handed over
         self._ack_now = False
+        self._held: list[Record] = []  # application data of DTLS 1.2 that came before the Finished
+        self._held_bytes = 0
         self.plaintext: deque[bytes] = deque()  # datagrams that `read` will give, oldest first
         self._closed_at: RecordNumber | None = None  # the record of the peer's close_notify
         self._key_updates = KeyUpdates(limits)
@@ -312,6 +324,8 @@ class DTLSConnection(Endpoint):
         one.
         """
         self._require_open()
+        if self._dtls12:
+            raise UsageError("key_update: DTLS 1.2 has none")
         if self._writer.current >= self._settings.limits.epoch:
             raise UsageError(f"key_update: there is no epoch after {self._writer.current}")
         self._key_updates.want(request_peer=request_peer)
@@ -356,6 +370,8 @@ class DTLSConnection(Endpoint):
 
     def _check_ids(self, in_use: bool, reason: str) -> None:
         self._require_open()
+        if self._dtls12:
+            raise UsageError("connection ids of DTLS 1.2 do not change")
         if not self._ids.agreed or not in_use:
             raise UsageError(reason)
 
@@ -406,7 +422,7 @@ class DTLSConnection(Endpoint):
         was_parked, found = driver.parked, None
         if not was_parked and self._inbox.empty and (found := self._reassembly.pop()) is not None:
             self._last_type = found[1][0]
-            self._inbox.receive_untrusted(Epoch(found[0]), found[1])
+            self._inbox.receive_untrusted(self._inbox.epoch, found[1])
         driver.advance(now)
         if driver.done:
             self._driver = None
@@ -433,7 +449,8 @@ class DTLSConnection(Endpoint):
         if self._parked:
             self._retransmission.suspend()
             whole = self._last_type if self._reassembly.empty else self._reassembly.last_whole()
-            if self._settings.dtls.ack_on_pause and self._acks.unsent and whole in _LAST_OF_A_FLIGHT:
+            acks = self._settings.dtls.ack_on_pause and not self._dtls12
+            if acks and self._acks.unsent and whole in _LAST_OF_A_FLIGHT:
                 self._send_ack()
             return
         if self._ack_now:
@@ -445,10 +462,12 @@ class DTLSConnection(Endpoint):
         retransmission = self._retransmission
         if self._reader.update_wanted:
             self._reader.update_wanted = False
-            self._key_updates.want(request_peer=True)
+            if not self._dtls12:
+                self._key_updates.want(request_peer=True)
         if self._key_updates.ready and retransmission.idle and not (self._post or self.close_notify_sent):
             self._send(self._key_updates.take())
-        if retransmission.flush(now, answered=self._driver is not None):
+        last = Ending.FINAL if self._dtls12 else Ending.ACKNOWLEDGED
+        if retransmission.flush(now, Ending.ANSWERED if self._driver is not None else last):
             self._acks.clear()  # our flight of the handshake answers all that has come
 
     # --- records --------------------------------------------------------------------------------------------------
@@ -462,7 +481,7 @@ class DTLSConnection(Endpoint):
             self._record(record, now)
             if busy:
                 self._run_handshake(now)
-        if self._reader.early and self._version is not None and not self._parked:
+        if self._reader.early and self._version is Version.DTLS13 and not self._parked:
             # They cannot be acknowledged, but that they came says that something before them has not: even an ACK
             # without a number makes the peer send it again (RFC 9147 section 7.1).
             self._acks.schedule(now + self._ack_delay())
@@ -496,8 +515,11 @@ class DTLSConnection(Endpoint):
         self._reject(error)
 
     def _application_data(self, record: Record) -> None:
-        if record.epoch < Epoch.APPLICATION:
+        if record.epoch < (EPOCH if self._dtls12 else Epoch.APPLICATION):
             self._wrong(record.epoch, UnexpectedMessage("application data before the handshake is complete"))
+            return
+        if not self.handshake_complete:
+            self._hold(record)
             return
         closed_at = self._closed_at
         if closed_at is not None and (self._ended or record[:2] > closed_at):  # RFC 9147 section 5.10
@@ -505,6 +527,13 @@ class DTLSConnection(Endpoint):
         self._key_updates.data_received()
         if record.content and len(self.plaintext) < self._settings.limits.received_datagrams:
             self.plaintext.append(record.content)
+
+    def _hold(self, record: Record) -> None:
+        """Data of DTLS 1.2 that has overtaken the Finished, whose keys it has: it is believed when that has come."""
+        cost = len(record.content) + _HELD_COST
+        if self._held_bytes + cost <= self._settings.limits.early_bytes:
+            self._held_bytes += cost
+            self._held.append(record)
 
     def _handshake_record(self, record: Record, now: float) -> None:
         """Fragments: into the reassembly, or recognised as those of messages that were handed over long ago."""
@@ -518,7 +547,9 @@ class DTLSConnection(Endpoint):
             return
         kept = True
         for fragment in fragments:
-            if fragment.message_seq < self._reassembly.next_seq:
+            if self._dtls12 and self.handshake_complete and fragment.msg_type in _RENEGOTIATION:
+                self._renegotiation(fragment.msg_type)
+            elif fragment.message_seq < self._reassembly.next_seq:
                 if fragment.message_seq == self._reassembly.next_seq - 1 and fragment.stop == fragment.length:
                     self._retransmission.repeated(now)
             elif epoch != self._read_epoch:
@@ -529,12 +560,12 @@ class DTLSConnection(Endpoint):
                 kept = self._take(epoch, fragment) and kept
         if kept:
             self._acks.received(record[:2])
-            if self._version is not None:
+            if self._version is Version.DTLS13:
                 self._acks.schedule(now + self._ack_delay())
 
     def _take(self, epoch: int, fragment: Fragment) -> bool:
         """A fragment of a message that is still to come; False when it is dropped."""
-        if self._driver is not None and self._version is not None:
+        if self._driver is not None and self._version is Version.DTLS13:
             self._retransmission.answered()  # the peer's next flight has begun (RFC 9147 section 7.1)
         try:
             return self._reassembly.add(epoch, fragment) is not Verdict.BEYOND
@@ -543,7 +574,7 @@ class DTLSConnection(Endpoint):
             return False
 
     def _acknowledged(self, record: Record, now: float) -> None:
-        if self._version is None or (self.handshake_complete and not record.epoch):
+        if self._version is not Version.DTLS13 or (self.handshake_complete and not record.epoch):
             return
         try:
             numbers = decode_ack(record.content)
@@ -581,6 +612,10 @@ class DTLSConnection(Endpoint):
         if len(content) != 2:
             self._wrong(epoch, DecodeError("a record of type alert holds one alert", section="RFC 9846 section 5.1"))
             return
+        if self._dtls12 and content[0] not in (_WARNING, _FATAL):
+            error = IllegalParameter(f"an alert of level {content[0]}", section="RFC 5246 section 7.2")
+            self._wrong(epoch, error)
+            return
         description = ALERTS.get(content[1], content[1])
         self._trace("alert received", getattr(description, "name", str(description)))
         if description is AlertDescription.close_notify:
@@ -588,22 +623,34 @@ class DTLSConnection(Endpoint):
                 raise PeerAlert(description)
             self.close_notify_received = True
             self._closed_at = record[:2]
-        elif description is AlertDescription.user_canceled:
+        elif description is AlertDescription.user_canceled or self._only_warns(content[0], description):
             self._warnings += 1
             if self._warnings > self._settings.limits.warning_alerts:
                 raise UnexpectedMessage(f"more than {self._settings.limits.warning_alerts} warnings")
         else:
             raise PeerAlert(description)
 
+    def _only_warns(self, level: int, description: int) -> bool:
+        """Whether the alert leaves the connection as it is, which DTLS 1.3 does not have (RFC 5246 section 7.2.2).
+
+        Before its hello, a server of DTLS 1.2 may warn that it does not know our name (RFC 6066 section 3).
+        """
+        if level != _WARNING or self._dtls12:
+            return level == _WARNING
+        early = self._version is None and Version.DTLS12 in self._settings.versions
+        return early and description is AlertDescription.unrecognized_name
+
     def _believes_anybody(self) -> bool:
         """Whether an alert in the clear may be the peer's: a server's that cannot answer our hello, and no other."""
-        hello_phase = not self.server_side and self._read_epoch == 0
+        hello_phase = not self.server_side and self._read_epoch == 0 and self._version is not Version.DTLS12
         return hello_phase or (self._settings.dtls.forgery_resistant and not self.handshake_complete)
 
     # --- after the handshake --------------------------------------------------------------------------------------
 
     def _post_handshake(self, raw: bytes) -> None:
         kind = raw[0]
+        if self._dtls12:
+            raise UnexpectedMessage(f"message type {kind} after the handshake")
         if kind == HandshakeType.key_update:
             self._key_update_received(decode_message(KeyUpdate, raw))
         elif kind == HandshakeType.new_session_ticket and not self.server_side:
@@ -623,6 +670,18 @@ class DTLSConnection(Endpoint):
         self._key_updates.received(message, self._read_epoch, self._writer.current)
         self._read_epoch = self._reader.update_key()
 
+    def _renegotiation(self, kind: int) -> None:
+        """It is always refused: a server's wish with a warning, a client's try with the end (RFC 9325 section 3.5)."""
+        if self.server_side is not (kind == HandshakeType.client_hello):
+            raise UnexpectedMessage(f"message type {kind} after the handshake")
+        if self.server_side:
+            raise NoRenegotiation(section="RFC 5246 section 7.2.2")
+        self._trace("received", HandshakeType.hello_request.name)
+        self._key_updates.asked_again()
+        if not self.close_notify_sent:
+            self._writer.send(_ALERT, bytes((_WARNING, AlertDescription.no_renegotiation)), self._writer.current)
+            self._trace("alert sent", AlertDescription.no_renegotiation.name)
+
     def _send(self, message: HandshakeMessage) -> None:
         """A message of ours after the handshake."""
         raw = message.encode()
@@ -633,52 +692,68 @@ class DTLSConnection(Endpoint):
 
     def send(self, epoch: Epoch, message: bytes) -> None:
         """Send one whole handshake message, with the flight it belongs to."""
-        self._retransmission.queue(epoch, message)
+        self._retransmission.queue(self._writer.current if self._dtls12 else epoch, message)
 
     def install_read(self, epoch: Epoch, keys: Keys) -> None:
         """Read these keys' epoch too; messages of the one before may not remain."""
-        assert isinstance(keys, TrafficSecret)
         if not (self._inbox.empty and self._reassembly.empty):
             raise UnexpectedMessage("messages of the old keys remain", section="RFC 9147 section 6.1")
-        self._reader.install(keys, PROFILE.label_prefix, epoch)
+        if isinstance(keys, Protection12):  # whether the peer's ChangeCipherSpec arrives does not matter
+            self._reader.install(ReadKey12(keys))
+            self._read_epoch = EPOCH
+            self._inbox.epoch = self._installed = Epoch.HANDSHAKE  # not more: the Finished has to come
+            return
+        self._reader.install(ReadKey(keys, PROFILE.label_prefix, epoch))
         self._read_epoch = epoch
         self._inbox.epoch = epoch
         if epoch < Epoch.APPLICATION:
             self._installed = epoch
 
     def install_write(self, epoch: Epoch, keys: Keys) -> None:
-        """Write in this epoch from now on."""
-        assert isinstance(keys, TrafficSecret)
+        """Write in this epoch from now on; in DTLS 1.2 behind ChangeCipherSpec."""
+        if isinstance(keys, Protection12):
+            self._retransmission.change_cipher_spec()
+            self._writer.install(WriteKey12(keys, self._ids.theirs))
+            return
         self._writer.install(WriteKey(keys, PROFILE.label_prefix, epoch, self._ids.theirs))
 
     def version_chosen(self, version: Version) -> None:
-        """ACKs may be sent and are believed from now on (RFC 9147 section 7)."""
+        """In DTLS 1.3, ACKs may be sent and are believed from now on (RFC 9147 section 7)."""
         self._version = version
+        self._dtls12 = version is Version.DTLS12
 
     def own_extensions(self, message: HandshakeType, peer: Extensions | None) -> Extensions:
         """connection_id (RFC 9146) in the hellos; record_size_limit (RFC 8449) as on a stream."""
         extensions = Extensions()
         limit = self._settings.record_size_limit
-        if message is HandshakeType.client_hello:
+        most = MAX_PLAINTEXT if self._dtls12 else MAX_INNER_PLAINTEXT
+        if peer is None:
             self._ids.offer(extensions)
-            if limit is not None:
-                extensions.put(RECORD_SIZE_LIMIT, limit)
-        elif message is HandshakeType.server_hello and peer is not None:
-            self._ids.answer(peer, extensions)
-        elif peer is not None and ExtensionType.record_size_limit in peer:  # in EncryptedExtensions
-            extensions.put(RECORD_SIZE_LIMIT, limit or MAX_INNER_PLAINTEXT)
+            wanted = limit is not None
+        else:
+            if message is HandshakeType.server_hello:
+                self._ids.answer(peer, extensions)
+            answer = HandshakeType.server_hello if self._dtls12 else HandshakeType.encrypted_extensions
+            wanted = ExtensionType.record_size_limit in peer and message is answer
+        if wanted:
+            extensions.put(RECORD_SIZE_LIMIT, min(limit or most, most))
         return extensions
 
     def peer_extensions(self, extensions: Extensions) -> None:
-        """The peer's connection id, and its record_size_limit, which puts our own into force."""
+        """The peer's connection id, and its record_size_limit, which puts our own into force.
+
+        In DTLS 1.3 the limit counts the content type too.
+        """
         if not self.server_side:
             self._ids.answered(extensions)
         limit = extensions.get(RECORD_SIZE_LIMIT)
         if limit is not None:
-            if not self.server_side and limit > MAX_INNER_PLAINTEXT:
+            counted = 0 if self._dtls12 else 1
+            if not self.server_side and limit > MAX_PLAINTEXT + counted:
                 raise IllegalParameter("a record_size_limit beyond that of the protocol", section="RFC 8449 section 4")
-            self._writer.max_content = min(limit - 1, MAX_PLAINTEXT)
-            self._reader.max_inner = self._settings.record_size_limit or MAX_INNER_PLAINTEXT
+            own = self._settings.record_size_limit or MAX_INNER_PLAINTEXT
+            self._writer.max_content = min(limit - counted, MAX_PLAINTEXT)
+            self._reader.max_inner = min(own + 1 - counted, MAX_INNER_PLAINTEXT)
 
     def early_data(self, accepted: bool, limit: int, reason: EarlyDataReason) -> None:
         """It is always refused. Its records are of an epoch that has no keys, and are passed over as such."""
@@ -691,9 +766,15 @@ class DTLSConnection(Endpoint):
         """The handshake is done: a server acknowledges the client's last flight, and its tickets follow."""
         super().completed(established)
         self._reader.complete = True
-        self._installed = Epoch.APPLICATION
         self._writer.allow_data()
-        self._ack_now = self.server_side and self._acks.unsent
+        if self._dtls12:  # there is nothing to acknowledge with, and the peer's Finished says that all has come
+            self._retransmission.answered()
+            held, self._held, self._held_bytes = self._held, [], 0
+            for record in held:
+                self._application_data(record)
+        else:
+            self._installed = Epoch.APPLICATION
+            self._ack_now = self.server_side and self._acks.unsent
 
     # --- the end --------------------------------------------------------------------------------------------------
 
@@ -716,6 +797,7 @@ class DTLSConnection(Endpoint):
         self._retransmission.close()
         self._reassembly.clear()
         self._acks.clear()
+        self._held.clear()
 
     def _discard(self) -> None:
         self._writer.out = []

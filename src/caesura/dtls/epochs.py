@@ -2,13 +2,15 @@
 
 A header has only the two lowest bits of its epoch. An old epoch stays until the first record of the next one has come
 and `lifetime` seconds more: reordered records still open, and a peer that missed our ACK is still heard. No more than
-the two before the newest are kept, so that their bits never mean two things.
+the two before the newest are kept, so that their bits never mean two things. DTLS 1.2 has one
+protected epoch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from caesura.dtls.records12 import ReadKey12
 from caesura.dtls.records13 import ReadKey
 from caesura.dtls.replay import ReplayWindow
 from caesura.wire.dtls import EPOCH_BITS
@@ -21,7 +23,7 @@ class ReadEpoch:
 
     __slots__ = ("expires", "failures", "key", "number", "window")
 
-    def __init__(self, key: ReadKey, window: int) -> None:
+    def __init__(self, key: ReadKey | ReadKey12, window: int) -> None:
         self.key = key
         self.number = key.epoch
         self.window = ReplayWindow(window)
@@ -40,7 +42,7 @@ class ReadEpochs:
         self._epochs: dict[int, ReadEpoch] = {}
         self.newest: ReadEpoch | None = None
 
-    def install(self, key: ReadKey) -> None:
+    def install(self, key: ReadKey | ReadKey12) -> None:
         """Read this epoch from now on too."""
         self.newest = self._epochs[key.epoch] = ReadEpoch(key, self._window)
         for number in [number for number in self._epochs if number < key.epoch - _OLD]:
@@ -95,11 +97,11 @@ class EarlyRecords:
         self._records.append(record)
         return True
 
-    def take(self, bits: int) -> Iterator[bytes]:
-        """The records of an epoch with these bits, in their order; they are kept no longer."""
+    def take(self, bits: int | None) -> Iterator[bytes]:
+        """The records of an epoch with these bits, or all, in their order; they are kept no longer."""
         records, self._records, self._held = self._records, [], 0
         for record in records:
-            if record[0] & EPOCH_BITS == bits:
+            if bits is None or record[0] & EPOCH_BITS == bits:
                 yield record
             else:
                 self.keep(record)

@@ -5,29 +5,42 @@ ACK, which may cover a part, or by the peer's answer. What differs between fligh
 
 - an *answered* flight of the handshake: any part of the peer's next flight is an implicit acknowledgement. Its timer
   runs while the handshake waits for the peer, and stands still while the handshake's own work is paused;
-- an *acknowledged* one, a client's last and everything after the handshake: nothing but ACKs end it.
+- an *acknowledged* one, a client's last and everything after the handshake: nothing but ACKs end it;
+- the *final* one of a handshake of DTLS 1.2, which has no ACKs: it has no timer, and is sent again when the peer
+  repeats itself (RFC 6347 section 4.2.4).
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum, auto
 
-from caesura.dtls.fragments import OutgoingMessage, Part, plan
+from caesura.dtls.fragments import ChangeCipherSpec, OutgoingMessage, Part, plan
 from caesura.wire.dtls import RecordNumber
 
-Seal = Callable[[int, bytes], tuple[RecordNumber, bytes]]
-"""Seals handshake content under the keys of an epoch: the record's number and the record."""
+Seal = Callable[[int, int, bytes], tuple[RecordNumber, bytes]]
+"""Seals content of a type under the keys of an epoch: the record's number and the record."""
+
+
+class Ending(Enum):
+    """What ends the waiting for a flight to arrive: see above."""
+
+    ANSWERED = auto()
+    ACKNOWLEDGED = auto()
+    FINAL = auto()
 
 
 class Flight:
-    """Messages on their way. `answered`: see above. `remembered`: how many records are matched against ACKs."""
+    """Messages on their way. `remembered`: how many records are matched against ACKs."""
 
-    __slots__ = ("_remembered", "_sent", "answered", "messages")
+    __slots__ = ("_remembered", "_sent", "ending", "messages")
 
-    def __init__(self, messages: list[OutgoingMessage], *, answered: bool, remembered: int) -> None:
+    def __init__(
+        self, messages: Sequence[OutgoingMessage | ChangeCipherSpec], ending: Ending, *, remembered: int
+    ) -> None:
         self.messages = messages
-        self.answered = answered
+        self.ending = ending
         self._remembered = remembered
         self._sent: OrderedDict[RecordNumber, list[Part]] = OrderedDict()
 
@@ -37,7 +50,7 @@ class Flight:
         for records in plan(self.messages, overheads, mtu, max_content):
             sealed = []
             for record in records:
-                number, whole = seal(record.epoch, record.content())
+                number, whole = seal(record.epoch, record.content_type, record.content())
                 self._sent[number] = record.parts
                 sealed.append(whole)
             datagrams.append(b"".join(sealed))
@@ -67,7 +80,7 @@ class Flight:
     @property
     def epochs(self) -> set[int]:
         """The epochs whose keys it may still need: all of its own, if all of it may be asked for again (see `lose`)."""
-        return {message.epoch for message in self.messages if message.missing or self.answered}
+        return {message.epoch for message in self.messages if message.missing or self.ending is not Ending.ACKNOWLEDGED}
 
 
 class RetransmissionTimer:

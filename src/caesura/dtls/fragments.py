@@ -8,9 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from caesura.errors import InternalError
 from caesura.wire.dtls import FRAGMENT_HEADER_LENGTH, Fragment
+from caesura.wire.registries import ContentType
+
+_CHANGE_CIPHER_SPEC: Final = int(ContentType.change_cipher_spec)
+_HANDSHAKE: Final = int(ContentType.handshake)
 
 Range = tuple[int, int]  # from, to: bytes of a message's body; (0, 0) stands for the header of an empty one
 
@@ -50,23 +55,37 @@ class OutgoingMessage:
         return Fragment(self.msg_type, len(self.body), self.message_seq, start, self.body[start:stop])
 
 
+@dataclass(slots=True, eq=False)
+class ChangeCipherSpec:
+    """Where a flight of DTLS 1.2 changes its keys: one record of the epoch before, and no message (RFC 5246 7.1)."""
+
+    epoch: int
+    missing: list[Range] = field(init=False, default_factory=lambda: [(0, 1)])
+
+    def lose(self) -> None:
+        """It is never known to have arrived."""
+
+
 Part = tuple[OutgoingMessage, int, int]  # a message, and which bytes of it
 
 
 @dataclass(slots=True, eq=False)
 class PlannedRecord:
-    """A handshake record to be sealed."""
+    """A record to be sealed: of the handshake, or ChangeCipherSpec."""
 
     epoch: int
     parts: list[Part]
+    content_type: int = _HANDSHAKE
 
     def content(self) -> bytes:
         """Its fragments, one behind the other."""
+        if self.content_type == _CHANGE_CIPHER_SPEC:
+            return b"\x01"
         return b"".join([message.cut(start, stop).encode() for message, start, stop in self.parts])
 
 
 def plan(
-    messages: Iterable[OutgoingMessage], overheads: Mapping[int, int], mtu: int, max_content: int
+    messages: Iterable[OutgoingMessage | ChangeCipherSpec], overheads: Mapping[int, int], mtu: int, max_content: int
 ) -> list[list[PlannedRecord]]:
     """Datagrams of at most `mtu` bytes, and the records in each, with all that is missing of the messages.
 
@@ -77,6 +96,15 @@ def plan(
     record: PlannedRecord | None = None
     in_datagram = in_record = 0  # bytes that still fit
     for message in messages:
+        if isinstance(message, ChangeCipherSpec):
+            needed = overheads[message.epoch] + 1
+            if in_datagram < needed:
+                in_datagram = mtu
+                datagrams.append([])
+            datagrams[-1].append(PlannedRecord(message.epoch, [], _CHANGE_CIPHER_SPEC))
+            in_datagram -= needed
+            record = None
+            continue
         for start, stop in message.missing:
             overhead = overheads[message.epoch]  # only here: the keys of what has arrived may be gone
             pos = start

@@ -14,6 +14,9 @@ from caesura.wire.dtls import Fragment
 
 _COST = 128  # bytes that a hello costs besides its pieces
 
+HELLOS = 2
+"""The number of the last hello that a client may begin with: that with the second cookie that it is given."""
+
 Key = tuple[object, int]  # the address, and the number of the message
 
 
@@ -67,6 +70,11 @@ class ForeignHellos:
         if hello is not None:
             self.held -= hello.held
 
-    def gathers(self, address: object) -> bool:
-        """Whether there are pieces from this address."""
-        return (address, 0) in self._hellos or (address, 1) in self._hellos
+    def forget_all(self, address: object) -> None:
+        """Drop what there is of any hello from this address: late copies of pieces, too."""
+        for message_seq in range(HELLOS + 1):
+            self.forget(address, message_seq)
+
+    def gathers(self, address: object, message_seq: int) -> bool:
+        """Whether there are pieces of this message from this address."""
+        return (address, message_seq) in self._hellos

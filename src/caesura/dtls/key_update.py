@@ -52,6 +52,12 @@ class KeyUpdates:
         """Application data has come: KeyUpdates are counted from here."""
         self._in_a_row = 0
 
+    def asked_again(self) -> None:
+        """A HelloRequest of DTLS 1.2, which is counted as KeyUpdates are. UnexpectedMessage for too many."""
+        self._in_a_row += 1
+        if self._in_a_row > self._limits.key_updates:
+            raise UnexpectedMessage(f"more than {self._limits.key_updates} HelloRequests without data")
+
     def received(self, message: KeyUpdate, read_epoch: int, write_epoch: int) -> None:
         """One of the peer's, in `read_epoch`. UnexpectedMessage for too many, or when there are no more epochs.
 

@@ -1,8 +1,9 @@
 """Many peers on one socket, without I/O: datagrams are told apart and handed to their connections.
 
-Of an address that has proved nothing, nothing is kept. A first hello is answered with a cookie; a second hello that
-brings it back makes a connection (RFC 9147 section 5.1). Hellos in pieces share one budget. A client that begins anew
-from an address where there is a connection must bring a cookie too, and only then takes its place (section 5.11).
+Of an address that has proved nothing, nothing is kept. A first hello is answered with a cookie; a hello that brings it
+back makes a connection (RFC 9147 section 5.1, RFC 6347 section 4.2.1). Hellos in pieces share one budget. A client that
+begins anew from an address where there is a connection must bring a cookie too, and only then takes its place (RFC 9147
+section 5.11).
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from caesura.context import Context, Method
 from caesura.dtls import cookies
 from caesura.dtls.connection import Data, Datagram, DTLSConnection
 from caesura.dtls.cookies import Address, Proven
-from caesura.dtls.hellos import ForeignHellos
+from caesura.dtls.hellos import HELLOS, ForeignHellos
 from caesura.dtls.plaintext import split_plaintext
-from caesura.errors import AlertDescription, DecodeError, IllegalParameter
+from caesura.dtls.records12 import CONNECTION_ID_AT, TLS12_CID
+from caesura.errors import DecodeError, IllegalParameter
 from caesura.handshake.performer import Awaiter
 from caesura.handshake.role import check_role
 from caesura.wire.dtls import (
@@ -127,6 +129,8 @@ class DTLSListener:
         first = datagram[0]
         if length and first & UNIFIED_HEADER_MASK == UNIFIED_HEADER and first & CONNECTION_ID_PRESENT:
             return self._by_id.get(datagram[1 : 1 + length])
+        if length and first == TLS12_CID:
+            return self._by_id.get(datagram[CONNECTION_ID_AT : CONNECTION_ID_AT + length])
         association = self._by_address.get(addr)
         if association is not None and association.connection.closed:
             self._remove(association)
@@ -144,14 +148,14 @@ class DTLSListener:
             fragment = decode_fragments(datagram[start:stop])[0]
         except (DecodeError, IllegalParameter):
             return None
-        if fragment.msg_type != HandshakeType.client_hello or fragment.message_seq > 1:
+        if fragment.msg_type != HandshakeType.client_hello or fragment.message_seq > HELLOS:
             return None
         return fragment, sequence
 
     def _begins_anew(self, association: _Association, fragment: Fragment) -> bool:
         """Whether a hello is not that of the connection which is there already."""
         if fragment.offset:
-            return self._hellos.gathers(association.addr)
+            return self._hellos.gathers(association.addr, fragment.message_seq)
         return len(fragment.data) >= _RANDOM.stop and fragment.data[_RANDOM] != association.random
 
     # --- hellos ---------------------------------------------------------------------------------------------------
@@ -168,23 +172,16 @@ class DTLSListener:
         whole = len(fragment.data) == fragment.length
         hello = None if whole else self._hellos.add(addr, fragment, datagram)
         body = fragment.data if hello is None else hello.message.beginning()
-        whole = len(body) == fragment.length
-        if not fragment.message_seq:
+        whole, seq = len(body) == fragment.length, fragment.message_seq
+        beginning = cookies.read_beginning(body) if seq else None
+        proven = cookies.prove(settings, beginning, addr, sequence, seq) if beginning is not None else None
+        if beginning is None or proven is None:
             if whole:
-                self._hellos.forget(addr, 0)
+                self._hellos.forget(addr, seq)
                 raw = (fragment.msg_type << 24 | fragment.length).to_bytes(4, "big") + body
-                self._answer(cookies.answer(settings, raw, addr, sequence), addr)
+                self._answer(cookies.answer(settings, raw, addr, sequence, seq), addr)
             return None
-        beginning = cookies.read_beginning(body)
-        if beginning is None:
-            if whole:  # a second hello to whom nobody sent a first answer
-                self._hellos.forget(addr, 1)
-            return None
-        self._hellos.forget(addr, 1)
-        proven = cookies.prove(settings, beginning, addr, sequence)
-        if proven is None:
-            self._answer(cookies.alert(AlertDescription.illegal_parameter, sequence), addr)
-            return None
+        self._hellos.forget_all(addr)
         return self._begin(hello.datagrams if hello is not None else [datagram], addr, now, proven, beginning.random)
 
     def _answer(self, record: bytes, addr: Address) -> None:

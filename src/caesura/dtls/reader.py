@@ -1,4 +1,4 @@
-"""The reading half of the record layer: a datagram becomes records, opened and bounded (RFC 9147 section 4).
+"""The reading half of the record layer: a datagram becomes records, opened and bounded (RFC 9147 4, RFC 6347 4.1).
 
 What is not a record, is of no epoch that is read, does not open or was seen before is passed over without a word: a
 forged datagram must cost its sender more than us. Records come out one at a time, since the next one may need keys that
@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from caesura.context import Settings
-from caesura.crypto.secrets import TrafficSecret
 from caesura.dtls.connection_id import ConnectionIds
 from caesura.dtls.epochs import EarlyRecords, ReadEpoch, ReadEpochs
 from caesura.dtls.plaintext import split_plaintext
+from caesura.dtls.records12 import CONNECTION_ID_AT, TLS12_CID, ReadKey12, split_protected
 from caesura.dtls.records13 import ReadKey, Sealed, split_ciphertext, split_inner
 from caesura.engines import Operation
 from caesura.errors import BadRecordMAC, RecordOverflow
@@ -47,6 +47,7 @@ class RecordReader:
         "_held_bytes",
         "_held_limit",
         "_ids",
+        "_older",
         "_ongoing",
         "_performer",
         "_queue",
@@ -62,6 +63,7 @@ class RecordReader:
         self._performer = performer
         self._through_engine = performer.takes(Operation.OPEN_RECORD)
         self._ids = ids
+        self._older = False  # whether this is DTLS 1.2
         self.epochs = ReadEpochs(limits.replay_window, settings.dtls.old_epoch_lifetime)
         self._early = EarlyRecords(limits.early_bytes)
         self._forged = limits.forged_records
@@ -80,7 +82,7 @@ class RecordReader:
         pos, size, ids = 0, len(datagram), self._ids
         while pos < size:
             first = datagram[pos]
-            if first & UNIFIED_HEADER_MASK == UNIFIED_HEADER:
+            if first & UNIFIED_HEADER_MASK == UNIFIED_HEADER and not self._older:
                 found = split_ciphertext(datagram, pos, ids.length)
                 if found is None:
                     return
@@ -91,24 +93,36 @@ class RecordReader:
                 if record is not None:
                     yield record
                 pos = stop
+            elif first == TLS12_CID or (first in _PLAINTEXT_TYPES and datagram[pos + 3 : pos + 5] != b"\0\0"):
+                found = split_protected(datagram, pos, ids.length if first == TLS12_CID else 0)
+                if found is None:
+                    return
+                sequence, start, stop = found
+                record = self._protected12(datagram, pos, sequence, start, stop, now)
+                if record is not None:
+                    yield record
+                pos = stop
             elif first in _PLAINTEXT_TYPES:
                 plain = split_plaintext(datagram, pos)
                 if plain is None:
                     return
                 content_type, epoch, sequence, start, pos = plain
-                if epoch == 0:
-                    yield Record(0, sequence, content_type, datagram[start:pos])
+                yield Record(epoch, sequence, content_type, datagram[start:pos])
             else:
                 return
 
     def early_records(self, epoch: Epoch, now: float) -> Iterator[Record]:
-        """The records of this epoch that came before they could be used."""
-        for record in self._early.take(epoch & EPOCH_BITS):
+        """The records of this epoch that came before they could be used; of DTLS 1.2, all that may be of its one."""
+        for record in self._early.take(None if self._older else epoch & EPOCH_BITS):
             yield from self.records(record, now)
 
     def _protected(self, datagram: bytes, pos: int, number_at: int, start: int, stop: int, now: float) -> Record | None:
         epoch = self.epochs.find(datagram[pos] & EPOCH_BITS, now)
-        if epoch is None or (epoch.number >= Epoch.APPLICATION and not self.complete):
+        if (
+            epoch is None
+            or not isinstance(epoch.key, ReadKey)
+            or (epoch.number >= Epoch.APPLICATION and not self.complete)
+        ):
             if not self.complete:
                 self._early.keep(datagram[pos:stop])
             return None
@@ -121,6 +135,27 @@ class RecordReader:
             self._hold(epoch, sealed)
             return None
         return self._opened(epoch, sealed[0], epoch.key.open_untrusted(*sealed), now)
+
+    def _protected12(
+        self, datagram: bytes, pos: int, sequence: int, start: int, stop: int, now: float
+    ) -> Record | None:
+        epoch, ids = self.epochs.newest, self._ids
+        if epoch is None:
+            if not self.complete:
+                self._early.keep(datagram[pos:stop])
+            return None
+        if not self._older or stop - start > MAX_CIPHERTEXT:
+            return None
+        with_id = datagram[pos] == TLS12_CID
+        if with_id is not bool(ids.length) or (
+            with_id and not ids.accepts(datagram[pos + CONNECTION_ID_AT : start - 2])
+        ):
+            return None
+        sealed = (sequence, datagram[pos:start], datagram[start:stop])
+        if self._through_engine:
+            self._hold(epoch, sealed)
+            return None
+        return self._opened(epoch, sequence, epoch.key.open_untrusted(*sealed), now)
 
     def _opened(self, epoch: ReadEpoch, sequence: int, inner: bytes | None, now: float) -> Record | None:
         if inner is None:
@@ -149,9 +184,10 @@ class RecordReader:
 
     # --- keys -------------------------------------------------------------------------------------------------------
 
-    def install(self, secret: TrafficSecret, prefix: bytes, epoch: int) -> None:
-        """Read this epoch too from now on."""
-        self.epochs.install(ReadKey(secret, prefix, epoch))
+    def install(self, key: ReadKey | ReadKey12) -> None:
+        """Read the epoch of this key too from now on."""
+        self._older = isinstance(key, ReadKey12)
+        self.epochs.install(key)
 
     def update_key(self) -> int:
         """The peer has sent a KeyUpdate: read the next epoch too, whose number this gives."""

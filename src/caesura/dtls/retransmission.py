@@ -1,4 +1,5 @@
-"""What is sent until it has arrived (RFC 9147 section 5.8): the flight that is out, its timer, what waits behind it.
+"""What is sent until it has arrived: the flight that is out, its timer, what waits behind it (RFC 9147 section 5.8,
+RFC 6347 section 4.2.4).
 
 One flight is out at a time. A flight of the handshake takes the place of the one before, which the peer has answered;
 a message after the handshake waits until whatever is out has been acknowledged. That is stricter than the RFC, which
@@ -8,8 +9,8 @@ would allow several post-handshake messages at once, and keeps their order: noth
 from __future__ import annotations
 
 from caesura.context import DTLSSettings
-from caesura.dtls.flights import Flight, RetransmissionTimer
-from caesura.dtls.fragments import OutgoingMessage
+from caesura.dtls.flights import Ending, Flight, RetransmissionTimer
+from caesura.dtls.fragments import ChangeCipherSpec, OutgoingMessage
 from caesura.dtls.writer import RecordWriter
 from caesura.errors import InternalError, ReadTimeoutExpired
 from caesura.handshake.transport import Epoch
@@ -22,15 +23,27 @@ _SMALLER_FROM = 3  # the expiry from which on datagrams are smaller (RFC 9147 se
 class Retransmission:
     """Takes messages; sends flights, again and again. `now` is in seconds, monotonic."""
 
-    __slots__ = ("_nudged", "_queue", "_remembered", "_sent_at", "_settings", "_writer", "flight", "next_seq", "timer")
+    __slots__ = (
+        "_final_until",
+        "_nudged",
+        "_queue",
+        "_remembered",
+        "_sent_at",
+        "_settings",
+        "_writer",
+        "flight",
+        "next_seq",
+        "timer",
+    )
 
     def __init__(self, settings: DTLSSettings, remembered: int, writer: RecordWriter, next_seq: int) -> None:
         self._settings = settings
         self._remembered = remembered
         self._writer = writer
-        self._queue: list[OutgoingMessage] = []
+        self._queue: list[OutgoingMessage | ChangeCipherSpec] = []
         self._nudged = False  # whether an ACK without news has made us send already
         self._sent_at = 0.0
+        self._final_until = 0.0
         self.flight: Flight | None = None
         self.next_seq = next_seq
         self.timer = RetransmissionTimer(settings.initial_timeout, settings.maximum_timeout, settings.timer)
@@ -44,11 +57,12 @@ class Retransmission:
         self._queue.append(OutgoingMessage(epoch, message[0], self.next_seq, message[4:]))
         self.next_seq += 1
 
-    def flush(self, now: float, *, answered: bool) -> bool:
-        """Send what is queued as one flight, if it may go out. `answered`: the peer will answer it with a flight.
+    def change_cipher_spec(self) -> None:
+        """What is queued from here on has new keys: DTLS 1.2 says so."""
+        self._queue.append(ChangeCipherSpec(self._writer.current))
 
-        Whether that was a flight of the handshake.
-        """
+    def flush(self, now: float, ending: Ending) -> bool:
+        """Send what is queued as one flight, if it may go out. Whether that was a flight of the handshake."""
         if not self._queue:
             return False
         after = self._queue[0].epoch >= Epoch.APPLICATION
@@ -58,17 +72,19 @@ class Retransmission:
             for message in self._queue:  # the keys may have changed while they waited
                 message.epoch = self._writer.current
         messages, self._queue = self._queue, []
-        self.flight = Flight(messages, answered=answered, remembered=self._remembered)
+        self.flight = Flight(messages, ending, remembered=self._remembered)
         self.timer.reset()
         self._transmit(now)
+        self._final_until = now + self._settings.old_epoch_lifetime
         return not after
 
     def _transmit(self, now: float) -> None:
-        writer = self._writer
-        assert self.flight is not None
-        writer.out += self.flight.transmit(writer.seal_handshake, writer.overheads, writer.mtu, writer.max_content)
+        writer, flight = self._writer, self.flight
+        assert flight is not None
+        writer.out += flight.transmit(writer.seal, writer.overheads, writer.mtu, writer.max_content)
         self._sent_at = now
-        self.timer.start(now)
+        if flight.ending is not Ending.FINAL:
+            self.timer.start(now)
 
     def first_epoch(self, current: int) -> int:
         """The epoch of the first message of a handshake's flight that was not sent yet; else the current one."""
@@ -77,7 +93,7 @@ class Retransmission:
     @property
     def waiting(self) -> bool:
         """Whether a flight could go out."""
-        return self.flight is None and bool(self._queue)
+        return bool(self._queue) and self.flight is None
 
     @property
     def idle(self) -> bool:
@@ -88,7 +104,7 @@ class Retransmission:
 
     def answered(self) -> None:
         """The peer's next flight has begun: it has all of ours."""
-        if self.flight is not None and self.flight.answered:
+        if self.flight is not None and self.flight.ending is Ending.ANSWERED:
             self._arrived()
 
     def acknowledged(self, numbers: list[RecordNumber], now: float) -> bool:
@@ -117,12 +133,24 @@ class Retransmission:
         Not so when ours may still be on its way, and not while the timer stands still.
         """
         flight = self.flight
+        if flight is not None and flight.ending is Ending.FINAL:
+            self._repeat_final(now)
+            return
         if flight is None or flight.messages[0].epoch >= Epoch.APPLICATION or self.timer.deadline is None:
             return
         if now - self._sent_at >= self.timer.duration * self._settings.ack_delay:
-            if flight.answered:  # whatever was acknowledged: it has no use for it, or it would not repeat itself
+            if (
+                flight.ending is Ending.ANSWERED
+            ):  # whatever was acknowledged: it has no use for it, or it would not repeat itself
                 flight.lose()
             self._transmit(now)
+
+    def _repeat_final(self, now: float) -> None:
+        """The peer's last flight has come again, and under its keys: no doubt that it lacks ours."""
+        if now < self._final_until:
+            self._transmit(now)
+        else:
+            self._arrived()
 
     def _arrived(self) -> None:
         self.flight = None
@@ -151,12 +179,13 @@ class Retransmission:
 
     def suspend(self) -> None:
         """Our own work is paused: the peer cannot be late with an answer to a flight that it has answered in part."""
-        if self.flight is not None and self.flight.answered:
+        if self.flight is not None and self.flight.ending is Ending.ANSWERED:
             self.timer.suspend()
 
     def go_on(self, now: float) -> None:
         """We wait for the peer again."""
-        if self.flight is not None and self.timer.deadline is None:
+        flight = self.flight
+        if flight is not None and self.timer.deadline is None and flight.ending is not Ending.FINAL:
             self.timer.start(now)
 
     def close(self) -> None:

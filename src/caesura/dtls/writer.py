@@ -1,4 +1,4 @@
-"""The writing half of the record layer: what is sent becomes records, and records datagrams (RFC 9147 section 4).
+"""The writing half of the record layer: what is sent becomes records, and those datagrams (RFC 9147 4, RFC 6347 4.1).
 
 Keys of past epochs stay as long as something may be sent again under them: it must go out as it went out before. A
 record is sealed at once, unless it holds application data and the engine lists SEAL_RECORD: then one is under way, and
@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Collection
 
 from caesura.dtls.plaintext import PlaintextWriter
+from caesura.dtls.records12 import WriteKey12
 from caesura.dtls.records13 import WriteKey
 from caesura.engines import Operation
 from caesura.errors import InternalError, UsageError
@@ -23,7 +24,6 @@ from caesura.wire.registries import ContentType
 
 _ALERT = int(ContentType.alert)
 _APPLICATION_DATA = int(ContentType.application_data)
-_HANDSHAKE = int(ContentType.handshake)
 
 
 class RecordWriter(Working):
@@ -45,9 +45,9 @@ class RecordWriter(Working):
     def __init__(self, performer: Performer, mtu: int, first_sequence: int) -> None:
         self._performer = performer
         self._through_engine = performer.takes(Operation.SEAL_RECORD)
-        self._epochs: dict[int, PlaintextWriter | WriteKey] = {0: PlaintextWriter(first_sequence)}
+        self._epochs: dict[int, PlaintextWriter | WriteKey | WriteKey12] = {0: PlaintextWriter(first_sequence)}
         self.current = 0  # the newest epoch
-        self.application: WriteKey | None = None  # its key, once application data may be sent
+        self.application: WriteKey | WriteKey12 | None = None  # its key, once application data may be sent
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0
         self._ongoing = None
@@ -60,14 +60,10 @@ class RecordWriter(Working):
     def seal(self, epoch: int, content_type: int, content: bytes) -> tuple[RecordNumber, bytes]:
         """One record under the keys of an epoch, and its number."""
         key = self._epochs[epoch]
-        if isinstance(key, WriteKey) and key.sequence >= key.limit:
+        if not isinstance(key, PlaintextWriter) and key.sequence >= key.limit:
             raise InternalError(f"the key of epoch {epoch} is used up", section="RFC 9147 section 4.5.3")
         number = (epoch, key.sequence)
         return number, key.seal(content_type, content)
-
-    def seal_handshake(self, epoch: int, content: bytes) -> tuple[RecordNumber, bytes]:
-        """One record of handshake fragments."""
-        return self.seal(epoch, _HANDSHAKE, content)
 
     def send(self, content_type: int, content: bytes, epoch: int) -> None:
         """One record in a datagram of its own."""
@@ -99,7 +95,7 @@ class RecordWriter(Working):
 
     # --- keys -------------------------------------------------------------------------------------------------------
 
-    def install(self, key: WriteKey) -> None:
+    def install(self, key: WriteKey | WriteKey12) -> None:
         """Write with this key from now on."""
         self._epochs[key.epoch] = key
         self.current = key.epoch
@@ -113,19 +109,19 @@ class RecordWriter(Working):
     def allow_data(self) -> None:
         """The handshake is complete."""
         key = self._epochs[self.current]
-        assert isinstance(key, WriteKey)
+        assert not isinstance(key, PlaintextWriter)
         self.application = key
 
     @property
     def update_due(self) -> bool:
         """Whether the key is so worn that a KeyUpdate should begin: it takes its time (RFC 9147 section 4.5.3)."""
         key = self.application
-        return key is not None and key.sequence >= key.limit - key.limit // 8
+        return isinstance(key, WriteKey) and key.sequence >= key.limit - key.limit // 8
 
     def use_connection_id(self, connection_id: bytes) -> None:
         """Write this connection id from now on."""
         for key in self._epochs.values():
-            if isinstance(key, WriteKey):
+            if not isinstance(key, PlaintextWriter):
                 key.use_connection_id(connection_id)
 
     def forget(self, needed: Collection[int]) -> None:

@@ -84,7 +84,7 @@ class Authenticated:
 def client12(hs: Handshake, offer: Offer, hello: ServerHello) -> Steps[Established]:
     """The handshake from the ServerHello on."""
     accepted = accept(hs, offer, hello)
-    hs.transcript.add(hello.raw)
+    hs.join(hello)
     if accepted.session is not None:
         return (yield from resume(hs, offer, accepted, accepted.session))
     suite = accepted.suite
@@ -185,7 +185,7 @@ def accept(hs: Handshake, offer: Offer, hello: ServerHello) -> Accepted:
     offered = hello.cipher_suite in offer.hello.cipher_suites
     if suite is None or not offered or hs.profile.version12 not in suite.versions:
         raise IllegalParameter("a cipher suite that was not offered for TLS 1.2", section=section)
-    hs.transport.version_chosen(hs.profile.version12)
+    hs.agree(hs.profile.version12)
     check_extensions(offer, hello)
     hs.transport.peer_extensions(hello.extensions)
     return Accepted(

@@ -128,7 +128,7 @@ def client13(hs: Handshake, offer: Offer, hello: ServerHello) -> Steps[Establish
 def accept(hs: Handshake, offer: Offer, hello: ServerHello) -> Accepted:
     """Check the ServerHello against what was offered (RFC 9846 section 4.2.3)."""
     suite = check_server_hello(hs, offer, hello)
-    hs.transport.version_chosen(hs.profile.version13)
+    hs.agree(hs.profile.version13)
     hello.extensions.check(HandshakeType.server_hello, offer.hello.extensions)
     hs.transport.peer_extensions(hello.extensions)
     if offer.retried is not None and hello.cipher_suite != offer.retried.cipher_suite:

@@ -128,6 +128,7 @@ class Endpoint(Facts):
         awaiter: Awaiter | None,
         async_mode: bool | None,
         retried: Retried | None = None,
+        message_seq: int = 0,
         early_data: int | None = None,
     ) -> None:
         check_role(settings, method, server_side, server_hostname)
@@ -148,6 +149,8 @@ class Endpoint(Facts):
             early_data,
             retried=retried,
             trace=self._performer.trace,
+            sent=message_seq,
+            received=message_seq,
         )
         steps = hello.accept(hs) if server_side else hello.connect(hs)
         self._driver: Driver[None] | None = Driver(steps, self._performer, self._inbox)

@@ -96,7 +96,7 @@ def connect(hs: Handshake) -> Steps[None]:
     send_hello(hs, offer)
     if offer.early:
         early_data.begin(hs, keys[0])
-    answer = yield from hs.receive_raw(ServerHello)
+    answer = yield from receive_answer(hs, offer)
     if tls13 and answer.is_retry:
         offer = yield from retry(hs, offer, answer)
         answer = yield from hs.receive_raw(ServerHello)
@@ -107,6 +107,24 @@ def connect(hs: Handshake) -> Steps[None]:
         early_data.refused(hs, EarlyDataReason.PROTOCOL_VERSION)
         raise ProtocolVersionAlert("a version that has no early data", section="RFC 9846 appendix E.3")
     hs.transport.completed((yield from client(hs, offer, answer)))
+
+
+def receive_answer(hs: Handshake, offer: Offer) -> Steps[ServerHello]:
+    """The server's hello. On datagrams it may ask first for ours with a cookie in it (RFC 6347 section 4.2.1)."""
+    verify_request = hs.profile.verify_request
+    if verify_request is None or hs.profile.version12 not in hs.settings.offered_versions:
+        return (yield from hs.receive_raw(ServerHello))
+    for _ in range(hs.settings.limits.verify_requests + 1):
+        answer = yield from hs.receive_raw(verify_request, ServerHello)
+        if isinstance(answer, ServerHello):
+            if offer.hello.legacy_cookie and not older_version(hs, offer, answer):
+                raise IllegalParameter("DTLS 1.3 behind a HelloVerifyRequest", section="RFC 9147 section 5.3")
+            return answer
+        assert isinstance(answer, verify_request)
+        offer.hello.legacy_cookie = answer.cookie
+        hs.transcript.begin_anew()
+        send_hello(hs, offer)
+    raise UnexpectedMessage(f"more than {hs.settings.limits.verify_requests} HelloVerifyRequests")
 
 
 def older_version(hs: Handshake, offer: Offer, answer: ServerHello) -> bool:
@@ -278,7 +296,7 @@ def retry(hs: Handshake, offer: Offer, request: ServerHello) -> Steps[Offer]:
         raise IllegalParameter("a HelloRetryRequest for a group that was sent or not offered", section=section)
     hs.transcript.retry(suite.hash)
     hs.transcript.add(request.raw)
-    hs.transport.version_chosen(hs.profile.version13)
+    hs.agree(hs.profile.version13)
     extensions = offer.hello.extensions
     if offer.early:
         offer.early = False
@@ -313,7 +331,7 @@ def accept(hs: Handshake) -> Steps[None]:
     hello = yield from hs.receive_raw(hs.profile.client_hello)
     version = check_client_hello(hello, hs.settings, hs.profile)
     hs.client_random = hello.random
-    hs.transport.version_chosen(version)
+    hs.agree(version)
     identities = yield from select_identities(hs, hello)
     if version not in hs.settings.versions:
         raise ProtocolVersionAlert(f"{version.name} is not spoken by the context that was selected")

@@ -70,7 +70,7 @@ class Choice:
 def server12(hs: Handshake, hello: ClientHello, choice: Choice) -> Steps[Established]:
     """The handshake from the ServerHello on."""
     hs.transport.peer_extensions(hello.extensions)
-    hs.transcript.add(hello.raw)
+    hs.join(hello)
     staple = ocsp_response(hs.settings, hello, choice)
     server_random = send_server_hello(hs, hello, choice, stapled=staple is not None)
     if choice.resumed is not None:
@@ -228,7 +228,7 @@ def receive_proof(hs: Handshake, chain: tuple[bytes, ...]) -> Steps[PeerIdentity
     peer = yield from judge(
         hs, hs.profile.version12, Proof(chain, None, leaf.public_key, proof.algorithm, proof.signature, signed)
     )
-    hs.transcript.add(proof.raw)
+    hs.join(proof)
     return peer
 
 

@@ -20,6 +20,7 @@ from caesura.handshake.stateless import Retried
 from caesura.handshake.transcript import Transcript
 from caesura.handshake.transport import Epoch, Keys, MessageTransport, Profile
 from caesura.sessions import Session
+from caesura.wire.dtls import numbered
 from caesura.wire.messages import HandshakeMessage
 from caesura.wire.registries import CertificateType, NamedGroup, Version
 
@@ -75,12 +76,23 @@ class Handshake:
     transcript: Transcript = field(default_factory=Transcript)
     client_random: bytes = b""
     epoch: Epoch = Epoch.INITIAL  # of what is written
+    sent: int = 0  # messages so far, of ours and of the peer's: datagrams number them
+    received: int = 0
+    numbered: bool = False  # whether they enter the transcript with their number
+
+    def agree(self, version: Version) -> None:
+        """Both sides speak this version from now on."""
+        self.transport.version_chosen(version)
+        if self.profile.numbered12 and version is self.profile.version12:
+            self.numbered = True
+            self.transcript.revise(lambda hello: numbered(hello, self.sent - 1))
 
     def send(self, message: HandshakeMessage, raw: bytes | None = None) -> None:
         """Send a message, of which `raw` is the encoding if there is one already; it joins the transcript."""
         if raw is None:
             raw = message.encode()
-        self.transcript.add(raw)
+        self.transcript.add(numbered(raw, self.sent) if self.numbered else raw)
+        self.sent += 1
         self.transport.send(self.epoch, raw)
         if self.trace is not None:
             self.trace("sent", message.msg_type.name, len(raw))
@@ -94,6 +106,7 @@ class Handshake:
     def receive_raw(self, *types: type[M]) -> Steps[M]:
         """The peer's next message, not yet part of the transcript: for hellos and for what signs the transcript."""
         message: M = yield Receive(types)
+        self.received += 1
         if self.trace is not None:
             self.trace("received", message.msg_type.name, len(message.raw))
         return message
@@ -103,8 +116,13 @@ class Handshake:
         message: M = yield Receive(types)  # as in receive_raw: every generator on the way costs at each step
         if self.trace is not None:
             self.trace("received", message.msg_type.name, len(message.raw))
-        self.transcript.add(message.raw)
+        self.transcript.add(numbered(message.raw, self.received) if self.numbered else message.raw)
+        self.received += 1
         return message
+
+    def join(self, message: HandshakeMessage) -> None:
+        """The message that has come last joins the transcript, in a version that may number them."""
+        self.transcript.add(numbered(message.raw, self.received - 1) if self.numbered else message.raw)
 
     def install_read(self, epoch: Epoch, keys: Keys) -> None:
         """Read with these keys from now on."""

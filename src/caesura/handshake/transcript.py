@@ -31,6 +31,14 @@ class Transcript:
         self._running = running
         self.add = running.update
 
+    def begin_anew(self) -> None:
+        """Forget what was kept: a HelloVerifyRequest and the hello before it are no part of it (RFC 6347 4.2.1)."""
+        self._messages.clear()
+
+    def revise(self, change: Callable[[bytes], bytes]) -> None:
+        """What was kept enters in another form."""
+        self._messages[:] = map(change, self._messages)
+
     def retry(self, algorithm: Hash) -> None:
         """A HelloRetryRequest follows: the first ClientHello is replaced by its hash (section 4.1)."""
         hello = b"".join(self._messages)

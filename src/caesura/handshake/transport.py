@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from caesura.crypto.protection12 import Protection12
 from caesura.crypto.secrets import TrafficSecret
 from caesura.events import EarlyDataReason
+from caesura.wire.dtls import HelloVerifyRequest
 from caesura.wire.extensions import Extensions
 from caesura.wire.messages import ClientHello
 from caesura.wire.registries import HandshakeType, Version
@@ -50,6 +51,8 @@ class Profile:
     end_of_early_data: bool = True
     post_handshake_auth: bool = True  # RFC 9001 section 4.4 has none
     hybrid_share_first: bool = True  # whether a share of a kilobyte may stand in the first hello
+    verify_request: type[HelloVerifyRequest] | None = None  # what a server of 1.2 may ask for a cookie with
+    numbered12: bool = False  # whether messages enter the transcript of 1.2 with their number
 
 
 class MessageTransport(Protocol):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from caesura.errors import DecodeError, IllegalParameter
-from caesura.wire.codec import U8, ClosedEnumerated, Codec, Opaque, Struct, Vector
+from caesura.wire.codec import U8, U16, ClosedEnumerated, Codec, Opaque, Struct, Vector
 from caesura.wire.messages import CLIENT_HELLO, ClientHello, HandshakeMessage
 from caesura.wire.registries import ConnectionIdUsage, HandshakeType
 
@@ -97,6 +97,13 @@ def decode_fragments(content: bytes) -> list[Fragment]:
     return fragments
 
 
+def numbered(raw: bytes, message_seq: int) -> bytes:
+    """A message with the header that it has when it is sent in one piece: what the transcript of DTLS 1.2 takes (RFC
+    6347 section 4.2.6).
+    """
+    return b"".join((raw[:4], _MESSAGE_SEQ.pack(message_seq), b"\0\0\0", raw[1:]))
+
+
 # --- ACK (RFC 9147 section 7) ---------------------------------------------------------------------------------------
 
 RecordNumber = tuple[int, int]
@@ -156,6 +163,23 @@ class _DTLSClientHelloCodec(Codec[DTLSClientHello]):
 
 
 DTLSClientHello.codec = _DTLSClientHelloCodec()
+
+
+@dataclass(slots=True)
+class HelloVerifyRequest(HandshakeMessage):
+    """RFC 6347 section 4.2.1: the hello shall come again with this cookie. Its version decides nothing."""
+
+    msg_type = HandshakeType.hello_verify_request
+
+    server_version: int
+    cookie: bytes
+
+
+HelloVerifyRequest.codec = Struct(
+    HelloVerifyRequest,
+    server_version=U16,
+    cookie=Opaque(0, 2**8 - 1),
+)
 
 
 @dataclass(slots=True)

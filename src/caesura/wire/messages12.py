@@ -16,6 +16,7 @@ from caesura.wire.codec import U8, U16, U32, Case, Enumerated, Opaque, Struct, V
 from caesura.wire.extensions import (
     ALPN_SERVER,
     CLIENT_CERTIFICATE_TYPE,
+    CONNECTION_ID,
     EC_POINT_FORMATS,
     EXTENDED_MASTER_SECRET,
     RECORD_SIZE_LIMIT,
@@ -193,6 +194,7 @@ SERVER_HELLO: Final[dict[int, Extension[Any]]] = {
         ALPN_SERVER,  # RFC 7301 section 3.1
         EXTENDED_MASTER_SECRET,  # RFC 7627 section 5.1
         RECORD_SIZE_LIMIT,  # RFC 8449 section 4
+        CONNECTION_ID,  # RFC 9146 section 3
         SESSION_TICKET,  # RFC 5077 section 3.2
         RENEGOTIATION_INFO,  # RFC 5746 section 3.2
         CLIENT_CERTIFICATE_TYPE,  # RFC 7250 section 3
