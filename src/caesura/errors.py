@@ -548,6 +548,26 @@ class PeerClose(Error):
         super().__init__(f"the peer closed with {name}{f': {reason_phrase}' if reason_phrase else ''}")
 
 
+class StreamReset(Error):
+    """The peer has given up a stream on which it was sending; `error_code` is the application protocol's."""
+
+    code = "STREAM_RESET"
+
+    def __init__(self, error_code: int) -> None:
+        self.error_code = error_code
+        super().__init__(f"the peer has reset the stream with {error_code:#x}")
+
+
+class StreamStopped(Error):
+    """The peer wants no more of a stream on which we were sending; `error_code` is the application protocol's."""
+
+    code = "STREAM_STOPPED"
+
+    def __init__(self, error_code: int) -> None:
+        self.error_code = error_code
+        super().__init__(f"the peer has asked to stop sending with {error_code:#x}")
+
+
 class StatelessReset(Error):
     """The peer has lost all it knew of the connection (RFC 9000 section 10.3)."""
 

@@ -96,6 +96,38 @@ class CloseNotifyReceived:
 
 
 @dataclass(slots=True)
+class StreamOpened:
+    """The peer has opened a stream of QUIC (RFC 9000 section 2.1); it may have sent nothing on it yet."""
+
+    stream_id: int
+
+
+@dataclass(slots=True)
+class StreamReadable:
+    """There is something to be read from a stream: bytes, its end, or the news that the peer has reset it.
+
+    Said once, and again when more comes after all was read.
+    """
+
+    stream_id: int
+
+
+@dataclass(slots=True)
+class StopSendingReceived:
+    """The peer wants no more of what we send on a stream, which has been reset by that (RFC 9000 section 3.5)."""
+
+    stream_id: int
+    error_code: int
+
+
+@dataclass(slots=True)
+class StreamsPermitted:
+    """The peer permits more streams than it did (RFC 9000 section 4.6)."""
+
+    unidirectional: bool
+
+
+@dataclass(slots=True)
 class ConnectionTerminated:
     """The connection failed; nothing comes after this."""
 
@@ -110,5 +142,9 @@ Event = (
     | ClientAuthenticated
     | DataReceived
     | CloseNotifyReceived
+    | StreamOpened
+    | StreamReadable
+    | StopSendingReceived
+    | StreamsPermitted
     | ConnectionTerminated
 )

@@ -71,6 +71,8 @@ class QUICSettings:
     token_lifetime: float = _number(86_400.0, 1.0, 604_800.0)  # of a token for the next time
     reset_key: ResetKey = field(default_factory=ResetKey, repr=False)
     initial_rtt: float = _number(0.333, 0.001, 10.0)  # RFC 9002 section 6.2.2
+    max_data_window: int = _whole(16_777_216, 0)  # bytes to which the windows grow that were announced …
+    max_stream_data_window: int = _whole(8_388_608, 0)  # … with initial_max_data and _stream_data, when they hold back
     congestion: str = _one_of("newreno", "cubic")  # RFC 9002 section 7, RFC 9438
 
     # bounds
@@ -81,6 +83,7 @@ class QUICSettings:
     max_amplification: int = _whole(3, 1, 3)  # times what came from an address that has proved nothing (section 8)
     crypto_buffer: int = _whole(65_536, 4096, 2**24)  # per level, ahead of its turn: CRYPTO_BUFFER_EXCEEDED
     undecryptable_packets: int = _whole(16, 0, 1024)  # whose keys are not there yet; the rest is dropped
+    ack_ranges: int = _whole(64, 2, 1024)  # of packet numbers that have come; what lies below is taken for known
     stream_pieces: int = _whole(1024, 16, 2**20)  # small ones ahead of their turn, in all streams: INTERNAL_ERROR
 
     def __post_init__(self) -> None:

@@ -1,0 +1,94 @@
+"""Which stream is sent from next (RFC 9000 section 2.3): each in its turn, some packets long.
+
+A turn of one packet would be fairer and cost more; one of a whole window would let the others wait for a round trip.
+Streams that wait for the connection's credit stand aside, so that a thousand of them cost nothing. Hot: once a packet.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from caesura.quic.flow_control import SendCredit
+from caesura.quic.send_stream import SendStream
+from caesura.quic.sent_packets import Recall
+
+_TURN: Final = 16 * 1200  # bytes: about a burst
+
+_NOWHERE, _READY, _HELD, _BARRED = range(4)  # `SendStream.place`
+
+
+class Schedule:
+    """Streams with something to send. `credit`: the connection's. `on_over` is told of streams that have sent all."""
+
+    __slots__ = ("_credit", "_held", "_on_over", "_ready", "_turn")
+
+    def __init__(self, credit: SendCredit, on_over: Callable[[SendStream], None]) -> None:
+        self._credit = credit
+        self._on_over = on_over
+        self._ready: deque[SendStream] = deque()
+        self._held: list[SendStream] = []
+        self._turn = 0  # bytes that the first one has sent in its turn
+
+    def ready(self, stream: SendStream) -> None:
+        """A stream may have something to send."""
+        if stream.place == _NOWHERE or (stream.place == _HELD and stream.again):
+            stream.place = _READY
+            self._ready.append(stream)
+
+    def bar(self, streams: Iterable[SendStream]) -> None:
+        """The peer permits none of these now; nothing else is there. Each is admitted when it permits it again."""
+        self._ready.clear()
+        self._held.clear()
+        for stream in streams:
+            stream.place = _BARRED
+
+    def admit(self, stream: SendStream) -> None:
+        """The peer permits this one."""
+        if stream.place == _BARRED:
+            stream.place = _NOWHERE
+            self.ready(stream)
+
+    def release(self) -> None:
+        """The connection's credit has grown."""
+        held, self._held = self._held, []
+        for stream in held:
+            if stream.place == _HELD:
+                stream.place = _READY
+                self._ready.append(stream)
+
+    def over(self, stream: SendStream) -> None:
+        """All that a stream will ever send has arrived."""
+        self._on_over(stream)
+
+    def write(self, room: int, pieces: list[bytes], recalls: list[Recall]) -> int:
+        """STREAM frames of at most `room` bytes together; how many bytes they take."""
+        ready, used = self._ready, 0
+        while ready:
+            stream = ready[0]
+            size = stream.write_frame(room - used, pieces, recalls)
+            used += size
+            if used == room:  # the packet is full; whether there is more is seen next time
+                self._turn += size
+                if self._turn >= _TURN:
+                    self._turn = 0
+                    ready.rotate(-1)
+                break
+            if size:
+                continue
+            if not stream.sendable:
+                place = _NOWHERE
+            elif stream.again or self._credit.room:
+                break  # no room in the packet
+            else:
+                place = _HELD
+                self._held.append(stream)
+            ready.popleft()
+            self._turn = 0
+            stream.place = place
+        return used
+
+    def __bool__(self) -> bool:
+        """Whether there may be something to send."""
+        return bool(self._ready)
