@@ -6,6 +6,7 @@ import random
 from collections import deque
 from typing import Any
 
+from caesura.errors import StreamReset
 from caesura.events import Event, StreamOpened, StreamReadable
 from caesura.quic import frames
 from caesura.quic.levels import ONE_RTT
@@ -46,6 +47,7 @@ class Side:
         self.opened: list[int] = []
         self.data: dict[int, bytes] = {}
         self.ended: set[int] = set()
+        self.resets: dict[int, int] = {}
         self.heard: list[tuple[Any, ...]] = []
 
     def parameters(self) -> TransportParameters:
@@ -83,7 +85,11 @@ class Side:
                 self.read(event.stream_id, size)
 
     def read(self, stream_id: int, size: int = -1) -> None:
-        data, ended = self.streams.read(stream_id, size)
+        try:
+            data, ended = self.streams.read(stream_id, size)
+        except StreamReset as error:
+            self.resets[stream_id] = error.error_code
+            return
         self.data[stream_id] = self.data.get(stream_id, b"") + data
         if ended:
             self.ended.add(stream_id)
