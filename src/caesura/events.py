@@ -128,6 +128,11 @@ class StreamsPermitted:
 
 
 @dataclass(slots=True)
+class DatagramReadable:
+    """There are datagrams of the application's to be read (RFC 9221); said again when more come after all were."""
+
+
+@dataclass(slots=True)
 class ConnectionTerminated:
     """The connection failed; nothing comes after this."""
 
@@ -146,5 +151,6 @@ Event = (
     | StreamReadable
     | StopSendingReceived
     | StreamsPermitted
+    | DatagramReadable
     | ConnectionTerminated
 )

@@ -83,6 +83,7 @@ class QUICSettings:
     max_amplification: int = _whole(3, 1, 3)  # times what came from an address that has proved nothing (section 8)
     crypto_buffer: int = _whole(65_536, 4096, 2**24)  # per level, ahead of its turn: CRYPTO_BUFFER_EXCEEDED
     undecryptable_packets: int = _whole(16, 0, 1024)  # whose keys are not there yet; the rest is dropped
+    datagram_queue: int = _whole(256, 1, 2**20)  # DATAGRAM frames that wait, in each direction
     ack_ranges: int = _whole(64, 2, 1024)  # of packet numbers that have come; what lies below is taken for known
     stream_pieces: int = _whole(1024, 16, 2**20)  # small ones ahead of their turn, in all streams: INTERNAL_ERROR
 
