@@ -19,7 +19,7 @@ SOURCE = Path(__file__).parent.parent / "src" / PACKAGE
 # From the bottom up. A layer may import those before it, and itself.
 ORDER = (
     "errors", "clock", "wire", "jobs", "crypto", "engines", "sessions", "replay", "compression", "quic_settings",
-    "context", "events", "handshake", "tls", "dtls", "quic", "bio", "sslobject", "openssl", "aio", "cli",
+    "context", "events", "handshake", "tls", "dtls", "quic", "bio", "transfer", "sslobject", "openssl", "aio", "cli",
     "__main__",
 )  # fmt: skip
 

@@ -1,8 +1,8 @@
 """TLS, DTLS and QUIC in which every cryptographic operation may pause instead of block.
 
 The names here are the ones to start with: a `Context` makes connections, an `SSL` is one over a pair of BIOs, as in the
-manual pages of OpenSSL. `caesura.aio` is for asyncio, `caesura.tls` for those who do their own I/O, `caesura.jobs` and
-`caesura.engines` for whoever writes what pauses, `caesura.openssl` for programs ported from C.
+manual pages of OpenSSL. `caesura.aio` is for asyncio, `caesura.tls` and `caesura.dtls` for those who do their own I/O,
+`caesura.jobs` and `caesura.engines` for whoever writes what pauses, `caesura.openssl` for programs ported from C.
 """
 
 import importlib
@@ -35,7 +35,7 @@ from caesura.sslobject import SSL
 from caesura.wire.registries import CipherSuite, NamedGroup, SignatureScheme, Version
 
 if TYPE_CHECKING:
-    from caesura import aio, openssl, tls
+    from caesura import aio, dtls, openssl, tls
 
 __version__ = "0.1.0"
 
@@ -79,6 +79,7 @@ __all__ = [
     "aio",
     "bio_pair",
     "datagram_pair",
+    "dtls",
     "engines",
     "errors",
     "jobs",
@@ -86,7 +87,7 @@ __all__ = [
     "tls",
 ]
 
-_ON_DEMAND = frozenset({"aio", "openssl", "tls"})
+_ON_DEMAND = frozenset({"aio", "dtls", "openssl", "tls"})
 
 
 def __getattr__(name: str) -> Any:

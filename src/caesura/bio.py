@@ -16,7 +16,10 @@ Nothing here knows TLS, and no BIO closes a socket that was handed to it.
 
 from __future__ import annotations
 
+import os
 import socket
+import sys
+import time
 from collections import deque
 from typing import Any, Protocol, TypeAlias
 
@@ -283,9 +286,19 @@ def borrow_socket(fd: int) -> SocketBIO:
     return SocketBIO(_BorrowedSocket(fileno=fd))
 
 
+def borrow_datagram_socket(fd: int) -> DatagramBIO:
+    """The same over a datagram socket."""
+    return DatagramBIO(_BorrowedSocket(fileno=fd))
+
+
 class _BorrowedSocket(socket.socket):
     def __del__(self) -> None:
         self.detach()
+
+
+def _blocks(fd: int) -> bool:
+    """Whether a descriptor blocks: of one that is borrowed, the socket object does not know it."""
+    return os.get_blocking(fd) if sys.platform != "win32" else True
 
 
 class _DatagramDirection:
@@ -353,10 +366,11 @@ class DatagramBIO:
 
     Without `address` the socket must be connected. With it (in the form `recvfrom` gives) datagrams go there
     and those of anybody else are dropped: OpenSSL's BIO answers whoever sent last, so that one forged datagram turns
-    the conversation round.
+    the conversation round. A server that does not know its peer yet begins without either, and gives the BIO the
+    address that `SSL.listen` returns.
     """
 
-    __slots__ = ("address", "socket")
+    __slots__ = ("_next_timeout", "address", "socket")
 
     pending = 0  # what the kernel holds is not known here
     eof = False  # datagrams have no end
@@ -364,26 +378,75 @@ class DatagramBIO:
     def __init__(self, sock: socket.socket, address: tuple[Any, ...] | str | None = None) -> None:
         self.socket = sock
         self.address = address
+        self._next_timeout: float | None = None
+
+    @property
+    def mtu_overhead(self) -> int:
+        """Bytes of the headers of IP and UDP around a datagram (BIO_CTRL_DGRAM_GET_MTU_OVERHEAD)."""
+        return 48 if self.socket.family == socket.AF_INET6 else 28
+
+    def set_next_timeout(self, seconds: float | None) -> None:
+        """A blocking socket waits for so long, and then there is nothing now: a timer wants its turn.
+
+        The name is that of BIO_CTRL_DGRAM_SET_NEXT_TIMEOUT (BIO_s_datagram(3)). A timeout of the socket's own that
+        passes first raises `TimeoutError`.
+        """
+        self._next_timeout = seconds
 
     def read(self, size: int = -1, /) -> bytes:
         """The next datagram of the peer; waits for one when the socket is blocking."""
+        return self._read(size, self.address)[0]
+
+    def read_from(self, size: int = -1, /) -> tuple[bytes, Any]:
+        """The next datagram of anybody, and who sent it."""
+        return self._read(size, None)
+
+    def _read(self, size: int, expected: object) -> tuple[bytes, Any]:
+        sock, own = self.socket, self.socket.gettimeout()
+        if own is None and not _blocks(sock.fileno()):
+            own = 0.0
+        size = size if size >= 0 else 65_536
+        seconds = self._next_timeout
+        if own == 0 or seconds is None or (own is not None and own <= seconds):
+            return self._receive(size, expected) or (b"", None)
+        deadline = time.monotonic() + seconds
+        try:
+            while True:
+                sock.settimeout(max(0.0, deadline - time.monotonic()))
+                found = self._receive(size, expected, once=True)
+                if found is None or found[0]:
+                    return found or (b"", None)
+        except TimeoutError:
+            return b"", None
+        finally:
+            sock.settimeout(own)
+
+    def _receive(self, size: int, expected: object, *, once: bool = False) -> tuple[bytes, Any] | None:
+        """A datagram and its sender; None when there is nothing now, (b"", …) for what is none, when asked for one."""
         while True:
             try:
-                datagram, sender = self.socket.recvfrom(size if size >= 0 else 65_536)
+                datagram, sender = self.socket.recvfrom(size)
             except BlockingIOError:
-                return b""
+                return None
             except (InterruptedError, ConnectionRefusedError):
-                continue  # refused: an ICMP message about an earlier datagram, which ends nothing and may be forged
-            if datagram and (self.address is None or sender == self.address):
-                return datagram
+                # Refused: an ICMP message about an earlier datagram, which ends nothing and may be forged.
+                datagram = b""
+            if datagram and (expected is None or sender == expected):
+                return datagram, sender
+            if once:
+                return b"", None
 
     def write(self, datagram: Data, /) -> int:
         """Send one datagram: its length, or 0 when the socket is full."""
+        return self.write_to(datagram, self.address)
+
+    def write_to(self, datagram: Data, address: Any, /) -> int:
+        """Send one datagram to somebody; None stands for whom the socket is connected to."""
         while True:
             try:
-                if self.address is None:
+                if address is None:
                     return self.socket.send(datagram)
-                return self.socket.sendto(datagram, self.address)
+                return self.socket.sendto(datagram, address)
             except BlockingIOError:
                 return 0
             except (InterruptedError, ConnectionRefusedError):

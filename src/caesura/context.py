@@ -84,11 +84,12 @@ class Limits:
     early_data_skipped: int = 65_536  # bytes of refused early data that are passed over
     authentications: int = 8  # requests for a client certificate after the handshake that wait for their answer
 
-    # DTLS. What is beyond one of the first seven is dropped, as a network may.
+    # DTLS. What is beyond one of the first eight is dropped, as a network may.
     messages_ahead: int = 7  # handshake messages kept from the next expected one on
     reassembly_bytes: int = 262_144  # of handshake messages behind the next expected one
     early_bytes: int = 65_536  # of protected records whose keys are not there yet
     received_datagrams: int = 1024  # with application data, that wait to be read
+    unsent_datagrams: int = 256  # that the transport has not taken
     hello_bytes: int = 65_536  # of fragments from unproven addresses, for one listener
     half_open: int = 1024  # handshakes of one listener that are not complete
     associations: int = 65_536  # of one listener, half-open ones included

@@ -19,6 +19,7 @@ Differences from OpenSSL's behaviour are those of the objects: jobs nest, callba
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -26,17 +27,19 @@ from caesura import jobs
 from caesura.bio import (
     BIO,
     Data,
+    DatagramBIO,
     DatagramPairBIO,
     MemoryBIO,
     PairBIO,
     SocketBIO,
     bio_pair,
+    borrow_datagram_socket,
     borrow_socket,
     datagram_pair,
 )
 from caesura.context import Context, Identity, Method, TrustStore, Verify
 from caesura.crypto.suites import SUITES
-from caesura.errors import CertificateVerifyError, Error, UnexpectedEOF, UsageError, ZeroReturn
+from caesura.errors import CertificateVerifyError, Error, UnexpectedEOF, UsageError, WantRead, ZeroReturn
 from caesura.events import EarlyDataStatus
 from caesura.jobs import AsyncStatus, Job, JobState, WaitContext
 from caesura.sessions import Session
@@ -96,6 +99,9 @@ SSL_READ_EARLY_DATA_SUCCESS: Final = 1
 SSL_READ_EARLY_DATA_FINISH: Final = 2
 TLS1_2_VERSION: Final = 0x0303
 TLS1_3_VERSION: Final = 0x0304
+DTLS1_2_VERSION: Final = 0xFEFD
+DTLS1_3_VERSION: Final = 0xFEFC
+SSL_OP_NO_QUERY_MTU: Final = 0x1000
 TLSEXT_NAMETYPE_host_name: Final = 0
 X509_V_OK: Final = 0
 
@@ -173,6 +179,21 @@ def TLS_server_method() -> Method:
     return Method.TLS
 
 
+def DTLS_method() -> Method:
+    """DTLS in either role. DTLS_method(3)."""
+    return Method.DTLS
+
+
+def DTLS_client_method() -> Method:
+    """DTLS; the role is set on the connection. DTLS_method(3)."""
+    return Method.DTLS
+
+
+def DTLS_server_method() -> Method:
+    """DTLS; the role is set on the connection. DTLS_method(3)."""
+    return Method.DTLS
+
+
 def SSL_CTX_new(method: Method) -> Context:
     """A context. Clients verify their servers unless told otherwise. SSL_CTX_new(3)."""
     return Context(method)
@@ -226,6 +247,25 @@ def SSL_clear_mode(s: SSL, mode: int) -> int:
 def SSL_get_mode(s: SSL) -> int:
     """The mask of modes. SSL_get_mode(3)."""
     return _mode(s.context)
+
+
+def _options(context: Context) -> int:
+    return SSL_OP_NO_QUERY_MTU if context.dtls.fallback_mtu is None else 0
+
+
+def SSL_CTX_set_options(ctx: Context, options: int) -> int:
+    """Set options; the new mask. SSL_OP_NO_QUERY_MTU, which keeps the MTU as it is, is the only one here.
+
+    SSL_CTX_set_options(3).
+    """
+    if options & SSL_OP_NO_QUERY_MTU:
+        ctx.dtls = replace(ctx.dtls, fallback_mtu=None)
+    return _options(ctx)
+
+
+def SSL_set_options(s: SSL, options: int) -> int:
+    """Set options, until the handshake starts; the new mask. SSL_set_options(3)."""
+    return SSL_CTX_set_options(s.context, options)
 
 
 # Certificate and key come in two calls, in either order; an Identity is made when both are there.
@@ -465,7 +505,7 @@ def SSL_get_wbio(s: SSL) -> BIO | None:
 
 def SSL_set_fd(s: SSL, fd: int) -> int:
     """Use the socket with this descriptor, which stays the caller's to close. SSL_set_fd(3)."""
-    return _done(s, lambda: s.set_bio(borrow_socket(fd)))
+    return _done(s, lambda: s.set_bio(borrow_datagram_socket(fd) if SSL_is_dtls(s) else borrow_socket(fd)))
 
 
 def _descriptor(bio: BIO | None) -> tuple[int, int | None]:
@@ -661,9 +701,14 @@ def SSL_in_init(s: SSL) -> int:
     return int(not s.handshake_complete)
 
 
+def SSL_is_dtls(s: SSL) -> int:
+    """1 for DTLS. SSL_is_dtls(3)."""
+    return int(s.context.method is Method.DTLS)
+
+
 def SSL_version(s: SSL) -> int:
-    """The protocol version's number, TLS 1.3's before it is known. SSL_version(3)."""
-    return s.version or TLS1_3_VERSION
+    """The protocol version's number, the highest one's before it is known. SSL_version(3)."""
+    return int(s.version or s.context.maximum_version)
 
 
 def SSL_get_version(s: SSL) -> str:
@@ -826,6 +871,64 @@ def SSL_get_event_timeout(s: SSL) -> tuple[int, float, int]:
     return (1, _NEVER, 1) if seconds is None else (1, seconds, 0)
 
 
+def DTLSv1_get_timeout(s: SSL) -> tuple[int, float | None]:
+    """(1, seconds until DTLSv1_handle_timeout has something to do); 0 if no timer runs, or not on DTLS.
+
+    DTLSv1_get_timeout(3).
+    """
+    seconds = s.get_event_timeout() if SSL_is_dtls(s) else None
+    return (0, None) if seconds is None else (1, seconds)
+
+
+def DTLSv1_handle_timeout(s: SSL) -> int:
+    """1 if a timer was due and was handled, 0 if none was, -1 on failure. DTLSv1_handle_timeout(3)."""
+    due = SSL_is_dtls(s) and s.get_event_timeout() == 0.0
+    return int(due) if _done(s, s.handle_events) else -1
+
+
+def DTLSv1_listen(s: SSL) -> tuple[int, Any]:
+    """(1, address of a client that has proved it); (0, None) when there is none yet, (-1, None) on failure.
+
+    Cookies are ready without callbacks. Connect the socket to the address before going on. DTLSv1_listen(3).
+    """
+    found = _call(s, lambda: (1, s.listen()), None)
+    if found is None:
+        return (0 if isinstance(_errors.get(s), WantRead) else -1), None
+    return found
+
+
+def DTLS_set_timer_cb(s: SSL, cb: Callable[[SSL, int], int] | None) -> None:
+    """Have `cb(ssl, us)` say how long timers run, in microseconds; until the handshake starts. DTLS_set_timer_cb(3).
+
+    It is given 0 for the first duration, and the present one for the next.
+    """
+
+    def choose(seconds: float) -> float:
+        assert cb is not None
+        return cb(s, round(seconds * 1e6)) / 1e6
+
+    s.context.dtls = replace(s.context.dtls, timer=None if cb is None else choose)
+
+
+def SSL_set_mtu(s: SSL, mtu: int) -> int:
+    """Bytes of a datagram of ours, without the headers of IP and UDP. SSL_set_mtu(3)."""
+
+    def change() -> None:
+        s.mtu = mtu
+
+    return _done(s, change)
+
+
+def DTLS_set_link_mtu(s: SSL, mtu: int) -> int:
+    """Bytes of an IP packet of ours. DTLS_set_link_mtu(3)."""
+    return SSL_set_mtu(s, mtu - (s.wbio.mtu_overhead if isinstance(s.wbio, DatagramBIO) else 28))
+
+
+def DTLS_get_data_mtu(s: SSL) -> int:
+    """Bytes that one SSL_write can send, 0 while that is not known. DTLS_get_data_mtu(3)."""
+    return s.max_datagram
+
+
 def SSL_net_read_desired(s: SSL) -> int:
     """1 if the last call waits for the peer's bytes. SSL_net_read_desired(3)."""
     return int(s.net_read_desired)
@@ -837,12 +940,12 @@ def SSL_net_write_desired(s: SSL) -> int:
 
 
 def SSL_get_blocking_mode(s: SSL) -> int:
-    """-1: the mode of a TLS connection is that of its BIO. SSL_get_blocking_mode(3)."""
+    """-1: the mode of a connection is that of its BIO. SSL_get_blocking_mode(3)."""
     return -1
 
 
 def SSL_set_blocking_mode(s: SSL, blocking: int) -> int:
-    """0: the mode of a TLS connection is that of its BIO. SSL_set_blocking_mode(3)."""
+    """0: the mode of a connection is that of its BIO. SSL_set_blocking_mode(3)."""
     return 0
 
 
@@ -875,6 +978,22 @@ def BIO_new_bio_dgram_pair() -> tuple[int, DatagramPairBIO, DatagramPairBIO]:
 def BIO_new_socket(sock: int) -> SocketBIO:
     """A BIO over the socket with this descriptor, which stays the caller's to close. BIO_new_socket(3)."""
     return borrow_socket(sock)
+
+
+def BIO_new_dgram(fd: int, close_flag: int) -> DatagramBIO:
+    """A BIO over the datagram socket with this descriptor, which stays the caller's to close. BIO_new_dgram(3)."""
+    return borrow_datagram_socket(fd)
+
+
+def BIO_dgram_set_peer(b: DatagramBIO, peer: Any) -> int:
+    """The peer's address, in the form `recvfrom` gives; others are not heard. BIO_dgram_set_peer(3)."""
+    b.address = peer
+    return 1
+
+
+def BIO_dgram_get_peer(b: DatagramBIO) -> tuple[int, Any]:
+    """(1, the peer's address), 0 if none was set. BIO_dgram_get_peer(3)."""
+    return (0, None) if b.address is None else (1, b.address)
 
 
 def BIO_read(b: BIO, dlen: int) -> tuple[int, bytes]:

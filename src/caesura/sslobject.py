@@ -1,7 +1,8 @@
 """SSL: the object of the manual pages, a connection over a pair of BIOs (SSL_do_handshake(3) and its neighbours).
 
-A `TLSConnection` knows the protocol and touches nothing; an `SSL` moves bytes between it and two BIOs and says with an
-exception what a call is waiting for. Every call that moves bytes goes the same round:
+A `TLSConnection` or a `DTLSConnection` knows the protocol and touches nothing; an `SSL` sees to it that what it has to
+send gets to one BIO and what comes from the other gets to it, and says with an exception what a call is waiting for.
+How bytes and datagrams travel is said in `transfer`; here they are the same. Every call goes the same round:
 
 1. let paused work go on, 2. hand out what is ready to be sent, 3. answer from what has come, 4. take more from the BIO.
 
@@ -16,6 +17,9 @@ everybody.
 Outside asynchronous mode the connection's work pauses as it does inside; it is the call that waits for it then, so that
 `close` can wake it. A call made inside a job waits too, by pausing that job.
 
+Timers, which only DTLS has beside the deadlines of paused work, are served by `handle_events`, and by every call that
+comes when they are due or waits until they are, each once (SSL_handle_events(3)). Nothing happens between calls.
+
 One SSL is used by one thread at a time. `close` alone may be called at any moment and from anywhere.
 """
 
@@ -25,15 +29,21 @@ import copy
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from enum import IntEnum, unique
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from caesura.bio import BIO, Data
-from caesura.context import Context
+from caesura.bio import BIO, Data, DatagramBIO
+from caesura.context import Context, Method
+from caesura.dtls.connection import DTLSConnection
+from caesura.dtls.listener import DTLSListener
 from caesura.engines import Operation
 from caesura.errors import (
+    ConfigError,
     Error,
+    IdleTimeout,
     OperationTimeout,
+    ReadTimeoutExpired,
     UnexpectedEOF,
     UsageError,
     WantAsync,
@@ -46,14 +56,13 @@ from caesura.events import EarlyDataReason, EarlyDataStatus
 from caesura.jobs import AsyncStatus, Pending, WaitContext, current_job, wait
 from caesura.sessions import Session
 from caesura.tls.connection import TLSConnection
+from caesura.transfer import CHUNK, Connection, DatagramTransfer, StreamTransfer, Transfer
 from caesura.wire.registries import CipherSuite, NamedGroup, Version
 
-# Bytes taken from a BIO at a time: one TLS record of any size (RFC 9846 section 5.2). What is not taken stays with the
-# transport, so that a paused connection pushes back on its peer.
-_CHUNK = 5 + 2**14 + 256
 _RECORD_OPERATIONS = frozenset({Operation.SEAL_RECORD, Operation.OPEN_RECORD})
 _CLOSED = "this connection is closed"
-_PIECE = 65_536  # bytes offered at a time to a BIO that did not take everything at once
+_NO_ROLE = "uninitialized: neither set_connect_state nor set_accept_state was called"
+_TIMERS_FAILED = (ReadTimeoutExpired, IdleTimeout)
 
 
 @unique
@@ -71,12 +80,12 @@ _NOTHING = Want.NOTHING
 
 
 class SSL:
-    """One TLS connection over two BIOs (SSL_new(3)).
+    """One TLS or DTLS connection over two BIOs (SSL_new(3)).
 
     `rbio` and `wbio` are any objects with the methods of `ssl.MemoryBIO` (see `caesura.bio`); without `wbio` the first
-    serves both ways. `server_side` None leaves the role to `set_connect_state` or `set_accept_state`. `session` is one
-    that a client wants to resume. `context` becomes a copy of the connection's own: its settings may still be changed
-    until the handshake starts, and changes to the original never reach it.
+    serves both ways; for DTLS they move datagrams. `server_side` None leaves the role to `set_connect_state` or
+    `set_accept_state`. `session` is one that a client wants to resume. `context` becomes a copy of the connection's
+    own: its settings may still be changed until the handshake starts, and changes to the original never reach it.
 
     `want` says what the last call waits for; `async_callback_arg` is what the callback is given.
     """
@@ -96,8 +105,6 @@ class SSL:
         "_held_early",
         "_marked",
         "_monotonic",
-        "_out",
-        "_out_position",
         "_promised",
         "_rbio",
         "_records_pause",
@@ -107,6 +114,7 @@ class SSL:
         "_short",
         "_shutdown_told",
         "_thread",
+        "_transfer",
         "_waits",
         "_wbio",
         "async_callback_arg",
@@ -140,11 +148,9 @@ class SSL:
         self._reset()
 
     def _reset(self) -> None:
-        self._connection: TLSConnection | None = None
+        self._connection: Connection | None = None
         self._finished = False  # the handshake is done, and the application was told
-        self._short: TLSConnection | None = None  # the connection, when nothing stands in the way of the short paths
-        self._out = b""  # sealed bytes the write BIO has not taken …
-        self._out_position = 0  # … up to here it has
+        self._short: StreamTransfer | None = None  # there is one, and nothing stands in the way of the short paths
         self._held: bytes | None = None  # a write that was taken and has not returned its count
         self._held_early: tuple[bytes, int] | None = None  # one of early data, with the count
         self._early = False  # there is to be early data: the application asked for it before anything else
@@ -211,7 +217,47 @@ class SSL:
         finally:
             self._leave()
 
-    def _begin(self, no_role: str) -> TLSConnection:
+    def listen(self) -> Any:
+        """Look at one datagram, and be the server of whoever has proved its address; that address (DTLSv1_listen(3)).
+
+        For DTLS over a BIO that may hear from anybody: a `DatagramBIO` on a socket that is not connected. A first hello
+        is answered with a cookie, and nothing is kept of it; whoever brings the cookie back is the peer. Connect the
+        socket, or set the BIO's `address`, and go on with `do_handshake`. The address is None where the BIO knows none.
+
+        Starts over: what was in progress is cancelled. Raises `WantRead` when there was nothing, or not yet a peer.
+        """
+        if self.context.settings.method is not Method.DTLS:
+            raise UsageError("listen: a stream's peer has proved its address; use do_handshake")
+        if not self.context.settings.dtls.cookies:
+            raise ConfigError("dtls.cookies: listen stands on them")
+        self._start_over(True)
+        if self._rbio is None or self._wbio is None:
+            raise UsageError(f"no {'read' if self._rbio is None else 'write'} BIO: set one with set_bio")
+        self._enter()
+        try:
+            return self._listen(self._rbio, self._wbio)
+        finally:
+            self._leave()
+
+    def _listen(self, rbio: BIO, wbio: BIO) -> Any:
+        if isinstance(rbio, DatagramBIO):
+            rbio.set_next_timeout(None)  # nothing is under way that could have a timer
+            datagram, address = rbio.read_from()
+        else:
+            datagram, address = rbio.read(), None
+        if datagram:
+            listener = DTLSListener(self.context, async_mode=True, on_connection=self._adopt)
+            now = self.context.settings.clock.monotonic()
+            listener.receive_datagram(datagram, address, now)
+            for answer, _ in listener.datagrams_to_send(now):
+                _ = wbio.write_to(answer, address) if isinstance(wbio, DatagramBIO) else wbio.write(answer)
+            if self._connection is not None:
+                self.want = Want.NOTHING
+                return address
+        self.want = Want.READING
+        raise WantRead
+
+    def _begin(self, no_role: str = _NO_ROLE) -> Connection:
         """Enter a call that needs the connection; it is made here, when role and BIOs are known."""
         if self._server_side is None:
             raise UsageError(no_role)
@@ -227,27 +273,38 @@ class SSL:
             self._leave()
             raise
 
-    def _connect(self, server_side: bool) -> TLSConnection:
+    def _connect(self, server_side: bool) -> Connection:
+        arguments: dict[str, Any] = {
+            "server_side": server_side,
+            "server_hostname": self._server_hostname,
+            "session": self._session,
+            "async_mode": True,
+        }
+        connection: Connection
+        if self.context.settings.method is Method.DTLS:
+            connection = DTLSConnection(self.context, **arguments)
+        else:
+            early_data = (None if self._early else False) if server_side else (self._early or None)
+            connection = TLSConnection(self.context, early_data=early_data, **arguments)
+        self._adopt(connection)
+        return connection
+
+    def _adopt(self, connection: Connection) -> None:
         settings = self.context.settings
-        wait_context = WaitContext(owned=True)
         if self._callback is not None and settings.async_mode:
-            wait_context.set_callback(_call_back, self)
-        self._connection = TLSConnection(
-            self.context,
-            server_side=server_side,
-            server_hostname=self._server_hostname,
-            session=self._session,
-            wait_context=wait_context,
-            async_mode=True,
-            early_data=(None if self._early else False) if server_side else (self._early or None),
-        )
+            connection.wait_context.set_callback(_call_back, self)
+        self._connection = connection
         self._monotonic = settings.clock.monotonic
+        self._transfer: Transfer
+        if isinstance(connection, DTLSConnection):
+            self._transfer = DatagramTransfer(connection, settings)
+        else:
+            self._transfer = StreamTransfer(connection, self._monotonic)
         self._blocking = not settings.async_mode
         self._asynchronous = self._asynchronous or settings.async_mode
         self._records_pause = not settings.engine.operations.isdisjoint(_RECORD_OPERATIONS)
-        return self._connection
 
-    def _handshake(self, connection: TLSConnection) -> None:
+    def _handshake(self, connection: Connection) -> None:
         self._advance(connection)
         while True:
             flushed = self._flush(connection)
@@ -255,18 +312,21 @@ class SSL:
                 raise ZeroReturn("the peer closed before the handshake was done")
             if connection.error is not None:
                 self._fail(connection.error)
-            if connection.handshake_complete and (flushed or connection.sends_tickets_last):
-                # What a server of TLS 1.3 has still to send are tickets: whoever waited for them to leave would wait
-                # for ever when the client does not read before it writes.
+            transfer = self._transfer
+            if connection.handshake_complete and (flushed or transfer.may_remain):
                 self._finished = True
-                if not self._records_pause:
-                    self._short = connection
+                if isinstance(transfer, StreamTransfer) and not self._records_pause:
+                    self._short = transfer
                 return
             if connection.waiting_for_async or connection.needs_job:
-                self._want_async(connection)
-            if not flushed:
+                if transfer.take_paused(self._rbio):  # type: ignore[arg-type]
+                    self._flush(connection)
+                if connection.error is None:
+                    self._want_async(connection)
+            elif not flushed:
                 self._want_write()
-            self._fill(connection)
+            else:
+                self._fill(connection)
 
     # --- data -----------------------------------------------------------------------------------------------------
 
@@ -276,11 +336,12 @@ class SSL:
         Performs the handshake if it is not done. Raises `ZeroReturn` after the peer's close_notify, `UnexpectedEOF`
         when the transport ended without one, a Want… exception when there is nothing now.
         """
-        connection = self._short
-        if connection is not None and not self._busy:
+        short = self._short
+        if short is not None and not self._busy:
             self._busy = True
             try:
-                if not connection.plaintext and (chunk := self._rbio.read(_CHUNK)):  # type: ignore[union-attr]
+                connection = short.connection
+                if not connection.plaintext and (chunk := self._rbio.read(CHUNK)):  # type: ignore[union-attr]
                     key = connection.open_key
                     data = key.open_data(chunk) if key is not None and type(chunk) is bytes else None
                     if data is None:
@@ -305,7 +366,7 @@ class SSL:
         return self._read(size)
 
     def _read(self, size: int) -> bytes:
-        connection = self._begin("uninitialized: neither set_connect_state nor set_accept_state was called")
+        connection = self._begin()
         try:
             if size == 0:
                 return b""
@@ -338,10 +399,11 @@ class SSL:
         Performs the handshake if it is not done. When it raises `WantAsync` or `WantWrite` after that, the bytes have
         been taken: write the same ones again, or b"", to finish; the count is that of the original.
         """
-        connection = self._short
-        if connection is not None and not self._out and self._held is None and not self._busy and type(data) is bytes:
+        short = self._short
+        if short is not None and not short.out and self._held is None and not self._busy and type(data) is bytes:
             self._busy = True
             try:
+                connection = short.connection
                 key = connection.seal_key
                 out = key.seal_data(data) if key is not None and not connection.out else None
                 if out is None:
@@ -350,12 +412,12 @@ class SSL:
                 try:
                     taken = self._wbio.write(out)  # type: ignore[union-attr]
                 except BaseException:  # a timeout, perhaps: the record has its number and must not be lost
-                    self._held, self._out, self._out_position = data, out, 0
+                    self._held, short.out, short.position = data, out, 0
                     raise
                 if taken == len(out):
                     self.want = _NOTHING
                     return len(data)
-                self._held, self._out, self._out_position = data, out, taken
+                self._held, short.out, short.position = data, out, taken
             finally:  # _leave(), without the call
                 self._busy = False
                 if self._closing:
@@ -363,7 +425,7 @@ class SSL:
         return self._write(bytes(memoryview(data)))
 
     def _write(self, data: bytes) -> int:
-        connection = self._begin("uninitialized: neither set_connect_state nor set_accept_state was called")
+        connection = self._begin()
         try:
             if connection.handshake_complete:
                 self._advance(connection)
@@ -381,7 +443,12 @@ class SSL:
                 raise UsageError(
                     f"a write of {len(self._held)} bytes is not finished: call write with the same bytes or with b''"
                 )
-            flushed = self._flush(connection)
+            try:
+                flushed = self._flush(connection)
+            except OSError:
+                if not self._transfer.unsent:  # it was a datagram, and is lost
+                    self._held = None
+                raise
             if connection.error is not None:
                 self._fail(connection.error)
             if connection.write_paused:
@@ -406,7 +473,7 @@ class SSL:
         takes nothing. When it raises a Want… exception, repeat it with the same bytes.
         """
         data = bytes(memoryview(data))
-        connection = self._begin_early("uninitialized: neither set_connect_state nor set_accept_state was called")
+        connection = self._begin_early(_NO_ROLE)
         try:
             self._advance(connection)
             if self._held_early is None:
@@ -463,9 +530,13 @@ class SSL:
             self._leave()
 
     def _begin_early(self, no_role: str) -> TLSConnection:
+        if self.context.settings.method is Method.DTLS:
+            raise UsageError("early data is not part of DTLS here")
         if self._connection is None and self._server_side is not None:
             self._early = True
-        return self._begin(no_role)
+        connection = self._begin(no_role)
+        assert isinstance(connection, TLSConnection)
+        return connection
 
     def _await_hello(self, connection: TLSConnection) -> None:
         """A client's work before its hello is paused."""
@@ -490,7 +561,7 @@ class SSL:
 
         The message goes out with this call, or with the next if the write BIO is full.
         """
-        connection = self._begin("uninitialized: neither set_connect_state nor set_accept_state was called")
+        connection = self._begin()
         try:
             connection.key_update(request_peer=request_peer)
             self._flush(connection)
@@ -505,8 +576,10 @@ class SSL:
         if anything. A certificate that is not good ends the connection, and so does none at all if the context's
         `verify` is REQUIRED. Raises `UsageError` for a client that has not offered it, `ConfigError` without `trust`.
         """
-        connection = self._begin("uninitialized: neither set_connect_state nor set_accept_state was called")
+        connection = self._begin()
         try:
+            if isinstance(connection, DTLSConnection):
+                raise UsageError("post-handshake authentication is not part of DTLS here")
             connection.verify_client_post_handshake()
             self._flush(connection)
         finally:
@@ -515,7 +588,7 @@ class SSL:
     @property
     def authentication_pending(self) -> bool:
         """Whether the client has still to answer a `verify_client_post_handshake`."""
-        return self._connection is not None and self._connection.authentication_pending
+        return isinstance(self._connection, TLSConnection) and self._connection.authentication_pending
 
     # --- the end --------------------------------------------------------------------------------------------------
 
@@ -525,7 +598,7 @@ class SSL:
         The first call sends and, if the peer's close_notify has not come, returns False. A further call waits for it.
         Data that comes instead is a `UsageError` and stays to be read.
         """
-        connection = self._begin("uninitialized: neither set_connect_state nor set_accept_state was called")
+        connection = self._begin()
         try:
             if connection.error is not None:
                 self._fail(connection.error)
@@ -636,25 +709,56 @@ class SSL:
     # --- time -----------------------------------------------------------------------------------------------------
 
     def handle_events(self) -> None:
-        """Serve what is due: the deadlines of paused operations (SSL_handle_events(3)). Never fails.
+        """Serve what is due: deadlines of paused operations and, on DTLS, timers (SSL_handle_events(3)).
 
-        An operation that is out of time fails the connection; the next call says so.
+        An operation that is out of time fails the connection; the next call says so. Raises `ReadTimeoutExpired` when a
+        peer has not answered a flight however often it was sent, `IdleTimeout` when nothing has come for too long, and
+        the same from then on; otherwise it never fails.
         """
         connection = self._connection
-        if connection is None or self._closing or self.get_event_timeout() != 0.0:
+        if connection is None or self._closing:
             return
-        self._enter()
-        try:
-            connection.handle_timeout(self._monotonic())
-            with suppress(OSError):  # the failure is told by the next call, with the connection's own error first
-                self._flush(connection)
-        finally:
-            self._leave()
+        if self.get_event_timeout() == 0.0:
+            self._enter()
+            try:
+                connection.handle_timeout(self._monotonic())
+                with suppress(OSError):  # the failure is told by the next call, with the connection's own error first
+                    self._flush(connection)
+            finally:
+                self._leave()
+        if isinstance(connection.error, _TIMERS_FAILED):
+            self._fail(connection.error)
 
     def get_event_timeout(self) -> float | None:
         """Seconds until `handle_events` has something to do, 0.0 if now, None if never (SSL_get_event_timeout(3))."""
-        deadline = self._connection.timeout() if self._connection is not None else None
-        return None if deadline is None else max(0.0, deadline - self._monotonic())
+        connection = self._connection
+        if connection is None or (deadline := connection.timeout()) is None:
+            return None
+        left = deadline - self._monotonic()
+        return left if left > connection.timer_slack else 0.0
+
+    @property
+    def mtu(self) -> int:
+        """Bytes that a datagram of ours may have; what is sent from now on heeds a change. Raises UsageError on TLS."""
+        if self.context.settings.method is not Method.DTLS:
+            raise UsageError("mtu: a stream has none")
+        if isinstance(self._connection, DTLSConnection):
+            return self._connection.mtu
+        return self.context.settings.dtls.mtu
+
+    @mtu.setter
+    def mtu(self, value: int) -> None:
+        self.context.dtls = replace(self.context.settings.dtls, mtu=value)
+        if isinstance(self._connection, DTLSConnection):
+            self._connection.mtu = value
+
+    @property
+    def max_datagram(self) -> int:
+        """How many bytes a `write` on DTLS takes; 0 before the handshake is complete."""
+        connection = self._connection
+        if not isinstance(connection, DTLSConnection) or not connection.handshake_complete:
+            return 0
+        return connection.max_datagram
 
     @property
     def net_read_desired(self) -> bool:
@@ -737,12 +841,14 @@ class SSL:
     @property
     def early_data_status(self) -> EarlyDataStatus:
         """What became of early data (SSL_get_early_data_status(3))."""
-        return self._connection.early_data_status if self._connection is not None else EarlyDataStatus.NOT_SENT
+        connection = self._connection
+        return connection.early_data_status if isinstance(connection, TLSConnection) else EarlyDataStatus.NOT_SENT
 
     @property
     def early_data_reason(self) -> EarlyDataReason:
         """Why that is so."""
-        return self._connection.early_data_reason if self._connection is not None else EarlyDataReason.UNKNOWN
+        connection = self._connection
+        return connection.early_data_reason if isinstance(connection, TLSConnection) else EarlyDataReason.UNKNOWN
 
     def export_keying_material(self, label: str | bytes, context: bytes | None, length: int) -> bytes:
         """`length` bytes that both ends derive from this connection (RFC 9846 section 7.5).
@@ -780,9 +886,13 @@ class SSL:
 
     # --- the rounds -----------------------------------------------------------------------------------------------
 
-    def _advance(self, connection: TLSConnection) -> None:
+    def _advance(self, connection: Connection) -> None:
         """Let paused work go on: what `get_changed_async_fds` reports is measured from here."""
-        if connection.handshake_complete and not connection.waiting_for_async and not connection.needs_job:
+        if (
+            connection.handshake_complete
+            and not (connection.waiting_for_async or connection.needs_job)
+            and connection.timeout() is None
+        ):
             return
         if self._marked:
             self._marked = False
@@ -794,39 +904,27 @@ class SSL:
                 context.disarm()
         now = self._monotonic()
         connection.advance(now)
-        if (deadline := connection.timeout()) is not None and deadline <= now:
+        if (deadline := connection.timeout()) is not None and deadline <= now + connection.timer_slack:
             connection.handle_timeout(now)
         if self._waits and connection.waiting_for_async:
             self._wait_for_work(connection)
 
-    def _flush(self, connection: TLSConnection) -> bool:
+    def _flush(self, connection: Connection) -> bool:
         """Hand out all that is ready; whether the write BIO has taken it."""
-        out = connection.data_to_send(self._monotonic())
+        transfer = self._transfer
+        transfer.collect(self._monotonic())
         if self._waits and connection.waiting_for_async:  # the sealing of some of it, perhaps
             self._wait_for_work(connection)
-            out += connection.data_to_send(self._monotonic())
-        if self._out:
-            out = self._out[self._out_position :] + out
-        self._out, self._out_position = out, 0
-        while (position := self._out_position) < len(out):
-            try:
-                taken = self._wbio.write(out[position : position + _PIECE] if position else out)  # type: ignore[union-attr]
-            except OSError:
-                if connection.error is None:
-                    raise
-                taken = 0  # an alert that finds nobody: why it was to be sent is of more interest
-            if not taken:
-                return False
-            self._out_position += taken
-        self._out, self._out_position = b"", 0
-        return True
+            transfer.collect(self._monotonic())
+        return transfer.push(self._wbio)  # type: ignore[arg-type]
 
-    def _wait_for_work(self, connection: TLSConnection) -> None:
+    def _wait_for_work(self, connection: Connection) -> None:
         """Wait until nothing is paused any more; within a job, by pausing that job."""
         work = _Work(self, connection)
         while not work.done():
-            deadline = connection.timeout()
             now = self._monotonic()
+            self._transfer.before_waiting(self._wbio, now)  # type: ignore[arg-type]
+            deadline = connection.timeout()
             try:
                 wait(work, None if deadline is None else max(0.0, deadline - now))
             except OperationTimeout:
@@ -834,13 +932,11 @@ class SSL:
         if self._closing:
             raise UsageError(_CLOSED)
 
-    def _fill(self, connection: TLSConnection, want: Want = Want.READING) -> None:
-        """Take a chunk from the read BIO, or raise what the call must wait for."""
+    def _fill(self, connection: Connection, want: Want = Want.READING) -> None:
+        """Take what the read BIO has next, or raise what the call must wait for."""
         if self._closing:
             raise UsageError(_CLOSED)
-        chunk = self._rbio.read(_CHUNK)  # type: ignore[union-attr]
-        if chunk:
-            connection.receive_data(chunk, self._monotonic())
+        if self._transfer.take(self._rbio):  # type: ignore[arg-type]
             if self._waits and connection.waiting_for_async:
                 self._wait_for_work(connection)
         elif self._rbio.eof:  # type: ignore[union-attr]
@@ -859,7 +955,7 @@ class SSL:
         self.want = Want.WRITING
         raise WantWrite
 
-    def _want_async(self, connection: TLSConnection) -> NoReturn:
+    def _want_async(self, connection: Connection) -> NoReturn:
         if connection.needs_job:
             self.want = Want.ASYNC_NO_JOBS
             raise WantAsyncJob
@@ -884,7 +980,7 @@ class _Work(Pending[None]):
 
     resumable = True
 
-    def __init__(self, ssl: SSL, connection: TLSConnection) -> None:
+    def __init__(self, ssl: SSL, connection: Connection) -> None:
         self._ssl = ssl
         self._connection = connection
 

@@ -55,6 +55,7 @@ def test_every_limit_is_crossed_here() -> None:
         "reassembly_bytes",
         "early_bytes",
         "received_datagrams",
+        "unsent_datagrams",  # tests/test_ssl_datagrams.py
         "hello_bytes",
         "half_open",
         "associations",

@@ -249,9 +249,14 @@ class DTLSConnection(Endpoint):
             None if idle is None or self._heard is None else self._heard + idle,
         )
 
+    @property
+    def timer_slack(self) -> float:
+        """Seconds: for `handle_timeout`, a timer with no more than this left has expired (`dtls.timer_slack`)."""
+        return self._settings.dtls.timer_slack
+
     def _serve_timers(self, now: float) -> None:
         options = self._settings.dtls
-        due = now + options.timer_slack
+        due = now + self.timer_slack
         if options.idle_timeout is not None and self._heard is not None and self._heard + options.idle_timeout <= due:
             raise IdleTimeout(f"nothing has come for {options.idle_timeout:g} s")
         deadline = self._acks.deadline
@@ -308,6 +313,17 @@ class DTLSConnection(Endpoint):
     @mtu.setter
     def mtu(self, value: int) -> None:
         self._writer.mtu = value
+
+    def too_long(self, length: int) -> bool:
+        """The transport refuses datagrams of `length` bytes: use `dtls.fallback_mtu` (RFC 9147 section 4.4).
+
+        Whether nothing is lost by that: a flight of the handshake will be sent again, in smaller datagrams.
+        """
+        fallback = self._settings.dtls.fallback_mtu
+        if fallback is None or length <= fallback:
+            return False
+        self.mtu = min(self.mtu, fallback)
+        return not self.handshake_complete
 
     def set_initial_timeout(self, seconds: float, now: float) -> None:
         """Another initial timeout. Timers that run follow it in proportion; what has elapsed of them counts."""

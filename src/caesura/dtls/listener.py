@@ -9,6 +9,7 @@ section 5.11).
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from caesura.context import Context, Method
@@ -51,18 +52,27 @@ class DTLSListener:
 
     After `receive_datagram`, send what `datagrams_to_send` returns; it answers clients of whom nothing is kept. The
     connection that the datagram was for is returned: drive it as any other. New ones come out of `accept` too, their
-    handshake still going on. Timers and paused work are the connections' own. `forget` one that is over.
+    handshake still going on; `on_connection` is given each before it has read or done anything. Timers and paused work
+    are the connections' own. `forget` one that is over.
 
     Whether cookies are asked for, `dtls.cookies` says; without them a connection begins with the first hello, and sends
     no more than `dtls.amplification` allows until its peer has proved its address. Bounds: `limits.hello_bytes`,
     `half_open`, `associations`; what comes beyond them is dropped.
     """
 
-    def __init__(self, context: Context, *, awaiter: Awaiter | None = None, async_mode: bool | None = None) -> None:
+    def __init__(
+        self,
+        context: Context,
+        *,
+        awaiter: Awaiter | None = None,
+        async_mode: bool | None = None,
+        on_connection: Callable[[DTLSConnection], object] | None = None,
+    ) -> None:
         check_role(context.settings, Method.DTLS, True, None)
         self.context = context
         self._awaiter = awaiter
         self._async_mode = async_mode
+        self._on_connection = on_connection
         self._hellos = ForeignHellos(context.settings.limits.hello_bytes)
         self._by_address: dict[Address, _Association] = {}
         self._by_id: dict[bytes, _Association] = {}
@@ -212,6 +222,8 @@ class DTLSListener:
         self._by_address[addr] = association
         self._half_open.add(connection)
         self._new.append(connection)
+        if self._on_connection is not None:
+            self._on_connection(connection)
         connection.advance(now)
         for datagram in datagrams:
             connection.receive_datagram(datagram, addr, now)

@@ -216,12 +216,17 @@ class Endpoint(Facts):
         self._enter()
         try:
             for part in self._parts():
-                part.expire(now)
+                part.expire(now + self.timer_slack)
             self._serve_timers(now)
         except BaseException as error:  # noqa: BLE001 - sorted there
             self._stopped_by(error)
         finally:
             self._leave()
+
+    @property
+    def timer_slack(self) -> float:
+        """Seconds: for `handle_timeout`, a timer with no more than this left has expired."""
+        return 0.0
 
     # --- the application ------------------------------------------------------------------------------------------
 
