@@ -1,8 +1,9 @@
 """The TLS connection: bytes in, bytes out, events. No sockets, no clock of its own.
 
 It is a switchboard. The reader opens records, one at a time; this module hands each to its owner: handshake messages to
-the driver's inbox, application data to the application, alerts to `_alert`. What the handshake wants sent goes to the
-writer. An exception that ends the connection is turned into an alert in one place, `_fail`.
+the driver's inbox, application data to the application, early data to `early`. What follows a handshake is in
+`post_handshake`, the form of alerts in `alerts`, the size of records in `record_size`. What the handshake wants sent
+goes to the writer. An exception that ends the connection is turned into an alert in one place, `Endpoint._fail`.
 
 Three kinds of waiting are kept apart: for the peer, for work that is paused (a handshake, a record being opened, a
 record being sealed), and for the transport, which is the adapter's affair.
@@ -13,57 +14,43 @@ from __future__ import annotations
 from typing import Final
 
 from caesura.context import Context, Method
-from caesura.crypto.identity import Identity
 from caesura.crypto.protection12 import Protection12
 from caesura.errors import (
-    ALERTS,
     AlertDescription,
-    DecodeError,
-    IllegalParameter,
     InternalError,
-    NoRenegotiation,
     PeerAlert,
     UnexpectedEOF,
     UnexpectedMessage,
     UsageError,
 )
 from caesura.events import (
-    ClientAuthenticated,
     EarlyDataReason,
     EarlyDataReceived,
     EarlyDataRejected,
     EarlyDataStatus,
     Event,
 )
-from caesura.handshake import post_auth
-from caesura.handshake.driver import Driver
-from caesura.handshake.endpoint import Endpoint
-from caesura.handshake.inbox import Inbox
 from caesura.handshake.performer import Awaiter
-from caesura.handshake.state import Established, PeerIdentity
+from caesura.handshake.state import Established
 from caesura.handshake.transport import Epoch, Keys, Profile
 from caesura.jobs import NoJobs, WaitContext
 from caesura.sessions import Session
+from caesura.tls import alerts, record_size
 from caesura.tls.early import EarlyData
+from caesura.tls.post_handshake import PostHandshake
 from caesura.tls.reader import RecordReader
 from caesura.tls.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, RecordKey
 from caesura.tls.records12 import AnyRecordKey, RecordKey12
 from caesura.tls.writer import RecordWriter
 from caesura.wire.extensions import RECORD_SIZE_LIMIT, Extensions
-from caesura.wire.messages import CertificateRequest, KeyUpdate, NewSessionTicket
-from caesura.wire.messages12 import HelloRequest
-from caesura.wire.records import MAX_INNER_PLAINTEXT, MAX_PLAINTEXT
-from caesura.wire.registries import HandshakeType, KeyUpdateRequest, Version
+from caesura.wire.registries import HandshakeType, Version
 
 PROFILE: Final = Profile(name=b"tls")
-
-_WARNING: Final = 1  # AlertLevel
-_FATAL: Final = 2
 
 Data = bytes | bytearray | memoryview
 
 
-class TLSConnection(Endpoint):
+class TLSConnection(PostHandshake):
     """One TLS connection without I/O.
 
     Give it what the transport received (`receive_data`, `receive_eof`) and send what `data_to_send` returns. After
@@ -87,18 +74,12 @@ class TLSConnection(Endpoint):
     """
 
     __slots__ = (
-        "_answers",
         "_armed",
         "_early",
-        "_early_is_data",
         "_epoch",
-        "_idle_records",
-        "_key_update_requested",
-        "_key_updates",
         "_reader",
         "_run_key",
         "_specs",
-        "_tls12",
         "_writer",
         "eof_received",
         "open_key",
@@ -125,10 +106,9 @@ class TLSConnection(Endpoint):
     ) -> None:
         if server_side and early_data not in (None, True, False):
             raise UsageError("early_data: a server receives it")
-        early = None if early_data is None or isinstance(early_data, bool) else bytes(early_data)
-        wanted = server_side if early_data is None else early_data is not False
-        self._early_is_data = early_data is True
-        self._early = EarlyData(early or b"") if wanted and not server_side else None
+        early: bytes | None = None  # None: there is to be none
+        if early_data is not False and (server_side or early_data is not None):
+            early = b"" if early_data is None or early_data is True else bytes(early_data)
         super().__init__(
             context.settings,
             Method.TLS,
@@ -138,7 +118,7 @@ class TLSConnection(Endpoint):
             wait_context=wait_context,
             awaiter=awaiter,
             async_mode=async_mode,
-            early_data=len(early or b"") if wanted else None,
+            early_data=len(early) if early is not None else None,
         )
         self._reader = RecordReader(self._performer)
         self._writer = RecordWriter(self._performer, server_side=server_side)
@@ -150,14 +130,21 @@ class TLSConnection(Endpoint):
         self.open_key: AnyRecordKey | None = None
         self._run_key: AnyRecordKey | None = None  # as open_key, but a record may have begun
         self._epoch = Epoch.INITIAL  # of what is read
-        self._tls12 = Version.TLS13 not in context.settings.versions  # agreed on, or all that may be
+        self._tls12 = Version.TLS13 not in context.settings.versions
         self._specs = 0  # ChangeCipherSpec records that were passed over
         self._armed: RecordKey12 | None = None  # TLS 1.2: what the peer's ChangeCipherSpec puts in force
         self.plaintext: list[bytes] = []  # opened data that `read` will give, oldest first
+        self._early = EarlyData(
+            self._reader,
+            self._writer,
+            server_side=server_side,
+            to_send=early if not server_side else None,
+            into=self.plaintext if server_side and early_data is True else None,
+        )
         self._idle_records = 0
         self._key_updates = 0
         self._key_update_requested = False
-        self._answers = 0  # of ours that a server waits for
+        self._answers = 0
         self.eof_received = False
 
     # --- driving --------------------------------------------------------------------------------------------------
@@ -213,7 +200,7 @@ class TLSConnection(Endpoint):
 
     def next_event(self) -> Event | None:
         """What happened, in order; None when there is no more for now."""
-        if self._early is not None and self._early.received:
+        if self._early.received:
             return EarlyDataReceived(self._early.read(-1))
         return super().next_event()
 
@@ -266,18 +253,6 @@ class TLSConnection(Endpoint):
             finally:
                 self._settle()
 
-    def key_update(self, *, request_peer: bool = False) -> None:
-        """Change our sending keys, and ask the peer to change its own (RFC 9846 section 4.7.3)."""
-        if not self.handshake_complete:
-            raise self._cannot_write()
-        self._require_open()
-        if self._tls12:
-            raise UsageError("key_update: TLS 1.2 has none")
-        # A second request may not be sent before the peer has answered the first with a KeyUpdate of its own.
-        self._writer.update_key(request_peer=request_peer and not self._key_update_requested)
-        self._key_update_requested = self._key_update_requested or request_peer
-        self._settle()
-
     def write_early_data(self, data: Data) -> int:
         """Send early data as far as there is room for it: how many bytes were taken, 0 when none may go, or no more.
 
@@ -287,76 +262,31 @@ class TLSConnection(Endpoint):
             raise self._cannot_write()
         if self.server_side:
             raise UsageError("write_early_data: a server sends none")
-        if self._early is None:
-            return 0
-        taken = self._early.room(len(data), self._writer.max_fragment)
-        if taken:
-            self._writer.write(bytes(memoryview(data)[:taken]))
-        return taken
+        return self._early.write(data)
 
     def read_early_data(self, size: int = -1) -> bytes:
         """Up to `size` bytes of early data that have come (all by default); b"" when there are none now.
 
         They may be a copy, made by anybody, of what was sent before (RFC 9846 section 8).
         """
-        return self._early.read(size) if self._early is not None else b""
-
-    def verify_client_post_handshake(self) -> None:
-        """Ask the client for its certificate, on a connection that is open (RFC 9846 section 4.7.2).
-
-        Its answer may take a while and comes as the event ClientAuthenticated; from then on `peer_certificates` is what
-        it showed. A certificate that is not good ends the connection, and so does none at all if `verify` is REQUIRED.
-        Several requests are sent one after the other, each when the one before is answered.
-
-        Raises UsageError on a client, for a client that has not said it would answer (`post_handshake_auth`), or when
-        `limits.authentications` wait already; ConfigError when there is nothing to judge a certificate by.
-        """
-        done = self._established
-        if done is None or self.close_notify_sent or self.error is not None or self._closed:
-            raise self._cannot_write()
-        if not self.server_side:
-            raise UsageError("verify_client_post_handshake: this is the client")
-        if done.transcript is None:
-            raise UsageError("verify_client_post_handshake: the client has not offered post_handshake_auth")
-        if sum(driver.inbox.limit > 0 for driver in self._post) >= self._settings.limits.authentications:
-            raise UsageError(f"{self._settings.limits.authentications} requests for a certificate wait already")
-        hs = post_auth.exchange(done, self, PROFILE, self._performer.trace, server_side=True)
-        inbox = Inbox(self._settings.limits.handshake_message)
-        inbox.epoch = Epoch.APPLICATION
-        steps = post_auth.ask_client(hs, done, lambda: self._reader.secret, self._client_authenticated)
-        self._follow(steps, inbox)
-        if len(self._post) == 1:
-            self._enter()
-            try:
-                self._post[0].advance(0.0)  # which only sends: time is of no interest yet
-                self._writer.flush()
-            finally:
-                self._leave()
-
-    @property
-    def authentication_pending(self) -> bool:
-        """Whether an answer to `verify_client_post_handshake` is still to come."""
-        return self._asked() is not None
+        return self._early.read(size)
 
     # --- facts ----------------------------------------------------------------------------------------------------
 
     @property
     def early_data_status(self) -> EarlyDataStatus:
         """What became of early data."""
-        return self._early.status if self._early is not None else EarlyDataStatus.NOT_SENT
+        return self._early.status
 
     @property
     def early_data_reason(self) -> EarlyDataReason:
         """Why that is so."""
-        return self._early.reason if self._early is not None else EarlyDataReason.DISABLED
+        return self._early.reason
 
     @property
     def early_data_decided(self) -> bool:
         """Whether it is known if there will be early data: a client knows with its hello, a server with its answer."""
-        return (
-            self.early_data_reason is not EarlyDataReason.UNKNOWN
-            or self.early_data_status is not EarlyDataStatus.NOT_SENT
-        )
+        return self._early.decided
 
     @property
     def early_data_ended(self) -> bool:
@@ -365,12 +295,12 @@ class TLSConnection(Endpoint):
             return True
         if self.server_side and self._epoch is Epoch.HANDSHAKE:
             return True
-        return self._early is not None and self._early.ended
+        return self._early.ended
 
     @property
     def may_write(self) -> bool:
         """Whether data may be written: the handshake is complete, or this is a server that has taken early data."""
-        return self.handshake_complete or (self._early is not None and self._early.may_answer)
+        return self.handshake_complete or self._early.may_answer
 
     @property
     def wants_data(self) -> bool:
@@ -441,15 +371,6 @@ class TLSConnection(Endpoint):
             self._post_handshake(now)
         return not (self.close_notify_received or self._held())
 
-    def _run_post(self, now: float) -> None:
-        while self._post:
-            if self._answers and self._writer.paused:  # a Finished is made with the key that is in use
-                return
-            self._post[0].advance(now)
-            if not self._post[0].done:
-                return
-            self._post.pop(0)
-
     def _seal(self, now: float) -> None:
         self._writer.flush()
         self._writer.pump(now)
@@ -464,16 +385,6 @@ class TLSConnection(Endpoint):
         except BaseException as error:  # noqa: BLE001 - sorted there
             self._stopped_by(error)
 
-    def _held(self) -> bool:
-        """Whether the handshake, or an exchange that hears the peer, is busy with what has come."""
-        if self._driver is not None:
-            return self._driver.parked
-        return bool(self._post) and self._post[0].inbox.limit > 0 and self._post[0].parked
-
-    def _asked(self) -> Driver[None] | None:
-        """The exchange that waits for the client's answer, or hears it."""
-        return next((driver for driver in self._post if driver.inbox.limit > 0), None)
-
     def _judge_eof(self) -> None:
         """The transport has ended: nothing more can come than what is buffered."""
         if not self._reader.paused and not (self._held() and self._reader.buffered):
@@ -486,7 +397,11 @@ class TLSConnection(Endpoint):
             raise UnexpectedMessage("a record within a handshake message", section="RFC 9846 section 5.1")
         if content_type == APPLICATION_DATA:
             if self._epoch is Epoch.EARLY_DATA:
-                self._early_data_received(content)
+                if content:
+                    self._idle_records = 0
+                    self._early.receive_untrusted(content)
+                else:
+                    self._idle_record()
                 return
             if self._epoch is not Epoch.APPLICATION:
                 raise UnexpectedMessage("application data before the handshake is complete")
@@ -510,24 +425,11 @@ class TLSConnection(Endpoint):
         else:
             self._idle_record()
 
-    def _early_data_received(self, content: bytes) -> None:
-        assert self._early is not None
-        if content:
-            self._early.receive_untrusted(content, self.plaintext if self._early_is_data else self._early.received)
-            self._idle_records = 0
-        else:
-            self._idle_record()
-
     def _idle_record(self) -> None:
         self._since_data()
         self._idle_records += 1
         if self._idle_records > self._settings.limits.empty_records:
             raise UnexpectedMessage(f"more than {self._settings.limits.empty_records} empty records in a row")
-
-    def _since_data(self) -> None:
-        """What is counted in a row is counted from the last data, which may have come by the short way."""
-        if self._reader.carried_data():
-            self._idle_records = self._key_updates = 0
 
     def _change_cipher_spec(self, content: bytes) -> None:
         """Passed over for the middleboxes' sake, between the first hello and the end (RFC 9846 section 5).
@@ -552,19 +454,13 @@ class TLSConnection(Endpoint):
         return self._inbox.taken > 0
 
     def _alert(self, content: bytes) -> None:
-        if not content:
-            raise UnexpectedMessage("an empty alert record", section="RFC 9846 section 5.4")
-        if len(content) != 2:
-            raise DecodeError("a record of type alert holds one alert", section="RFC 9846 section 5.1")
-        if self._tls12 and content[0] not in (_WARNING, _FATAL):
-            raise IllegalParameter(f"an alert of level {content[0]}", section="RFC 5246 section 7.2")
-        description = ALERTS.get(content[1], content[1])
+        level, description = alerts.read_untrusted(content, tls12=self._tls12)
         self._trace("alert received", getattr(description, "name", str(description)))
         if description is AlertDescription.close_notify:
             self.close_notify_received = True
             if not self.handshake_complete:
                 raise PeerAlert(description)
-        elif description is AlertDescription.user_canceled or self._only_warns(content[0], description):
+        elif description is AlertDescription.user_canceled or self._only_warns(level, description):
             self._warnings += 1
             if self._warnings > self._settings.limits.warning_alerts:
                 raise UnexpectedMessage(f"more than {self._settings.limits.warning_alerts} warnings")
@@ -576,100 +472,10 @@ class TLSConnection(Endpoint):
 
         Before its hello, a server of TLS 1.2 may warn that it does not know our name (RFC 6066 section 3).
         """
-        if level != _WARNING or self._tls12:
-            return level == _WARNING
+        if level != alerts.WARNING or self._tls12:
+            return level == alerts.WARNING
         early = not self.server_side and self._epoch is Epoch.INITIAL and Version.TLS12 in self._settings.versions
         return early and description is AlertDescription.unrecognized_name
-
-    # --- after the handshake --------------------------------------------------------------------------------------
-
-    def _post_handshake(self, now: float) -> None:
-        while (kind := self._inbox.next_type()) is not None:
-            if self._tls12:
-                self._renegotiation(kind)
-                continue
-            if self.server_side and self._post and self._post[0].inbox.limit:
-                exchange = self._post[0]
-                if exchange.parked:
-                    return
-                if kind != HandshakeType.key_update or exchange.inbox.taken:
-                    self._inbox.pass_on(exchange.inbox)
-                    self._run_post(now)
-                    continue
-            if kind == HandshakeType.key_update:
-                self._key_update_received()
-            elif kind == HandshakeType.new_session_ticket and not self.server_side:
-                message = self._inbox.take((NewSessionTicket,))
-                assert isinstance(message, NewSessionTicket)
-                self._ticket_received(message)
-            elif kind == HandshakeType.certificate_request and self._may_be_asked():
-                self._request_received()
-            else:
-                self._inbox.take((KeyUpdate,) if self.server_side else (KeyUpdate, NewSessionTicket))
-
-    def _may_be_asked(self) -> bool:
-        return not self.server_side and self._established is not None and self._established.transcript is not None
-
-    def _request_received(self) -> None:
-        """The server wants to see a certificate: an answer follows, unless we have said that nothing will."""
-        request = self._inbox.take((CertificateRequest,))
-        done = self._established
-        assert isinstance(request, CertificateRequest)
-        assert done is not None
-        self._trace("received", request.msg_type.name, len(request.raw))
-        post_auth.check_request(request)
-        self._answers += 1
-        if self._answers > self._settings.limits.authentications:
-            raise UnexpectedMessage(f"more than {self._settings.limits.authentications} unanswered CertificateRequests")
-        if self.close_notify_sent:
-            return
-        hs = post_auth.exchange(done, self, PROFILE, self._performer.trace, server_side=False)
-        steps = post_auth.answer_server(hs, done, request, lambda: self._writer.secret, self._answered)
-        self._follow(steps)
-
-    def _answered(self, identity: Identity | None) -> None:
-        assert self._established is not None
-        self._answers -= 1
-        if identity is not None:
-            self._established.identity = identity
-
-    def _client_authenticated(self, peer: PeerIdentity) -> None:
-        assert self._established is not None
-        if peer.certificates or peer.public_key:
-            self._established.peer = peer
-        self._events.append(ClientAuthenticated(peer.certificates, peer.public_key))
-
-    def _renegotiation(self, kind: int) -> None:
-        """It is always refused: a server's wish with a warning, a client's try with the end (RFC 9325 section 3.5)."""
-        if self.server_side and kind == HandshakeType.client_hello:
-            raise NoRenegotiation(section="RFC 5246 section 7.2.2")
-        if self.server_side:
-            raise UnexpectedMessage(f"message type {kind} after the handshake")
-        self._inbox.take((HelloRequest,))
-        self._trace("received", HandshakeType.hello_request.name)
-        self._since_data()
-        self._key_updates += 1
-        if self._key_updates > self._settings.limits.key_updates:
-            raise UnexpectedMessage(f"more than {self._settings.limits.key_updates} HelloRequests without data")
-        if not self.close_notify_sent:
-            self._writer.alert(AlertDescription.no_renegotiation)
-            self._trace("alert sent", AlertDescription.no_renegotiation.name)
-
-    def _key_update_received(self) -> None:
-        message = self._inbox.take((KeyUpdate,))
-        assert isinstance(message, KeyUpdate)
-        self._trace("received", message.msg_type.name, len(message.raw))
-        if not self._inbox.empty:
-            raise UnexpectedMessage("a message behind a KeyUpdate in its record", section="RFC 9846 section 5.1")
-        self._since_data()
-        self._key_updates += 1
-        if self._key_updates > self._settings.limits.key_updates:
-            raise UnexpectedMessage(f"more than {self._settings.limits.key_updates} KeyUpdates without data")
-        self._reader.update_key()
-        self._key_update_requested = False
-        if message.request_update == KeyUpdateRequest.update_requested and not self.close_notify_sent:
-            # Answered before our next application data: many requests to a silent side get one answer.
-            self._writer.key_update_owed = True
 
     # --- the seam under the handshake (MessageTransport) ----------------------------------------------------------
 
@@ -696,8 +502,10 @@ class TLSConnection(Endpoint):
             self._armed = RecordKey12(keys)
             self._inbox.epoch = Epoch.HANDSHAKE
             return
-        if epoch is Epoch.EARLY_DATA or self._epoch is Epoch.EARLY_DATA:
-            self._early_data_begins_or_ends(begins=epoch is Epoch.EARLY_DATA)
+        if epoch is Epoch.EARLY_DATA:
+            self._early.begin_reading()
+        elif self._epoch is Epoch.EARLY_DATA:
+            self._early.end_reading()
         # The client has not read our ServerHello yet:
         answered = self.server_side and epoch is Epoch.HANDSHAKE and self._epoch is Epoch.INITIAL
         self._reader.install(RecordKey(keys, PROFILE.label_prefix), may_fail_in_the_clear=answered)
@@ -710,69 +518,24 @@ class TLSConnection(Endpoint):
             return
         key = RecordKey(keys, PROFILE.label_prefix)
         self._writer.install(key, early=epoch is Epoch.EARLY_DATA)
-        early = self._early
-        if early is not None:
-            if epoch is Epoch.EARLY_DATA:
-                early.records = key.limit
-            elif not self.server_side:
-                early.ended = True
-            elif epoch is Epoch.APPLICATION:
-                early.may_answer = early.status is EarlyDataStatus.ACCEPTED
+        self._early.written_under(epoch, key)
 
     def own_extensions(self, message: HandshakeType, peer: Extensions | None) -> Extensions:
-        """record_size_limit (RFC 8449): offered when it is set, answered always."""
-        extensions = Extensions()
-        limit = self._settings.record_size_limit
-        if peer is None:
-            wanted = limit is not None
-        else:
-            answer = HandshakeType.server_hello if self._tls12 else HandshakeType.encrypted_extensions
-            wanted = RECORD_SIZE_LIMIT.code in peer and message is answer
-        if wanted:
-            most = MAX_PLAINTEXT if self._tls12 else MAX_INNER_PLAINTEXT
-            extensions.put(RECORD_SIZE_LIMIT, min(limit or most, most))
-        return extensions
+        """record_size_limit, and nothing else."""
+        return record_size.own_extension(self._settings.record_size_limit, message, peer, tls12=self._tls12)
 
     def peer_extensions(self, extensions: Extensions) -> None:
-        """The peer's record_size_limit; it puts our own into force. In TLS 1.3 it counts the content type too."""
+        """The peer's record_size_limit; it puts our own into force."""
         limit = extensions.get(RECORD_SIZE_LIMIT)
         if limit is not None:
-            counted = 0 if self._tls12 else 1
-            if not self.server_side and limit > MAX_PLAINTEXT + counted:
-                raise IllegalParameter("a record_size_limit beyond that of the protocol", section="RFC 8449 section 4")
-            own = self._settings.record_size_limit or MAX_INNER_PLAINTEXT
-            self._writer.max_fragment = min(limit - counted, MAX_PLAINTEXT)
-            self._reader.max_inner = min(own + 1 - counted, MAX_INNER_PLAINTEXT)
+            self._writer.max_fragment, self._reader.max_inner = record_size.agreed(
+                limit, self._settings.record_size_limit, tls12=self._tls12, server_side=self.server_side
+            )
 
     def early_data(self, accepted: bool, limit: int, reason: EarlyDataReason) -> None:
         """How it stands with early data: on a server that refuses it, it is passed over."""
-        if self._early is None:
-            self._early = EarlyData()
-        early = self._early
-        if accepted and not self.server_side and early.status is EarlyDataStatus.NOT_SENT:
-            early.offered(limit)
-            self.write_early_data(early.to_send)
-            early.to_send = b""
-        elif accepted:
-            early.accepted(limit)
-        elif self.server_side:
-            self._reader.skip(limit)
-            early.refused(reason, was_offered=limit > 0)
-        else:
-            if early.status is EarlyDataStatus.PENDING:
-                self._writer.abandon()
-            early.refused(reason, was_offered=early.status is EarlyDataStatus.PENDING)
+        if self._early.told(accepted, limit, reason):
             self._events.append(EarlyDataRejected(reason))
-
-    def _early_data_begins_or_ends(self, *, begins: bool) -> None:
-        """A limit of ours holds for what the client sends once it has heard of it (RFC 8449 section 4)."""
-        assert self._early is not None
-        if begins:
-            self._early.max_inner = self._reader.max_inner
-            self._reader.max_inner = MAX_INNER_PLAINTEXT
-        else:
-            self._reader.max_inner = self._early.max_inner
-            self._early.ended = True
 
     def accepts_early_data(self, ticket_state: bytes) -> bool:  # noqa: ARG002
         """A stream has no conditions."""

@@ -1,65 +1,70 @@
-"""What a TLS connection knows of its early data (RFC 9846 section 2.3): what has come, how much more may go or come,
-and what became of it. The records themselves are the connection's and the writer's affair.
+"""The early data of one connection (RFC 9846 section 2.3): what has come, how much more may go or come, and what became
+of it. Whether there is any is for the handshake to say (`handshake.early_data`).
 """
 
 from __future__ import annotations
 
 from caesura.errors import UnexpectedMessage
 from caesura.events import EarlyDataReason, EarlyDataStatus
+from caesura.handshake.transport import Epoch
+from caesura.tls.reader import RecordReader
+from caesura.tls.records import RecordKey
+from caesura.tls.writer import RecordWriter
+from caesura.wire.records import MAX_INNER_PLAINTEXT
 
 
 class EarlyData:
-    """The early data of one connection. A client sends it, a server receives it."""
+    """A client sends it, beginning with `to_send` (None: it has not asked for any); a server receives it.
 
-    __slots__ = ("ended", "left", "max_inner", "may_answer", "reason", "received", "records", "status", "to_send")
+    `into` is where a server's goes, instead of `received`.
+    """
 
-    def __init__(self, to_send: bytes = b"") -> None:
-        self.to_send = to_send  # by a client, at the outset
+    __slots__ = (
+        "_into", "_left", "_max_inner", "_reader", "_records", "_server_side", "_to_send", "_writer", "ended",
+        "may_answer", "reason", "received", "status",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        reader: RecordReader,
+        writer: RecordWriter,
+        *,
+        server_side: bool,
+        to_send: bytes | None = None,
+        into: list[bytes] | None = None,
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._server_side = server_side
+        self._to_send = to_send or b""
+        self._left = 0  # bytes that may still be sent, or come
+        self._records = 0  # that may still be sent under the one key there is
+        self._max_inner = 0  # of the records that follow
         self.received: list[bytes] = []
-        self.left = 0  # bytes that may still be sent, or come
-        self.records = 0  # that may still be sent under the one key there is
+        self._into = self.received if into is None else into
         self.ended = False  # nothing more will be sent, or come
         self.may_answer = False  # a server may write before the client's Finished has come
-        self.max_inner = 0  # of the records that follow
         self.status = EarlyDataStatus.NOT_SENT
-        self.reason = EarlyDataReason.UNKNOWN
+        self.reason = EarlyDataReason.DISABLED if to_send is None else EarlyDataReason.UNKNOWN
 
-    def offered(self, limit: int) -> None:
-        """A client may send up to `limit` bytes, and hears later whether they are accepted."""
-        self.left = limit
-        self.status = EarlyDataStatus.PENDING
+    # --- what the application does --------------------------------------------------------------------------------
 
-    def accepted(self, limit: int) -> None:
-        """A server takes up to `limit` bytes, or has told its client so."""
-        if self.status is not EarlyDataStatus.PENDING:
-            self.left = limit
-        self.status = EarlyDataStatus.ACCEPTED
-        self.reason = EarlyDataReason.ACCEPT
+    @property
+    def decided(self) -> bool:
+        """Whether it is known if there is any."""
+        return self.reason is not EarlyDataReason.UNKNOWN or self.status is not EarlyDataStatus.NOT_SENT
 
-    def refused(self, reason: EarlyDataReason, *, was_offered: bool) -> None:
-        """There is none, or none is taken."""
-        self.left = 0
-        self.ended = True
-        self.to_send = b""
-        self.reason = reason
-        if was_offered:
-            self.status = EarlyDataStatus.REJECTED
-
-    def room(self, size: int, max_fragment: int) -> int:
-        """How many of `size` bytes may be sent now; they are counted as sent."""
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        """Send as far as there is room: how many bytes were taken."""
         if self.ended or self.status is EarlyDataStatus.NOT_SENT:
             return 0
-        size = min(size, self.left, self.records * max_fragment)
-        self.left -= size
-        self.records -= -(-size // max_fragment)
-        return size
-
-    def receive_untrusted(self, content: bytes, into: list[bytes]) -> None:
-        """What a record has brought; UnexpectedMessage beyond what the ticket allows."""
-        if len(content) > self.left:
-            raise UnexpectedMessage("more early data than the ticket allows", section="RFC 9846 section 4.7.1")
-        self.left -= len(content)
-        into.append(content)
+        fragment = self._writer.max_fragment
+        taken = min(len(data), self._left, self._records * fragment)
+        if taken:
+            self._left -= taken
+            self._records -= -(-taken // fragment)
+            self._writer.write(bytes(memoryview(data)[:taken]))
+        return taken
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes of what has come, all of it if `size` is negative."""
@@ -69,3 +74,64 @@ class EarlyData:
             self.received.append(data[size:])
             data = data[:size]
         return data
+
+    # --- what the handshake says ----------------------------------------------------------------------------------
+
+    def told(self, accepted: bool, limit: int, reason: EarlyDataReason) -> bool:
+        """How it stands now (see MessageTransport); whether a client's has come to nothing."""
+        if not accepted:
+            return self._refused(limit, reason)
+        if self._server_side:
+            self._left = limit
+        elif self.status is EarlyDataStatus.NOT_SENT:  # from now on it may be sent
+            self._left = limit
+            self.status = EarlyDataStatus.PENDING
+            to_send, self._to_send = self._to_send, b""
+            self.write(to_send)
+            return False
+        self.status = EarlyDataStatus.ACCEPTED
+        self.reason = reason
+        return False
+
+    def _refused(self, limit: int, reason: EarlyDataReason) -> bool:
+        """A server passes over what was offered, a client drops what it has not sent yet."""
+        offered = limit > 0 if self._server_side else self.status is EarlyDataStatus.PENDING
+        if self._server_side:
+            self._reader.skip(limit)
+        elif offered:
+            self._writer.abandon()
+        self._left = 0
+        self._to_send = b""
+        self.ended = True
+        self.reason = reason
+        if offered:
+            self.status = EarlyDataStatus.REJECTED
+        return not self._server_side
+
+    def written_under(self, epoch: Epoch, key: RecordKey) -> None:
+        """What is written from now on is of this epoch."""
+        if epoch is Epoch.EARLY_DATA:
+            self._records = key.limit
+        elif not self._server_side:
+            self.ended = True
+        elif epoch is Epoch.APPLICATION:
+            self.may_answer = self.status is EarlyDataStatus.ACCEPTED
+
+    # --- what comes -----------------------------------------------------------------------------------------------
+
+    def begin_reading(self) -> None:
+        """Early data comes. A limit of ours on records holds once the client has heard of it (RFC 8449 section 4)."""
+        self._max_inner = self._reader.max_inner
+        self._reader.max_inner = MAX_INNER_PLAINTEXT
+
+    def end_reading(self) -> None:
+        """The client has said that no more comes."""
+        self._reader.max_inner = self._max_inner
+        self.ended = True
+
+    def receive_untrusted(self, content: bytes) -> None:
+        """What a record has brought; UnexpectedMessage beyond what the ticket allows."""
+        if len(content) > self._left:
+            raise UnexpectedMessage("more early data than the ticket allows", section="RFC 9846 section 4.7.1")
+        self._left -= len(content)
+        self._into.append(content)
