@@ -6,12 +6,19 @@ one. Nothing here is sent or counted.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from os import PathLike
+from pathlib import Path
 from typing import Final
 
 from caesura.crypto.quic import ResetKey
 from caesura.crypto.tickets import TicketKeys
 from caesura.errors import ConfigError
+
+QlogSink = Callable[[str], Callable[[str], object]]
+"""Takes a connection's name, gives what takes its records: whole, with separators."""
 
 _VARINT: Final = 2**62 - 1
 _KINDS: Final[dict[str, type]] = {
@@ -75,6 +82,8 @@ class QUICSettings:
     max_stream_data_window: int = _whole(8_388_608, 0)  # … with initial_max_data and _stream_data, when they hold back
     congestion: str = _one_of("newreno", "cubic")  # RFC 9002 section 7, RFC 9438
 
+    qlog: QlogSink | str | PathLike[str] | None = None  # a log of each connection: where to, or a directory
+
     # bounds
     issued_connection_ids: int = _whole(4096, 2)  # of ours, over one connection; then there are no new ones
     paths: int = _whole(4, 1, 64)  # besides the active one; the oldest is given up for another
@@ -88,7 +97,11 @@ class QUICSettings:
     stream_pieces: int = _whole(1024, 16, 2**20)  # small ones ahead of their turn, in all streams: INTERNAL_ERROR
 
     def __post_init__(self) -> None:
+        if self.qlog is not None and not callable(self.qlog) and not _writable(self.qlog):
+            raise ConfigError(f"quic.qlog: {self.qlog!r} is no directory to write to, and no function")
         for each in fields(self):
+            if each.name == "qlog":
+                continue
             value = getattr(self, each.name)
             if not each.metadata:
                 kind = _KINDS.get(each.name, bool)
@@ -104,3 +117,21 @@ class QUICSettings:
             if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
                 what = "whole number" if whole else "number"
                 raise ConfigError(f"quic.{each.name}: expected a {what} from {low:g} to {high:g}")
+
+    def qlog_writer(self, name: str) -> Callable[[str], object] | None:
+        """What takes the records of one connection's log; None when there is none. `name` tells it from others."""
+        if self.qlog is None:
+            return None
+        if callable(self.qlog):
+            return self.qlog(name)
+        path = Path(self.qlog) / f"{name}.sqlog"
+
+        def append(record: str) -> None:
+            with path.open("a", encoding="ascii") as stream:
+                stream.write(record)
+
+        return append
+
+
+def _writable(path: object) -> bool:
+    return isinstance(path, str | PathLike) and os.path.isdir(path) and os.access(path, os.W_OK)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,3 +36,19 @@ def test_a_number_is_taken_within_its_bounds_alone(each: Any) -> None:
 def test_other_settings_have_a_kind(name: str) -> None:
     with pytest.raises(ConfigError, match=rf"quic\.{name}: "):
         QUICSettings(**{name: "on"})
+
+
+def test_a_log_goes_to_a_directory_or_a_function(tmp_path: Path) -> None:
+    assert QUICSettings().qlog_writer("one") is None
+    records: list[str] = []
+    writer = QUICSettings(qlog=lambda name: lambda record: records.append(name + record)).qlog_writer("one")
+    assert writer is not None
+    writer("!")
+    assert records == ["one!"]
+    writer = QUICSettings(qlog=tmp_path).qlog_writer("two")
+    assert writer is not None
+    writer("a")
+    writer("b")
+    assert (tmp_path / "two.sqlog").read_text() == "ab"
+    with pytest.raises(ConfigError, match=r"quic\.qlog"):
+        QUICSettings(qlog=tmp_path / "nowhere")

@@ -215,7 +215,7 @@ def dispatch_untrusted(payload: bytes, level: int, allowed: bytes, to: FrameRece
             if code >= _TYPES or not allowed[code]:
                 raise _misplaced(payload, pos, level)
             flags |= _FLAGS[code]
-            pos = _READERS[code](payload, pos + 1, code, level, to)
+            pos = READERS[code](payload, pos + 1, code, level, to)
     except TransportError as error:
         if error.frame_type is None:
             error.frame_type = code
@@ -434,7 +434,7 @@ def _cut_short() -> FrameEncodingError:
     return FrameEncodingError("a frame is cut short", section="RFC 9000 section 12.4")
 
 
-_READERS: Final[dict[int, Callable[[bytes, int, int, int, FrameReceiver], int]]] = {
+READERS: Final[dict[int, Callable[[bytes, int, int, int, FrameReceiver], int]]] = {
     PADDING: _padding,
     PING: _ping,
     ACK: _ack,

@@ -7,7 +7,7 @@ timeout asks: it lets something be sent to which the peer must answer. Timers ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from caesura.errors import ProtocolViolation
@@ -35,6 +35,7 @@ class LossDetection:
         "congestion",
         "handshake_confirmed",
         "handshake_keys",
+        "on_lost",
         "packets_lost",
         "probes",
         "pto_count",
@@ -52,6 +53,7 @@ class LossDetection:
         self.handshake_confirmed = False
         self.handshake_keys = False
         self.amplification_limited = False
+        self.on_lost: Callable[[int, int, bool, float], None] | None = None  # for a log: space, number, by number, now
         self._peer_validated = not client  # whether the peer needs no more from us to be allowed to send
         self._idle_since = 0.0  # since when a client has had nothing in flight
 
@@ -152,6 +154,8 @@ class LossDetection:
                 break
             del packets[number]
             lost.append(packet)
+            if self.on_lost is not None:
+                self.on_lost(self.spaces.index(sent), number, number <= largest - _PACKET_THRESHOLD, now)
         if not lost:
             return False
         sent.advance()
