@@ -28,7 +28,7 @@ NARROWER: Mapping[str, frozenset[str]] = {
     "clock": frozenset(),
     "wire": frozenset({"errors"}),
     "compression": frozenset({"wire"}),
-    "quic_settings": frozenset({"errors", "crypto"}),
+    "quic_settings": frozenset({"errors", "wire", "crypto"}),
     "jobs": frozenset({"errors"}),  # jobs know nothing of TLS
     "crypto": frozenset({"errors", "wire"}),
     "engines": frozenset({"errors", "wire", "jobs", "crypto"}),

@@ -26,6 +26,7 @@ from caesura.crypto.tickets import TicketKeys
 from caesura.crypto.trust import TrustStore, VerificationCache
 from caesura.engines import Answer, Engine, InlineEngine
 from caesura.errors import ConfigError
+from caesura.quic_settings import QUICSettings
 from caesura.replay import ReplayCache, ReplayStore
 from caesura.sessions import ServerSessionCache, ServerSessionStore, SessionCache, SessionStore
 from caesura.wire.registries import (
@@ -46,6 +47,7 @@ __all__ = [
     "Limits",
     "Method",
     "PeerChain",
+    "QUICSettings",
     "Settings",
     "TraceEvent",
     "TrustStore",
@@ -184,8 +186,10 @@ KeyLog = Callable[[str], object]
 _VERSIONS: Final[dict[Method, tuple[Version, ...]]] = {
     Method.TLS: (Version.TLS12, Version.TLS13),
     Method.DTLS: (Version.DTLS12, Version.DTLS13),
+    Method.QUIC: (Version.TLS13,),
 }
-"""The versions of each method, oldest first: the numbers of DTLS count downwards."""
+"""The versions of each method's handshake, oldest first: the numbers of DTLS count downwards. Those of QUIC itself are
+a setting of its own (`QUICSettings.versions`)."""
 
 
 class _FromEnvironment(Enum):
@@ -303,6 +307,7 @@ class Settings:
     record_size_limit: int | None = None
     deadline: float | None = 30.0
     dtls: DTLSSettings = field(default_factory=DTLSSettings)
+    quic: QUICSettings = field(default_factory=QUICSettings)
     keylog: KeyLog | None = None
     trace: Trace | None = None
     limits: Limits = field(default_factory=Limits)
@@ -383,8 +388,8 @@ class Context:
     settings: Settings
 
     def __init__(self, method: Method = Method.TLS, **settings: Any) -> None:
-        if method not in _VERSIONS:
-            raise ConfigError(f"method: {method.name} is not part of this release")
+        if not isinstance(method, Method):
+            raise ConfigError("method: expected a Method")
         settings.setdefault("keylog", _FromEnvironment.KEYLOG)
         settings.setdefault("minimum_version", _VERSIONS[method][0])
         settings.setdefault("maximum_version", _VERSIONS[method][-1])
@@ -551,6 +556,18 @@ def _dtls(name: str, value: Any) -> DTLSSettings:
     return settings
 
 
+def _quic(name: str, value: Any) -> QUICSettings:
+    if isinstance(value, QUICSettings):
+        return value
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{name}: expected a mapping of settings, not {type(value).__name__}")
+    known = {each.name for each in fields(QUICSettings)}
+    unknown = [each for each in value if each not in known]
+    if unknown:
+        raise ConfigError(f"{name}: there is no such setting: {unknown[0]!r}")
+    return QUICSettings(**value)
+
+
 def _instance(kind: type, *, optional: bool = False) -> Callable[[str, Any], Any]:
     def check(name: str, value: Any) -> Any:
         if not (isinstance(value, kind) or (optional and value is None)):
@@ -692,6 +709,7 @@ _CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "record_size_limit": _between(64, 16_385, optional=True, whole=True),  # RFC 8449 section 4
     "deadline": _between(0.001, 86_400, optional=True),
     "dtls": _dtls,
+    "quic": _quic,
     "keylog": _keylog,
     "trace": _function,
     "limits": _instance(Limits),

@@ -7,20 +7,22 @@ one. Nothing here is sent or counted.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from os import PathLike
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from caesura.crypto.quic import ResetKey
 from caesura.crypto.tickets import TicketKeys
 from caesura.errors import ConfigError
+from caesura.wire.registries import Version
 
 QlogSink = Callable[[str], Callable[[str], object]]
 """Takes a connection's name, gives what takes its records: whole, with separators."""
 
 _VARINT: Final = 2**62 - 1
+_SPOKEN: Final = frozenset({Version.QUIC1, Version.QUIC2})
 _KINDS: Final[dict[str, type]] = {
     "token_keys": TicketKeys,
     "reset_key": ResetKey,
@@ -70,6 +72,7 @@ class QUICSettings:
     grease_quic_bit: bool = True  # RFC 9287
 
     # how we behave
+    versions: tuple[Version, ...] = (Version.QUIC1, Version.QUIC2)  # that are spoken, the preferred one first
     connection_id_length: int = _whole(8, 0, 20)  # of the ids we want to receive
     retry: bool = False  # a server has clients prove their address before it keeps anything of them
     new_token: bool = True  # a server gives clients a token for the next time (section 8.1.3)
@@ -77,6 +80,8 @@ class QUICSettings:
     retry_lifetime: float = _number(15.0, 0.1, 600.0)
     token_lifetime: float = _number(86_400.0, 1.0, 604_800.0)  # of a token for the next time
     reset_key: ResetKey = field(default_factory=ResetKey, repr=False)
+    mtu: int = _whole(1472, 1200, 65_527)  # bytes of payload that are tried at most (RFC 8899)
+    key_update_packets: int = _whole(2**22, 1, 2**23)  # sealed with one key, before the next one (RFC 9001 section 6.6)
     initial_rtt: float = _number(0.333, 0.001, 10.0)  # RFC 9002 section 6.2.2
     max_data_window: int = _whole(16_777_216, 0)  # bytes to which the windows grow that were announced …
     max_stream_data_window: int = _whole(8_388_608, 0)  # … with initial_max_data and _stream_data, when they hold back
@@ -97,26 +102,10 @@ class QUICSettings:
     stream_pieces: int = _whole(1024, 16, 2**20)  # small ones ahead of their turn, in all streams: INTERNAL_ERROR
 
     def __post_init__(self) -> None:
-        if self.qlog is not None and not callable(self.qlog) and not _writable(self.qlog):
-            raise ConfigError(f"quic.qlog: {self.qlog!r} is no directory to write to, and no function")
         for each in fields(self):
-            if each.name == "qlog":
-                continue
-            value = getattr(self, each.name)
-            if not each.metadata:
-                kind = _KINDS.get(each.name, bool)
-                if not isinstance(value, kind):
-                    raise ConfigError(f"quic.{each.name}: expected {kind.__name__}, not {type(value).__name__}")
-                continue
-            if "names" in each.metadata:
-                if value not in each.metadata["names"]:
-                    raise ConfigError(f"quic.{each.name}: expected one of {', '.join(each.metadata['names'])}")
-                continue
-            low, high, whole = each.metadata["low"], each.metadata["high"], "whole" in each.metadata
-            kinds = int if whole else int | float
-            if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
-                what = "whole number" if whole else "number"
-                raise ConfigError(f"quic.{each.name}: expected a {what} from {low:g} to {high:g}")
+            wanted = _wanted(each.name, getattr(self, each.name), each.metadata)
+            if wanted:
+                raise ConfigError(f"quic.{each.name}: expected {wanted}")
 
     def qlog_writer(self, name: str) -> Callable[[str], object] | None:
         """What takes the records of one connection's log; None when there is none. `name` tells it from others."""
@@ -131,6 +120,26 @@ class QUICSettings:
                 stream.write(record)
 
         return append
+
+
+def _wanted(name: str, value: object, metadata: Mapping[str, Any]) -> str:
+    """What should stand there instead of this value; nothing if it is good."""
+    if name == "versions":
+        good = type(value) is tuple and value and set(value) <= _SPOKEN and len(set(value)) == len(value)
+        return "" if good else "a tuple of QUIC1 and QUIC2, each once"
+    if name == "qlog":
+        good = value is None or callable(value) or _writable(value)
+        return "" if good else f"a directory to write to, or a function, not {value!r}"
+    if "names" in metadata:
+        return "" if value in metadata["names"] else f"one of {', '.join(metadata['names'])}"
+    if "low" not in metadata:
+        kind = _KINDS.get(name, bool)
+        return "" if isinstance(value, kind) else f"{kind.__name__}, not {type(value).__name__}"
+    low, high, whole = metadata["low"], metadata["high"], "whole" in metadata
+    kinds = int if whole else int | float
+    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
+        return f"a {'whole number' if whole else 'number'} from {low:g} to {high:g}"
+    return ""
 
 
 def _writable(path: object) -> bool:

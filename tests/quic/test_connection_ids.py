@@ -11,6 +11,7 @@ from caesura.errors import ConnectionIdLimitError, Error, ProtocolViolation
 from caesura.quic.connection_ids import LocalConnectionIds, PeerConnectionIds
 from caesura.quic.frames import dispatch_untrusted, permitted
 from caesura.quic.levels import ONE_RTT
+from caesura.quic.outbox import Outbox
 from tests.quic.frame_log import FrameLog
 
 KEY = ResetKey(bytes(32))
@@ -31,18 +32,27 @@ class Ids:
     def __init__(self, length: int = 8, limit: int = 4, issued_limit: int = 100) -> None:
         self.told: list[list[bytes]] = []
         self.made = 0
-        self.ids = LocalConnectionIds(length, limit, issued_limit, self.random, KEY, self.told.append)
+        self.outbox = Outbox()
+        self.ids = LocalConnectionIds(length, limit, issued_limit, self.random, KEY, self.outbox, self.told.append)
 
     def random(self, size: int) -> bytes:
         self.made += 1
         return identifier(self.made)[:size]
 
 
+class Theirs(PeerConnectionIds):
+    """The peer's ids, with an outbox of their own."""
+
+    def __init__(self, limit: int, first: bytes) -> None:
+        self.outbox = Outbox()
+        super().__init__(limit, first, self.outbox)
+
+
 def written(part: Any, room: int = 1200) -> tuple[list[tuple[Any, ...]], list[Any]]:
-    """The frames a part writes, as they are read, and its recalls."""
+    """The frames that wait to be sent, as they are read, and their recalls."""
     pieces: list[bytes] = []
     recalls: list[Any] = []
-    size = part.write(room, pieces, recalls)
+    size = part.outbox.write(room, pieces, recalls, 0.0, 0.1)
     payload = b"".join(pieces)
     assert len(payload) == size <= room
     log = FrameLog()
@@ -58,41 +68,41 @@ def test_as_many_are_given_as_the_peer_keeps_up_to_our_limit() -> None:
     for peer_limit, count in ((2, 1), (3, 2), (100, 3)):
         ours = Ids(limit=4)
         assert ours.ids.first == identifier(1)
-        assert not ours.ids.due
+        assert not ours.outbox
         ours.ids.issue(peer_limit)
-        frames, recalls = written(ours.ids)
+        frames, recalls = written(ours)
         assert frames == [
             ("new_connection_id", n, 0, identifier(n + 1), KEY.token(identifier(n + 1))) for n in range(1, count + 1)
         ]
         assert ours.told[-1] == [identifier(n + 1) for n in range(count + 1)]
         assert len(recalls) == count
-        assert not ours.ids.due
+        assert not ours.outbox
         assert ours.ids.reset_token(0) == KEY.token(identifier(1)) != KEY.token(identifier(2))
 
 
 def test_what_is_lost_is_sent_again() -> None:
     ours = Ids()
     ours.ids.issue(4)
-    frames, recalls = written(ours.ids)
+    frames, recalls = written(ours)
     for owner, at, mark, data in recalls[:2]:
         owner.lost(at, mark, data)
         owner.lost(at, mark, data)  # of two packets that carried it
-    assert written(ours.ids)[0] == frames[:2]
+    assert written(ours)[0] == frames[:2]
     for owner, at, mark, data in recalls:
         owner.acked(at, mark, data)
-    assert not ours.ids.due
+    assert not ours.outbox
 
 
 def test_what_is_retired_is_replaced_and_not_sent_again() -> None:
     ours = Ids()
     ours.ids.issue(4)
-    _, recalls = written(ours.ids)
+    _, recalls = written(ours)
     ours.ids.retired(1, used=ours.ids.first)
     recalls[0][0].lost(*recalls[0][1:])
-    assert [frame[1] for frame in written(ours.ids)[0]] == [4]
+    assert [frame[1] for frame in written(ours)[0]] == [4]
     assert ours.told[-1] == [identifier(n) for n in (1, 3, 4, 5)]
     ours.ids.retired(1, used=ours.ids.first)  # repeated
-    assert not ours.ids.due
+    assert not ours.outbox
     ours.ids.retired(0, used=identifier(3))
     assert ours.ids.first == b""
     assert identifier(1) not in ours.told[-1]
@@ -101,9 +111,9 @@ def test_what_is_retired_is_replaced_and_not_sent_again() -> None:
 def test_frames_go_where_there_is_room() -> None:
     ours = Ids()
     ours.ids.issue(4)
-    assert written(ours.ids, 20) == ([], [])
-    assert [frame[1] for frame in written(ours.ids, 30)[0]] == [1]
-    assert [frame[1] for frame in written(ours.ids, 1000)[0]] == [2, 3]
+    assert written(ours, 20) == ([], [])
+    assert [frame[1] for frame in written(ours, 30)[0]] == [1]
+    assert [frame[1] for frame in written(ours, 1000)[0]] == [2, 3]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +129,7 @@ def test_what_the_peer_may_not_retire(number: int, used: bytes) -> None:
 def test_an_id_of_no_bytes_is_the_only_one() -> None:
     ours = Ids(length=0)
     ours.ids.issue(4)
-    assert not ours.ids.due
+    assert not ours.outbox
     assert ours.ids.ids == {0: b""}
     assert ours.told == []
     with pytest.raises(ProtocolViolation):
@@ -138,8 +148,8 @@ def test_no_more_are_given_than_over_a_whole_connection() -> None:
 # --- the peer's -------------------------------------------------------------------------------------------------
 
 
-def theirs(limit: int = 4, count: int = 0) -> PeerConnectionIds:
-    ids = PeerConnectionIds(limit, identifier(0))
+def theirs(limit: int = 4, count: int = 0) -> Theirs:
+    ids = Theirs(limit, identifier(0))
     for number in range(1, count + 1):
         ids.received(number, 0, identifier(number), token(number))
     return ids
@@ -172,7 +182,7 @@ def test_a_retirement_that_is_lost_is_sent_again_until_it_is_known() -> None:
     assert written(ids)[0] == [("retire_connection_id", 0)]
     owner.acked(*what)
     owner.lost(*what)
-    assert not ids.due
+    assert not ids.outbox
 
 
 def test_the_peer_may_want_ids_back() -> None:
@@ -182,7 +192,7 @@ def test_the_peer_may_want_ids_back() -> None:
     assert [frame[1] for frame in written(ids)[0]] == [0, 1, 2]
     assert ids.spare == 2
     ids.received(2, 0, identifier(2), token(2))  # a late copy: nothing new
-    assert not ids.due
+    assert not ids.outbox
 
 
 def test_one_that_comes_when_it_is_no_longer_wanted_is_retired_at_once() -> None:
@@ -219,10 +229,10 @@ def test_what_is_not_taken(arguments: Any, error: type[Error]) -> None:
 
 
 def test_a_peer_without_ids_gives_none() -> None:
-    ids = PeerConnectionIds(4, b"")
+    ids = Theirs(4, b"")
     assert ids.take() is ids.first
     ids.retire(ids.first)
-    assert not ids.due
+    assert not ids.outbox
     with pytest.raises(ProtocolViolation):
         ids.received(1, 0, identifier(1), token(1))
 

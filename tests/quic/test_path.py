@@ -8,6 +8,7 @@ import pytest
 
 from caesura.quic.connection_ids import PeerConnectionIds
 from caesura.quic.migration import Paths
+from caesura.quic.outbox import Outbox
 from caesura.quic.path import Path
 
 HOME, AWAY, NAT = ("192.0.2.1", 4000), ("198.51.100.7", 4000), ("192.0.2.1", 5000)
@@ -20,7 +21,7 @@ class World:
     def __init__(self, limit: int = 4, spare: int = 3) -> None:
         self.numbers = count()
         self.resets = 0
-        self.ids = PeerConnectionIds(8, b"id000000")
+        self.ids = PeerConnectionIds(8, b"id000000", Outbox())
         for number in range(1, spare + 1):
             self.ids.received(number, 0, b"id%06d" % number, bytes([number]) * 16)
         home = Path(HOME, self.ids.first, self.random, 3, validated=True)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from caesura.clock import SystemClock
-from caesura.context import Context, DTLSSettings, Limits, Method, Settings, Verify
+from caesura.context import Context, DTLSSettings, Limits, QUICSettings, Settings, Verify
 from caesura.crypto.tickets import TicketKeys
 from caesura.crypto.trust import VerificationCache
 from caesura.engines import InlineEngine
@@ -69,6 +69,7 @@ BAD: dict[str, list[Any]] = {
     "record_size_limit": [63, 16_386, 0, "64", 100.5, True],
     "deadline": [0, -1, 86_401, "30", True, float("nan"), float("inf")],
     "dtls": [None, 5, "mtu", [("mtu", 1200)], {"mtu": 255}, {"nothing": 1}, {5: 5}],
+    "quic": [None, 5, "retry", [("retry", True)], {"max_udp_payload_size": 1199}, {"nothing": 1}, {5: 5}],
     "keylog": [5.5, "/no/such/directory/keys.log", b"/no/such/directory/keys.log"],
     "trace": [5, "function"],
     "limits": [None, {}, 5],
@@ -116,6 +117,7 @@ GOOD: dict[str, list[Any]] = {
     "record_size_limit": [None, 64, 16_385],
     "deadline": [None, 0.001, 86_400, 5],
     "dtls": [{}, {"mtu": 1200}, DTLSSettings()],
+    "quic": [{}, {"initial_max_data": 0}, QUICSettings()],
     "keylog": [None, print],
     "trace": [None, print],
     "limits": [Limits()],
@@ -178,8 +180,8 @@ def test_setting_that_there_is_not(name: str) -> None:
         context.idenity  # noqa: B018
 
 
-@pytest.mark.parametrize("method", [Method.QUIC])
-def test_methods_of_later_releases(method: Method) -> None:
+@pytest.mark.parametrize("method", [None, "TLS", 1])
+def test_a_method_is_a_method(method: Any) -> None:
     with pytest.raises(ConfigError, match="method"):
         Context(method)
 

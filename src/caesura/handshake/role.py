@@ -17,6 +17,8 @@ def check_role(settings: Settings, method: Method, server_side: bool, server_hos
     if settings.method is not method:
         raise ConfigError(f"method: this connection speaks {method.name}, its context is for {settings.method.name}")
     settings.require(server_side)
+    if method is Method.QUIC and not settings.alpn:
+        raise ConfigError("alpn: QUIC needs an application protocol (RFC 9001 section 8.1)")
     if not server_side and settings.psk_only and not _NEW.intersection(settings.versions):
         raise ConfigError("lookup_psk: external keys need TLS 1.3, which maximum_version rules out")
     if not server_side and settings.verify_mode(server_side=False) is not Verify.NONE:

@@ -13,8 +13,8 @@ from typing import Final
 from caesura.crypto.quic import ResetKey
 from caesura.errors import ConnectionIdLimitError, ProtocolViolation
 from caesura.quic import frames
+from caesura.quic.outbox import LastingFrame, Outbox
 from caesura.quic.ranges import RangeSet
-from caesura.quic.sent_packets import Recall
 
 _SECTION: Final = "RFC 9000 section 19.15"
 
@@ -26,7 +26,18 @@ class LocalConnectionIds:
     whenever they change, for whoever finds the connection by them.
     """
 
-    __slots__ = ("_issued_limit", "_limit", "_next", "_on_change", "_pending", "_random", "_reset_key", "ids", "length")
+    __slots__ = (
+        "_frames",
+        "_issued_limit",
+        "_limit",
+        "_next",
+        "_on_change",
+        "_outbox",
+        "_random",
+        "_reset_key",
+        "ids",
+        "length",
+    )
 
     def __init__(
         self,
@@ -35,6 +46,7 @@ class LocalConnectionIds:
         issued_limit: int,
         random: Callable[[int], bytes],
         reset_key: ResetKey,
+        outbox: Outbox,
         on_change: Callable[[list[bytes]], object] | None = None,
     ) -> None:
         self.length = length
@@ -42,11 +54,11 @@ class LocalConnectionIds:
         self._issued_limit = issued_limit
         self._random = random
         self._reset_key = reset_key
+        self._outbox = outbox
         self._on_change = on_change
-        self.ids: dict[int, bytes] = {}
-        self._next = 0
-        self._pending: list[int] = []  # that the peer is to be told of
-        self._new()
+        self._frames: dict[int, LastingFrame] = {}
+        self._next = 1
+        self.ids = {0: random(length)}
 
     @property
     def first(self) -> bytes:
@@ -57,15 +69,6 @@ class LocalConnectionIds:
         """The stateless reset token of one that is in force."""
         return self._reset_key.token(self.ids[sequence_number])
 
-    def _new(self) -> int:
-        number, self._next = self._next, self._next + 1
-        self.ids[number] = self._random(self.length)
-        return number
-
-    def _told(self) -> None:
-        if self._on_change is not None:
-            self._on_change(list(self.ids.values()))
-
     def issue(self, peer_limit: int) -> None:
         """The peer keeps so many ids (active_connection_id_limit): give it as many, up to our own limit."""
         self._limit = min(self._limit, peer_limit)
@@ -75,8 +78,12 @@ class LocalConnectionIds:
         if not self.length:
             return
         while len(self.ids) < self._limit and self._next < self._issued_limit:
-            self._pending.append(self._new())
-        self._told()
+            number, self._next = self._next, self._next + 1
+            self.ids[number] = self._random(self.length)
+            frame = frames.new_connection_id(number, 0, self.ids[number], self.reset_token(number))
+            self._frames[number] = LastingFrame(self._outbox, frame)
+        if self._on_change is not None:
+            self._on_change(list(self.ids.values()))
 
     def retired(self, sequence_number: int, used: bytes) -> None:
         """RETIRE_CONNECTION_ID has come, in a packet to the id `used`. Raises ProtocolViolation."""
@@ -90,35 +97,9 @@ class LocalConnectionIds:
             text = "a connection id retired by a packet that was sent to it"
             raise ProtocolViolation(text, section="RFC 9000 section 19.16")
         del self.ids[sequence_number]
+        if sequence_number in self._frames:
+            self._frames.pop(sequence_number).call_off()
         self._fill()
-
-    def write(self, room: int, pieces: list[bytes], recalls: list[Recall]) -> int:
-        """NEW_CONNECTION_ID frames that are due and fit; how many bytes they take."""
-        size = 0
-        while self._pending:
-            number = self._pending[0]
-            if number in self.ids:
-                frame = frames.new_connection_id(number, 0, self.ids[number], self.reset_token(number))
-                if size + len(frame) > room:
-                    break
-                size += len(frame)
-                pieces.append(frame)
-                recalls.append((self, number, 0, b""))
-            del self._pending[0]
-        return size
-
-    @property
-    def due(self) -> bool:
-        """Whether `write` has something to write."""
-        return bool(self._pending)
-
-    def acked(self, at: int, mark: int, data: bytes) -> None:
-        """The peer has it."""
-
-    def lost(self, at: int, mark: int, data: bytes) -> None:  # noqa: ARG002 - Recallable
-        """It may not have arrived."""
-        if at in self.ids and at not in self._pending:
-            self._pending.append(at)
 
 
 class PeerId:
@@ -140,17 +121,17 @@ class PeerConnectionIds:
     `first` is the one of the handshake; until the peer has chosen it, a client's own invention.
     """
 
-    __slots__ = ("_active", "_limit", "_pending", "_retire_prior_to", "_retired", "_unacked", "first")
+    __slots__ = ("_active", "_limit", "_outbox", "_retire_prior_to", "_retired", "_unacked", "first")
 
-    def __init__(self, limit: int, first: bytes) -> None:
+    def __init__(self, limit: int, first: bytes, outbox: Outbox) -> None:
         self._limit = limit
+        self._outbox = outbox
         self.first = PeerId(0, first, None)
         self.first.used = True
         self._active: dict[int, PeerId] = {0: self.first}
         self._retire_prior_to = 0
         self._retired = RangeSet()  # sequence numbers
-        self._pending: list[int] = []  # retired, and the peer is to be told
-        self._unacked: set[int] = set()  # retired, and the peer may not know
+        self._unacked = 0  # that are retired, and the peer may not know
 
     def received(self, sequence_number: int, retire_prior_to: int, value: bytes, reset_token: bytes) -> None:
         """NEW_CONNECTION_ID has come. Raises ProtocolViolation, or ConnectionIdLimitError for more than is kept.
@@ -203,11 +184,14 @@ class PeerConnectionIds:
         number = each.sequence_number
         del self._active[number]
         self._retired.add(number, number + 1)
-        self._pending.append(number)
-        self._unacked.add(number)
+        self._unacked += 1
+        LastingFrame(self._outbox, frames.numbers(frames.RETIRE_CONNECTION_ID, number), self._retirement_acked)
         # Numbers are given in order: only what is lost on its way leaves gaps, and no more than there can be ids.
-        if len(self._unacked) > 2 * self._limit or len(self._retired) > 2 * self._limit:
+        if self._unacked > 2 * self._limit or len(self._retired) > 2 * self._limit:
             raise ConnectionIdLimitError("too many connection ids to retire", section="RFC 9000 section 5.1.2")
+
+    def _retirement_acked(self) -> None:
+        self._unacked -= 1
 
     def is_reset(self, token: bytes) -> bool:
         """Whether this is the reset token of an id that we use (section 10.3.1); every one of them is compared."""
@@ -216,29 +200,3 @@ class PeerConnectionIds:
             if each.used and each.reset_token is not None:
                 found |= compare_digest(each.reset_token, token)
         return found
-
-    def write(self, room: int, pieces: list[bytes], recalls: list[Recall]) -> int:
-        """RETIRE_CONNECTION_ID frames that are due and fit; how many bytes they take."""
-        size = 0
-        while self._pending:
-            frame = frames.numbers(frames.RETIRE_CONNECTION_ID, self._pending[0])
-            if size + len(frame) > room:
-                break
-            size += len(frame)
-            pieces.append(frame)
-            recalls.append((self, self._pending.pop(0), 0, b""))
-        return size
-
-    @property
-    def due(self) -> bool:
-        """Whether `write` has something to write."""
-        return bool(self._pending)
-
-    def acked(self, at: int, mark: int, data: bytes) -> None:  # noqa: ARG002 - Recallable
-        """The peer knows."""
-        self._unacked.discard(at)
-
-    def lost(self, at: int, mark: int, data: bytes) -> None:  # noqa: ARG002
-        """The peer may not know."""
-        if at in self._unacked and at not in self._pending:
-            self._pending.append(at)
