@@ -79,7 +79,7 @@ def frames_of(outbox: Outbox, now: float = 0.0) -> tuple[list[bytes], list[Recal
 def test_a_limit_is_told_once_half_of_it_is_used_up() -> None:
     outbox = Outbox()
     credit = ReceiveCredit(1000, 1000, b"\x10", outbox)
-    credit.receive(900)
+    credit.received = 900
     credit.consume(499)
     assert not outbox
     credit.consume(1)

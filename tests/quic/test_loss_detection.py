@@ -57,6 +57,26 @@ def test_packets_that_are_not_in_flight_are_looked_past() -> None:
     assert sender.told.acks == [0, 10_000, 10_001]
 
 
+def test_many_packets_at_once_are_as_many_one_by_one() -> None:
+    sender, other = Sender(), Sender()
+    other.send(5)
+    other.loss.probes[APPLICATION_SPACE] = sender.loss.probes[APPLICATION_SPACE] = 2
+    sender.now = other.now = 0.1
+    other.send(10)
+    sender.send(5)
+    sender.loss.bulk_sent(5, MTU, [((sender.told, number, 0, b""),) for number in range(5, 15)], 0.1)
+    sender.loss.spaces[APPLICATION_SPACE].next_number = 15
+    assert sender.loss.probes == other.loss.probes == [0, 0, 0]
+    for each in (sender, other):
+        each.now = 0.2
+        each.ack(0, 2, 7, 14)
+        assert each.told.acks == [0, 2, 7, 14]
+        assert each.told.losses == [1, 3, 4, 5, 6, 8, 9, 10, 11]
+        assert each.congestion.bytes_in_flight == 2 * MTU
+        assert each.loss.spaces[APPLICATION_SPACE].eliciting == 2
+    assert sender.loss.timeout() == other.loss.timeout()
+
+
 # --- losses -----------------------------------------------------------------------------------------------------
 
 

@@ -95,6 +95,58 @@ def test_bulk_fills_packets() -> None:
     assert [len(each.recalls) for each in packets] == [1] * len(packets)
 
 
+@pytest.mark.parametrize("ids", [1, 3, 40])
+def test_the_short_way_for_bulk_says_the_same(ids: int) -> None:
+    """Byte for byte what the other way says, packet by packet, with turns and all."""
+    slow, server = pair({}, {"initial_max_data": 700_000})
+    quick, _ = pair({}, {"initial_max_data": 700_000})
+    quick.bulk = True
+    for side in (slow, quick):
+        for _ in range(ids):
+            stream_id = opened(side)
+            for at in range(0, 120_000, 30_000):
+                say(side, stream_id, BODY[at : at + 30_000], conclude=at == 90_000)
+    expected = slow.packets(limit=10_000)
+    found: list[Packet] = []
+    while packets := quick.packets(limit=7):
+        found += packets
+    assert [each.payload for each in found] == [each.payload for each in expected]
+    assert [[each[1:] for each in packet.recalls] for packet in found] == [
+        [each[1:] for each in packet.recalls] for packet in expected
+    ]
+    server.bulk = True
+    for packet in found:
+        server.hear(packet)
+    assert sum(1 for each in server.heard if each[0] == "on_stream") < len(found) / 4
+    server.look()
+    assert sum(map(len, server.data.values())) == min(120_000 * ids, 700_000)
+    assert all(BODY[: len(data)] == data for data in server.data.values())
+
+
+@pytest.mark.parametrize("offset", [0, 2**30 - 2**24, 2**30 - 5000, 2**30, 2**33])
+def test_bulk_far_into_a_stream(offset: int) -> None:
+    client, server = pair({}, {"initial_max_data": 2**40, "initial_max_stream_data_bidi_remote": 2**40})
+    client.bulk = server.bulk = True
+    writer = client.streams.writer(opened(client))
+    writer.offset = writer.end = writer.credit.used = offset
+    server.streams.on_stream(0, offset, b"", False)
+    say(client, 0, BODY[:50_000])
+    for packet in client.packets():
+        assert len(packet.payload) <= client.room
+        server.hear(packet)
+    assert server.streams.receiving[0].final_size == offset + 50_000
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"\x0c", b"\x0c\x00" + bytes(10), b"\x0d\x00" + bytes(30), b"\x0e\x00" + bytes(30), b"\x08" * 30],
+)
+def test_what_is_no_bulk_is_left_to_the_reader_of_frames(payload: bytes) -> None:
+    _, server = pair()
+    assert not server.streams.on_bulk(payload)
+    assert not server.events
+
+
 def test_many_small_writes_become_one_frame() -> None:
     client, server = pair()
     stream_id = opened(client)
@@ -158,6 +210,7 @@ def test_streams_take_turns() -> None:
 def test_small_windows_with_loss(seed: int) -> None:
     """All that is lost is sent again, if it must be: data, its end, limits, and that one is held back by them."""
     client, server = pair(SMALL, SMALL)
+    client.bulk, server.bulk = seed % 3 == 0, seed % 3 <= 1
     link = LossyLink(client, server, seed, 0.02 + seed % 5 * 0.08)
     wanted: dict[int, bytes] = {}
     for side in (client, server):

@@ -80,9 +80,8 @@ class ReceiveCredit:
         self._outbox = outbox
         self._raised_at: float | None = None
 
-    def receive(self, size: int) -> None:
-        """So many bytes more have come. Raises FlowControlError."""
-        self.received += size
+    def check(self) -> None:
+        """Raise FlowControlError when more was received than is permitted."""
         if self.received > self.limit:
             raise FlowControlError(f"{self.received} bytes where {self.limit} are allowed", section="RFC 9000 4.1")
 

@@ -7,7 +7,7 @@ timeout asks: it lets something be sent to which the peer must answer. Timers ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from caesura.errors import ProtocolViolation
@@ -73,6 +73,23 @@ class LossDetection:
             self.probes[space] -= 1
         return packet
 
+    def bulk_sent(self, first: int, size: int, carried: Iterable[tuple[Recall, ...]], now: float) -> None:
+        """1-RTT packets of `size` bytes each, all ack-eliciting, numbered from `first` on, with what each carries."""
+        sent, congestion, number = self.spaces[APPLICATION_SPACE], self.congestion, first
+        packets = sent.packets
+        if not packets:
+            sent.first = first
+        if not congestion.bytes_in_flight:
+            congestion.resumed(now)
+        for recalls in carried:
+            packets[number] = SentPacket(now, size, True, recalls)
+            number += 1
+        count = number - first
+        congestion.bytes_in_flight += size * count
+        sent.eliciting += count
+        sent.last_eliciting_at = now
+        self.probes[APPLICATION_SPACE] = max(self.probes[APPLICATION_SPACE] - count, 0)
+
     # --- an ACK ---------------------------------------------------------------------------------------------------
 
     def ack_received(self, space: int, ranges: Sequence[tuple[int, int]], ack_delay: float, now: float) -> bool:
@@ -99,7 +116,7 @@ class LossDetection:
                     continue
                 if number == first:
                     del packets[number]
-                    first += 1
+                    first = number + 1
                 else:
                     packets[number] = None
                 news = True

@@ -55,7 +55,13 @@ class Reassembly:
     def add(self, offset: int, data: bytes) -> None:
         """One piece. TransportError (INTERNAL_ERROR) when too many small ones wait."""
         if offset == self.next and not self._starts:
-            self._append(data)
+            size = len(data)
+            if size >= _SMALL:
+                self._chunks.append(data)
+                self.next = offset + size
+                self.ready += size
+            else:
+                self._append(data)
             return
         behind = self.next - offset
         if behind >= len(data) or not data:

@@ -63,6 +63,7 @@ class ReceiveStream:
         "_credit",
         "_data",
         "_outbox",
+        "_plain",
         "_stop",
         "announced",
         "error_code",
@@ -88,6 +89,7 @@ class ReceiveStream:
         self.error_code: int | None = None
         self.announced = False
         self.stopped = False
+        self._plain = True  # neither is it stopped nor its end known
         self._connection = connection
         self._credit = ReceiveCredit(window, maximum, head, outbox)
         self._data = Reassembly(budget)
@@ -99,14 +101,21 @@ class ReceiveStream:
     def receive(self, offset: int, data: bytes, fin: bool) -> None:
         """A STREAM frame. Raises FlowControlError, FinalSizeError, and TransportError for pieces that are too fine."""
         stop = offset + len(data)
-        credit = self._credit
-        if fin or self.final_size is not None:
+        plain = self._plain and not fin
+        if not plain:
             self._size(stop, fin)
+        credit = self._credit
         grown = stop - credit.received
         if grown > 0:
-            credit.receive(grown)
-            self._connection.receive(grown)
-        if self.stopped:
+            connection = self._connection
+            credit.received = stop
+            connection.received += grown
+            if stop > credit.limit or connection.received > connection.limit:
+                credit.check()
+                connection.check()
+        if plain:
+            self._data.add(offset, data)
+        elif self.stopped:
             self._drop()
         elif self.error_code is None:
             self._data.add(offset, data)
@@ -116,9 +125,10 @@ class ReceiveStream:
     def reset(self, error_code: int, final_size: int) -> None:
         """RESET_STREAM. Raises FlowControlError, FinalSizeError."""
         self._size(final_size, True)
-        grown = final_size - self._credit.received
-        self._credit.receive(grown)
-        self._connection.receive(grown)
+        self._connection.received += final_size - self._credit.received
+        self._credit.received = final_size
+        self._credit.check()
+        self._connection.check()
         self._happened(_Event.RESET)
         if self.state is ReceiveState.RESET_RECVD and self.error_code is None:
             self.error_code = error_code
@@ -136,6 +146,7 @@ class ReceiveStream:
                     section="RFC 9000 4.5",
                 )
             self.final_size = stop
+            self._plain = False
             self._credit.close()
             self._happened(_Event.FIN)
 
@@ -198,6 +209,7 @@ class ReceiveStream:
         if self.stopped or self.over or self.error_code is not None:
             return
         self.stopped = True
+        self._plain = False
         if self.state is ReceiveState.RECV:
             frame = frames.numbers(frames.STOP_SENDING, self.stream_id, error_code)
             self._stop = LastingFrame(self._outbox, frame)

@@ -89,6 +89,23 @@ class Schedule:
             stream.place = place
         return used
 
+    def write_bulk(self, room: int, count: int) -> list[tuple[bytes, tuple[Recall, ...]]]:
+        """What `count` packets carry at most, each filled to its `room` bytes by one frame; see `SendStream`.
+
+        Fewer, or none, when there is more to it: then `write` makes the next packet.
+        """
+        ready = self._ready
+        if not ready:
+            return []
+        if len(ready) > 1:
+            count = min(count, max((_TURN - self._turn) // room, 1))
+        found = ready[0].write_bulk(room, count)
+        self._turn += room * len(found)
+        if self._turn >= _TURN:
+            self._turn = 0
+            ready.rotate(-1)
+        return found
+
     def __bool__(self) -> bool:
         """Whether there may be something to send."""
         return bool(self._ready)

@@ -60,6 +60,7 @@ _RESETTABLE: Final = frozenset({SendState.READY, SendState.SEND, SendState.DATA_
 _TYPES: Final = tuple(bytes((frames.STREAM | frames.STREAM_OFFSET | flags,)) for flags in range(4))
 """The type by the bits FIN and LEN. The offset always stands there: a byte at most, once in a stream's life."""
 
+_NEARLY_LARGE: Final = 2**30 - 2**24  # offsets beyond the next packets of which may need eight bytes
 _LONGEST: Final = 2**14 - 1  # bytes in a frame with a length of two bytes
 
 
@@ -222,6 +223,29 @@ class SendStream:
             if fin:
                 self._happened(_Event.FIN)
         return taken
+
+    def write_bulk(self, room: int, count: int) -> list[tuple[bytes, tuple[Recall, ...]]]:
+        """What `count` packets carry at most, each filled to its `room` bytes by one frame of new data.
+
+        Nothing when it is not as simple as that, and fewer where it ceases to be: `write_frame` does the rest.
+        """
+        offset, connection = self.offset, self._connection
+        if self._lost or not self._chunks or not offset:
+            return []
+        chunk, skip, head = self._chunks[0], self._skip, self._head
+        form, width = (0x8000_0000, 4) if offset < _NEARLY_LARGE else (0xC000_0000_0000_0000, 8)
+        size = room - len(head) - width
+        permitted = min(self.credit.limit - offset, connection.limit - connection.used, len(chunk) - skip - 1)
+        found: list[tuple[bytes, tuple[Recall, ...]]] = []
+        for _ in range(min(count, permitted // size)):
+            data = chunk[skip : skip + size]
+            found.append((head + (offset | form).to_bytes(width, "big") + data, ((self, offset, 0, data),)))
+            skip += size
+            offset += size
+        connection.used += offset - self.offset
+        self.offset = self.credit.used = offset
+        self._skip = skip
+        return found
 
     def _held_back(self, permitted: int) -> None:
         if permitted == self.credit.limit - self.offset:
