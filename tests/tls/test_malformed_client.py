@@ -65,6 +65,7 @@ from tests.tls.world import asking_context, identity, server_context
 
 Say = Callable[[PuppetClient], HandshakeMessage | bytes]
 GROUPS, SHARES = ExtensionType.supported_groups, ExtensionType.key_share
+PSKS = ExtensionType.pre_shared_key
 
 
 def table(*rows: tuple[str, Say, type[Error]]) -> pytest.MarkDecorator:
@@ -270,6 +271,13 @@ def putting(code: int, data: bytes) -> Callable[[ClientHello], object]:
     return lambda hello: hello.extensions.put_data(code, data)
 
 
+def key_offer(*identities: bytes) -> bytes:
+    """pre_shared_key with binders that nobody looks at."""
+    listed = b"".join(len(each).to_bytes(2, "big") + each + bytes(4) for each in identities)
+    binders = (b"\x20" + bytes(32)) * len(identities)
+    return len(listed).to_bytes(2, "big") + listed + len(binders).to_bytes(2, "big") + binders
+
+
 def two_shares(hello: ClientHello) -> None:
     (share,) = hello.extensions.get(KEY_SHARE_CLIENT) or ()
     hello.extensions.put(KEY_SHARE_CLIENT, (KeyShareEntry(NamedGroup.x25519, bytes(range(32))), share))
@@ -295,6 +303,9 @@ def moved(hello: ClientHello) -> None:
     ("an unknown extension", retried(putting(UNKNOWN, b"")), IllegalParameter),
     ("extensions in another order", retried(moved), IllegalParameter),
     ("early data", retried(putting(ExtensionType.early_data, b"")), IllegalParameter),
+    ("a cookie", retried(putting(ExtensionType.cookie, b"\x00\x01c")), IllegalParameter),
+    ("half a cookie", retried(putting(ExtensionType.cookie, b"\x00\x02c")), DecodeError),
+    ("a pre-shared key", retried(putting(PSKS, key_offer(b"new"))), IllegalParameter),
     ("the same share again", lambda p: p.hello(), IllegalParameter),
     ("one share more", retried(two_shares), IllegalParameter),
     ("no share", retried(putting(SHARES, b"\x00\x00")), IllegalParameter),
@@ -316,6 +327,54 @@ def test_what_a_second_client_hello_may_change(padding: bytes | None) -> None:
         hello.extensions.put_data(ExtensionType.padding, padding)
     puppet.start(hello).finish()
     assert puppet.connection.handshake_complete
+
+
+@pytest.mark.parametrize(
+    ("second", "kind"),
+    [
+        ((b"one", b"two", b"three"), None),
+        ((b"one", b"three"), None),
+        ((b"two",), None),
+        ((), None),
+        ((b"one", b"two", b"three", b"four"), IllegalParameter),
+        ((b"two", b"one"), IllegalParameter),
+        ((b"one", b"one"), IllegalParameter),
+        ((b"four",), IllegalParameter),
+    ],
+    ids=lambda value: "".join(each.decode()[:2] for each in value) if isinstance(value, tuple) else "",
+)
+def test_pre_shared_keys_of_a_second_client_hello(second: tuple[bytes, ...], kind: type[Error] | None) -> None:
+    """They may become fewer, and nothing else; here none is known."""
+    puppet = PuppetClient(server(server_context(groups=["secp256r1"])))
+    hello = puppet.hello()
+    hello.extensions.put_data(PSKS, key_offer(b"one", b"two", b"three"))
+    puppet.start(hello)
+    again = right_second_hello(puppet)
+    if second:
+        again.extensions.put_data(PSKS, key_offer(*second))
+    if kind is not None:
+        puppet.say(again)
+        refused(puppet, kind)
+    else:
+        puppet.start(again).finish()
+        assert puppet.connection.handshake_complete
+
+
+@pytest.mark.parametrize("again", [b"\x00\x01c", b"\x00\x01d", None], ids=["the same", "another", "none"])
+def test_cookie_that_was_there_from_the_beginning(again: bytes | None) -> None:
+    """A server that gives none looks at none; it has to stay as it was."""
+    puppet = PuppetClient(server(server_context(groups=["secp256r1"])))
+    hello = puppet.hello()
+    hello.extensions.put_data(ExtensionType.cookie, b"\x00\x01c")
+    puppet.start(hello)
+    second = right_second_hello(puppet)
+    if again is not None:
+        second.extensions.put_data(ExtensionType.cookie, again)
+    puppet.say(second)
+    if again == b"\x00\x01c":
+        assert puppet.connection.error is None
+    else:
+        refused(puppet, IllegalParameter)
 
 
 def test_empty_list_of_shares_asks_for_a_retry() -> None:

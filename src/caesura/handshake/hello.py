@@ -36,6 +36,7 @@ from caesura.handshake.negotiate import (
     choose_identity,
     choose_suite,
     describe,
+    no_early_data,
     only_share,
     put_schemes,
 )
@@ -448,6 +449,7 @@ def continue_retry(hs: Handshake, retried: Retried, hello: ClientHello, share: K
     settings = hs.settings  # those of the context that select_identity has brought, if it has
     if not retried.continued_by(hello):
         raise IllegalParameter("the second ClientHello changed what must stay", section=section)
+    no_early_data(hello)
     if retried.suite.code not in settings.cipher_suites:
         raise HandshakeFailure("no cipher suite in common with the context that was selected")
     if retried.group is not None:

@@ -23,6 +23,7 @@ from caesura.errors import (
 from caesura.handshake.transport import Profile
 from caesura.wire.extensions import (
     ALPN,
+    COOKIE,
     EC_POINT_FORMATS,
     EXTENDED_MASTER_SECRET,
     KEY_SHARE_CLIENT,
@@ -137,12 +138,28 @@ def _check_hello_of_tls12(hello: ClientHello) -> None:
 
 
 def check_second_hello(first: ClientHello, second: ClientHello, group: NamedGroup) -> KeyShareEntry:
-    """Hold what may change after a HelloRetryRequest (RFC 9846 section 4.2.2); the share that was asked for."""
+    """Hold what may change after a HelloRetryRequest that asked for a share (RFC 9846 section 4.2.2); that share."""
     if unchanging(first) != unchanging(second):
         raise IllegalParameter("the second ClientHello changed what must stay", section="RFC 9846 section 4.2.2")
+    if second.extensions.get(COOKIE) != first.extensions.get(COOKIE):
+        raise IllegalParameter("a cookie that nobody gave", section="RFC 9846 section 4.2.2")
+    offered = iter(psk_identities(first))
+    if not all(identity in offered for identity in psk_identities(second)):  # which also keeps them in order
+        raise IllegalParameter("a pre-shared key that the first ClientHello had not", section="RFC 9846 section 4.2.2")
+    no_early_data(second)
+    return only_share(second, group)
+
+
+def psk_identities(hello: ClientHello) -> list[bytes]:
+    """The identities of the pre-shared keys that are offered."""
+    offered = hello.extensions.get(PRE_SHARED_KEY_CLIENT)
+    return [] if offered is None else [each.identity for each in offered.identities]
+
+
+def no_early_data(second: ClientHello) -> None:
+    """Behind a HelloRetryRequest there is none."""
     if ExtensionType.early_data in second.extensions:
         raise IllegalParameter("early_data in the second ClientHello", section="RFC 9846 section 4.2.2")
-    return only_share(second, group)
 
 
 def unchanging(hello: ClientHello) -> bytes:

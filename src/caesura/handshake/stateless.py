@@ -15,7 +15,7 @@ from caesura.context import Settings
 from caesura.crypto.hkdf import SHA256
 from caesura.crypto.suites import SUITES, Suite
 from caesura.errors import DecodeError
-from caesura.handshake.negotiate import check_client_hello, choose_group, choose_suite, unchanging
+from caesura.handshake.negotiate import check_client_hello, choose_group, choose_suite, psk_identities, unchanging
 from caesura.handshake.transport import Profile
 from caesura.wire.codec import U8, U16, Fixed, Opaque, Struct
 from caesura.wire.extensions import (
@@ -27,9 +27,9 @@ from caesura.wire.extensions import (
     Extensions,
 )
 from caesura.wire.messages import HELLO_RETRY_REQUEST_RANDOM, ClientHello, ServerHello
-from caesura.wire.registries import NamedGroup
+from caesura.wire.registries import ExtensionType, NamedGroup
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _DIGEST: Final = 16  # bytes of the digest of what may not change
 
 
@@ -42,6 +42,7 @@ class _State:
     group: int
     hello_hash: bytes
     unchanging: bytes
+    identities: int  # of pre-shared keys
 
 
 _STATE: Final = Struct(
@@ -51,6 +52,7 @@ _STATE: Final = Struct(
     group=U16,
     hello_hash=Opaque(32, 64),
     unchanging=Fixed(_DIGEST),
+    identities=U16,
 )
 
 
@@ -62,11 +64,15 @@ class Retried:
     group: NamedGroup | None  # for which a share was asked
     hello_hash: bytes  # of the first ClientHello
     unchanging: bytes
+    identities: int  # of pre-shared keys, which may only be fewer
     request: bytes  # the HelloRetryRequest that was sent
 
     def continued_by(self, hello: ClientHello) -> bool:
         """Whether this hello has left unchanged what may not change."""
-        return self.unchanging == _digest(hello)
+        return (
+            self.unchanging == _digest(hello, with_shares=self.group is None)
+            and len(psk_identities(hello)) <= self.identities
+        )
 
 
 def ask_again(settings: Settings, profile: Profile, hello: ClientHello, seal: Callable[[bytes], bytes]) -> ServerHello:
@@ -81,7 +87,14 @@ def ask_again(settings: Settings, profile: Profile, hello: ClientHello, seal: Ca
     group, _ = choose_group(settings, groups, ())
     shares = hello.extensions.get(KEY_SHARE_CLIENT) or ()
     wanted = None if any(share.group == group.code for share in shares) else group.code
-    state = _State(_FORMAT, suite.code, wanted or 0, suite.hash.digest(hello.raw), _digest(hello))
+    state = _State(
+        _FORMAT,
+        suite.code,
+        wanted or 0,
+        suite.hash.digest(hello.raw),
+        _digest(hello, with_shares=wanted is None),
+        len(psk_identities(hello)),
+    )
     return hello_retry_request(profile, hello.legacy_session_id, suite, wanted, seal(_STATE.encode(state)))
 
 
@@ -99,7 +112,7 @@ def reopen(settings: Settings, profile: Profile, hello: ClientHello, state: byte
         return None
     group = NamedGroup(found.group) if found.group else None
     request = hello_retry_request(profile, hello.legacy_session_id, suite, group, cookie)
-    return Retried(suite, group, found.hello_hash, found.unchanging, request.encode())
+    return Retried(suite, group, found.hello_hash, found.unchanging, found.identities, request.encode())
 
 
 def hello_retry_request(
@@ -116,5 +129,6 @@ def hello_retry_request(
     return ServerHello(profile.legacy_version, HELLO_RETRY_REQUEST_RANDOM, echo, suite.code, 0, extensions)
 
 
-def _digest(hello: ClientHello) -> bytes:
-    return SHA256.digest(unchanging(hello))[:_DIGEST]
+def _digest(hello: ClientHello, *, with_shares: bool) -> bytes:
+    shares = hello.extensions.get_data(ExtensionType.key_share) if with_shares else None
+    return SHA256.digest(unchanging(hello) + (shares or b""))[:_DIGEST]
