@@ -249,6 +249,7 @@ class Endpoint(Facts):
             raise UsageError("shutdown: the handshake is not complete; close() gives it up")
         self.close_notify_sent = True
         self._send_close_notify()
+        self._trace("alert sent", AlertDescription.close_notify.name)
 
     def close(self) -> None:
         """Give up, at any moment: paused work is cancelled, secrets are dropped, nothing is sent. Legal twice."""
@@ -438,7 +439,7 @@ class Endpoint(Facts):
         self.server_hostname = established.server_hostname
         self._events.append(HandshakeCompleted())
         if self.server_side and established.resumption is not None and not self.close_notify_sent:
-            self._follow(post13.send_tickets(self, self._profile, established))
+            self._follow(post13.send_tickets(self, self._profile, established, self._performer.trace))
         elif established.session is not None:
             self._follow(client12.keep_session(established, self._session_kept))
 

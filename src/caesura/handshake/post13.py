@@ -15,7 +15,12 @@ from caesura.wire.extensions import EARLY_DATA_TICKET, Extensions
 from caesura.wire.messages import NewSessionTicket
 
 
-def send_tickets(transport: MessageTransport, profile: Profile, established: Established) -> Steps[None]:
+def send_tickets(
+    transport: MessageTransport,
+    profile: Profile,
+    established: Established,
+    trace: Callable[[str, str, int], object] | None,
+) -> Steps[None]:
     """Give the client its tickets: `ticket_count` after a full handshake, one after a resumption."""
     settings, suite, peer = established.settings, established.suite, established.peer
     assert established.resumption is not None
@@ -51,7 +56,10 @@ def send_tickets(transport: MessageTransport, profile: Profile, established: Est
         if len(ticket) > tickets.MAX_TICKET:  # the client's chain is too long for it: then there is no resumption
             return
         message = NewSessionTicket(lifetime, age_add, nonce, ticket, extensions)
-        transport.send(Epoch.APPLICATION, message.encode())
+        raw = message.encode()
+        transport.send(Epoch.APPLICATION, raw)
+        if trace is not None:
+            trace("sent", message.msg_type.name, len(raw))
 
 
 def keep_session(

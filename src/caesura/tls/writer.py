@@ -146,11 +146,18 @@ class RecordWriter(Working):
             self._key.next_generation()
         self.key_update_owed = False
         wanted = KeyUpdateRequest.update_requested if request_peer else KeyUpdateRequest.update_not_requested
-        self._fragment(HANDSHAKE, KeyUpdate(wanted).encode())
+        self._fragment(HANDSHAKE, self._key_update(wanted))
         if self.paused:
             self._queue.append(None)
         else:
             self._next_generation()
+
+    def _key_update(self, request: KeyUpdateRequest) -> bytes:
+        message = KeyUpdate(request)
+        raw = message.encode()
+        if self._performer.trace is not None:
+            self._performer.trace("sent", message.msg_type.name, len(raw))
+        return raw
 
     def take(self) -> bytes:
         """Everything that is sealed, handed over once."""
@@ -240,7 +247,7 @@ class RecordWriter(Working):
         if key.sequence >= key.limit and item[0] == APPLICATION_DATA:
             if isinstance(key, RecordKey12):
                 key.next_generation()
-            update = KeyUpdate(KeyUpdateRequest.update_not_requested).encode()
+            update = self._key_update(KeyUpdateRequest.update_not_requested)
             self._queue[:0] = ((HANDSHAKE, update), None)
             self._queued_bytes += len(update)
             return
