@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import deque
 from typing import Any
 
 from caesura.errors import StreamReset
@@ -41,7 +40,7 @@ class Side:
     def __init__(self, *, client: bool, **settings: Any) -> None:
         self.settings = QUICSettings(**settings)
         self.outbox = Outbox()
-        self.events: deque[Event] = deque()
+        self.events: list[Event] = []
         self.streams = Streams(self.settings, self.outbox, self.events, client=client)
         self.room = 1160
         self.bulk = False  # by the short ways for bulk transfers, as far as they go
@@ -84,8 +83,9 @@ class Side:
 
     def look(self, size: int = -1) -> None:
         """Do with all events what an application would: read what there is to be read."""
-        for event in list(self.events):
-            self.events.popleft()
+        events = list(self.events)
+        self.events.clear()
+        for event in events:
             if isinstance(event, StreamOpened):
                 self.opened.append(event.stream_id)
             elif isinstance(event, StreamReadable) and event.stream_id in self.streams.receiving:

@@ -8,7 +8,6 @@ counts against a limit that moves up as streams are over (section 4.6).
 from __future__ import annotations
 
 import struct
-from collections import deque
 from typing import Final
 
 from caesura.errors import StreamLimitError, StreamStateError, UsageError
@@ -88,7 +87,7 @@ class Streams:
         "sending",
     )
 
-    def __init__(self, settings: QUICSettings, outbox: Outbox, events: deque[Event], *, client: bool) -> None:
+    def __init__(self, settings: QUICSettings, outbox: Outbox, events: list[Event], *, client: bool) -> None:
         self._settings = settings
         self._outbox = outbox
         self._events = events
