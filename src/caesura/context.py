@@ -150,6 +150,7 @@ class ClientHelloInfo:
     signature_schemes: tuple[int, ...]
     versions: tuple[int, ...]
     psk_identities: tuple[bytes, ...] = ()  # tickets and external keys, as they stand in the hello
+    certificate_authorities: tuple[bytes, ...] = ()  # distinguished names, DER, of those it believes
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +256,9 @@ class Settings:
     could show; None follows from `identity`. `post_handshake_auth` lets a server ask a client for its certificate after
     the handshake too. A callback may be a plain function or `async def`, and may pause.
 
+    `signature_schemes` are those a server signs with and a client takes, the preferred one first, and unless
+    `client_signature_schemes` says otherwise also those that a client signs with and a server takes.
+
     `lookup_psk` knows external pre-shared keys: on a server by the identity that a client offers, on a client, where it
     is called with None, for the server at hand. It answers (identity, key), a `PSK`, on a client also several, or None.
     A client that has it and neither `trust` nor `verify_peer` takes no certificate instead.
@@ -265,9 +269,9 @@ class Settings:
     setting; it sends what its connection is given as early data.
 
     `verify_peer` is asked in addition to the verification of the chain, once for a full handshake: a session that
-    resumes was judged when it was made. A Context that `select_identity` gives brings its identities, trust, policy,
-    suites, groups and protocols, and has to speak the version that was chosen before; engine, deadline, limits and
-    trace stay those the connection began with.
+    resumes was judged when it was made, unless `verify_resumed` has it judged again by what is remembered. A Context
+    that `select_identity` gives brings its identities, trust, policy, suites, groups and protocols, and has to speak
+    the version that was chosen before; engine, deadline, limits and trace stay those the connection began with.
 
     A version between minimum_version and maximum_version is spoken if `cipher_suites` and `groups` have something for
     it: `versions` are those, the newest first. `offered_versions` and `offered_suites` are what a client offers.
@@ -282,6 +286,7 @@ class Settings:
     cipher_suites: tuple[CipherSuite, ...] = _DEFAULT_SUITES
     groups: tuple[NamedGroup, ...] = _DEFAULT_GROUPS
     signature_schemes: tuple[SignatureScheme, ...] = _DEFAULT_SCHEMES
+    client_signature_schemes: tuple[SignatureScheme, ...] | None = None
     alpn: tuple[str, ...] = ()
     async_mode: bool = False
     async_callback: Callable[..., object] | None = None
@@ -289,6 +294,7 @@ class Settings:
     engine: Engine = field(default_factory=InlineEngine)
     select_identity: SelectIdentity | None = None
     verify_peer: VerifyPeer | None = None
+    verify_resumed: bool = False
     lookup_psk: LookupPSK | None = None
     verification_cache: VerificationCache | None = field(default_factory=VerificationCache)
     sessions: SessionStore | None = field(default_factory=SessionCache)
@@ -345,6 +351,15 @@ class Settings:
     def psk_only(self) -> bool:
         """Whether a client insists on a pre-shared key: it has nothing that it would judge certificates by."""
         return self.lookup_psk is not None and self.trust is None and self.verify_peer is None
+
+    def peer_schemes(self, server_side: bool) -> tuple[SignatureScheme, ...]:
+        """The schemes that the peer may sign with, to one in this role."""
+        return self.client_schemes if server_side else self.signature_schemes
+
+    @property
+    def client_schemes(self) -> tuple[SignatureScheme, ...]:
+        """The schemes that a client may sign with."""
+        return self.signature_schemes if self.client_signature_schemes is None else self.client_signature_schemes
 
     @property
     def accepted_types(self) -> tuple[CertificateType, ...]:
@@ -493,6 +508,10 @@ def _members(kind: type[_Member], known: Iterable[int]) -> Callable[[str, Any], 
         return tuple(chosen)
 
     return check
+
+
+def _client_schemes(name: str, value: Any) -> tuple[SignatureScheme, ...] | None:
+    return None if value is None else _members(SignatureScheme, SCHEMES)(name, value)
 
 
 def _compression(name: str, value: Any) -> tuple[CertificateCompression, ...]:
@@ -684,6 +703,7 @@ _CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "cipher_suites": _members(CipherSuite, SUITES),
     "groups": _members(NamedGroup, GROUPS),
     "signature_schemes": _members(SignatureScheme, SCHEMES),
+    "client_signature_schemes": _client_schemes,
     "alpn": _alpn,
     "async_mode": _instance(bool),
     "async_callback": _function,
@@ -691,6 +711,7 @@ _CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "engine": _engine,
     "select_identity": _function,
     "verify_peer": _function,
+    "verify_resumed": _instance(bool),
     "lookup_psk": _function,
     "verification_cache": _instance(VerificationCache, optional=True),
     "sessions": _with("put", "take", optional=True),

@@ -39,7 +39,7 @@ class SecretOpaque(Codec[Secret]):
 
 @dataclass(slots=True)
 class _Stored:
-    """The bytes form of a session, format 4."""
+    """The bytes form of a session, format 5."""
 
     format: int
     version: int
@@ -58,9 +58,11 @@ class _Stored:
     session_id: bytes
     psk_identity: bytes
     max_early_data: int
+    ocsp_response: bytes
+    signature_scheme: int
 
 
-_FORMAT = 4
+_FORMAT = 5
 _STORED = Struct(
     _Stored,
     format=U8,
@@ -80,6 +82,8 @@ _STORED = Struct(
     session_id=Opaque(0, 32),
     psk_identity=Opaque(0, 2**16 - 1),
     max_early_data=U32,
+    ocsp_response=Opaque(0, 2**24 - 1),
+    signature_scheme=U16,  # 0 where there is none
 )
 
 
@@ -110,6 +114,8 @@ class Session:
     session_id: bytes = field(default=b"", repr=False)  # TLS 1.2, where there is no ticket
     psk_identity: bytes | None = field(default=None, repr=False)  # of the external key that it began with
     max_early_data: int = 0  # bytes that a server may take before the next handshake is complete
+    ocsp_response: bytes | None = field(default=None, repr=False)  # as it came with the certificates
+    signature_scheme: int | None = None  # that the peer signed with
     resumable: bool = True
 
     def usable(self, wall: float) -> bool:
@@ -137,6 +143,8 @@ class Session:
                 self.session_id,
                 self.psk_identity or b"",
                 self.max_early_data,
+                self.ocsp_response or b"",
+                self.signature_scheme or 0,
             )
         )
 
@@ -167,6 +175,8 @@ class Session:
             stored.session_id,
             stored.psk_identity or None,
             stored.max_early_data,
+            stored.ocsp_response or None,
+            stored.signature_scheme or None,
         )
 
 

@@ -227,8 +227,8 @@ def test_a_cookie_that_is_too_old_is_followed_by_another() -> None:
     talk(link)
 
 
-def verify_request(message_seq: int) -> bytes:
-    body = HelloVerifyRequest(0xFEFF, b"cookie %d" % message_seq).encode()[4:]
+def verify_request(message_seq: int, cookie: bytes | None = None) -> bytes:
+    body = HelloVerifyRequest(0xFEFF, b"cookie %d" % message_seq if cookie is None else cookie).encode()[4:]
     return plain(HANDSHAKE, Fragment(3, len(body), message_seq, 0, body).encode(), message_seq)
 
 
@@ -243,10 +243,11 @@ def test_limit_of_verify_requests() -> None:
     assert isinstance(link.client.error, UnexpectedMessage)
 
 
-def test_dtls13_behind_a_verify_request() -> None:
+@pytest.mark.parametrize("cookie", [b"cookie", b""])
+def test_dtls13_behind_a_verify_request(cookie: bytes) -> None:
     """RFC 9147 section 5.3: a server of DTLS 1.3 refuses a hello with such a cookie, so none can have agreed to it."""
     link = linked(EITHER, EITHER, losing(*range(100))).start()
-    link.deliver(verify_request(0), to_server=False)
+    link.deliver(verify_request(0, cookie), to_server=False)
     body = b"\xfe\xfd" + bytes(32) + bytes.fromhex("00 1301 00 0006 002b 0002 fefc")
     link.deliver(plain(HANDSHAKE, Fragment(2, len(body), 1, 0, body).encode()), to_server=False)
     assert isinstance(link.client.error, IllegalParameter)

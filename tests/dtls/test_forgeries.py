@@ -20,7 +20,7 @@ from caesura.wire.dtls import Fragment
 from caesura.wire.registries import HandshakeType
 from tests.dtls.tap import ALERT, DATA, HANDSHAKE, Tap
 from tests.dtls.test_acks import losing, plain
-from tests.dtls.world import connected, linked, tapped
+from tests.dtls.world import DTLS12, DTLS13, connected, linked, tapped
 from tests.support.datagram_link import DatagramLink, received
 
 FINISHED = int(HandshakeType.finished)
@@ -293,3 +293,10 @@ def test_a_message_too_many_before_the_keys_change(order: tuple[int, int]) -> No
         link.deliver(keys.seal(2, sequence, HANDSHAKE, contents[seq]), to_server=False)
     assert isinstance(link.client.error, UnexpectedMessage)
     assert link.client.error.section.startswith("RFC 9147")
+
+
+@pytest.mark.parametrize("version", [DTLS12, DTLS13])
+def test_handshake_where_nobody_can_forge(version: dict[str, str]) -> None:
+    """The peer's own ChangeCipherSpec is no malformed record (RFC 6347 section 4.1)."""
+    either = {"dtls": {"forgery_resistant": True}, **version}
+    linked(either, either).handshake()

@@ -119,6 +119,12 @@ class Certificate:
         return printable(self._read(lambda native: native.subject.rfc4514_string()))
 
     @property
+    def may_sign(self) -> bool:
+        """Whether it has no key usages, or digitalSignature is among them."""
+        usage = self.extension(x509.KeyUsage)
+        return usage is None or usage.digital_signature
+
+    @property
     def issuer(self) -> str:
         """The issuer's name as text, for messages."""
         return printable(self._read(lambda native: native.issuer.rfc4514_string()))

@@ -101,6 +101,13 @@ class Identity:
         return self._raw
 
     @property
+    def issuers(self) -> frozenset[bytes]:
+        """The distinguished names, in DER, of the CAs that stand behind the chain; a raw public key has none."""
+        if self.certificate is None:
+            return frozenset()
+        return frozenset(parse_certificate(der).issuer_name.public_bytes() for der in self.chain)
+
+    @property
     def certificate_type(self) -> CertificateType:
         """Whether `chain` is of certificates or a raw public key."""
         return CertificateType.X509 if self.certificate is not None else CertificateType.RawPublicKey

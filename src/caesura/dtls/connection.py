@@ -74,6 +74,7 @@ from caesura.wire.registries import (
 _ACK: Final = int(ContentType.ack)
 _ALERT: Final = int(ContentType.alert)
 _APPLICATION_DATA: Final = int(ContentType.application_data)
+_CHANGE_CIPHER_SPEC: Final = int(ContentType.change_cipher_spec)
 _HANDSHAKE: Final = int(ContentType.handshake)
 _WARNING: Final = 1
 _FATAL: Final = 2
@@ -516,6 +517,8 @@ class DTLSConnection(Endpoint):
             self._acknowledged(record, now)
         elif content_type == _ALERT:
             self._alert(record)
+        elif content_type == _CHANGE_CIPHER_SPEC and self._version is Version.DTLS12:
+            self._change_cipher_spec(record)
         else:
             self._reject(UnexpectedMessage(f"a record of type {content_type}", section="RFC 9147 section 4.5.2"))
 
@@ -617,6 +620,11 @@ class DTLSConnection(Endpoint):
         content = self._acks.take(self._writer.room(epoch))
         self._writer.send(_ACK, content, epoch)
         self._trace("sent", "ack", len(content))
+
+    def _change_cipher_spec(self, record: Record) -> None:
+        """It comes, and says nothing that the epoch of the records behind it does not (RFC 6347 section 4.1)."""
+        if record.epoch or record.content != b"\x01":
+            self._wrong(record.epoch, UnexpectedMessage("change_cipher_spec", section="RFC 5246 section 7.1"))
 
     def _ack_delay(self) -> float:
         return self._retransmission.timer.duration * self._settings.dtls.ack_delay

@@ -12,7 +12,7 @@ from caesura.crypto.certificates import parse_certificate
 from caesura.crypto.signatures import PublicKey, verify
 from caesura.crypto.trust import TrustStore, verify_chain
 from caesura.engines import Operation
-from caesura.errors import AlertDescription, CertificateVerifyError, IllegalParameter
+from caesura.errors import AlertDescription, CertificateVerifyError, IllegalParameter, UnsupportedCertificate
 from caesura.handshake.requests import Perform, Steps, perform, perform_both
 from caesura.handshake.state import Handshake, PeerIdentity
 from caesura.handshake.tickets import MAX_LIFETIME
@@ -37,12 +37,17 @@ def judge(hs: Handshake, version: Version, proof: Proof) -> Steps[PeerIdentity]:
     The chain and the signature are verified at the same time: neither needs the other.
     """
     settings, chain = hs.settings, proof.chain
-    if proof.algorithm not in settings.signature_schemes:
+    if proof.algorithm not in settings.peer_schemes(hs.server_side):
         raise IllegalParameter("a signature with a scheme that was not offered", section="RFC 9846 section 4.5.2")
     check_signature = partial(verify, proof.algorithm, proof.public_key, proof.signature, proof.signed, version)
     if settings.verify_mode(hs.server_side) is Verify.NONE:
+        path = tuple(map(parse_certificate, chain))
+        if not path[0].may_sign:  # which has to be so whoever vouches for it
+            raise UnsupportedCertificate(
+                "its key usages are without digitalSignature", section="RFC 9846 section 4.5.1.2"
+            )
         yield from perform(Operation.VERIFY_SIGNATURE, check_signature)
-        expiry = earliest_expiry(tuple(map(parse_certificate, chain)))
+        expiry = earliest_expiry(path)
     else:
         _, expiry = yield from perform_both(
             Perform(Operation.VERIFY_SIGNATURE, check_signature),
@@ -53,7 +58,23 @@ def judge(hs: Handshake, version: Version, proof: Proof) -> Steps[PeerIdentity]:
         verdict = yield from perform(Operation.VERIFY_PEER, settings.verify_peer, facts)
         if verdict is not None and not verdict:  # whatever counts as false refuses, not False alone
             raise refused_by_callback()
-    return PeerIdentity(chain, proof.ocsp_response, min(expiry, int(settings.clock.wall()) + MAX_LIFETIME))
+    return PeerIdentity(
+        chain,
+        proof.ocsp_response,
+        min(expiry, int(settings.clock.wall()) + MAX_LIFETIME),
+        signature_scheme=proof.algorithm,
+    )
+
+
+def judge_again(hs: Handshake, peer: PeerIdentity) -> Steps[None]:
+    """Ask `verify_peer` about a peer whose session resumes, where that is wanted."""
+    settings = hs.settings
+    if not settings.verify_resumed or settings.verify_peer is None or not (peer.certificates or peer.public_key):
+        return
+    facts = PeerChain(peer.certificates, hs.server_hostname, hs.server_side, peer.ocsp_response, peer.public_key)
+    verdict = yield from perform(Operation.VERIFY_PEER, settings.verify_peer, facts)
+    if verdict is not None and not verdict:
+        raise refused_by_callback()
 
 
 def refused_by_callback() -> CertificateVerifyError:

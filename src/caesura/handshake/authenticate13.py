@@ -109,7 +109,7 @@ def _authenticate_raw_key(hs: Handshake, key: PublicKey) -> Steps[PeerIdentity]:
     """The same for a raw public key, which is known or not (RFC 7250)."""
     settings = hs.settings
     proof = yield from hs.receive_raw(CertificateVerify)
-    if proof.algorithm not in settings.signature_schemes:
+    if proof.algorithm not in settings.peer_schemes(hs.server_side):
         raise IllegalParameter(
             "a CertificateVerify with a scheme that was not offered", section="RFC 9846 section 4.5.2"
         )
@@ -127,7 +127,7 @@ def _authenticate_raw_key(hs: Handshake, key: PublicKey) -> Steps[PeerIdentity]:
             verdict = not raw_keys.needs_a_yes(settings, server_side=hs.server_side)
         if not verdict:
             raise refused_by_callback()
-    return PeerIdentity((), None, int(settings.clock.wall()) + MAX_LIFETIME, key.spki)
+    return PeerIdentity((), None, int(settings.clock.wall()) + MAX_LIFETIME, key.spki, signature_scheme=proof.algorithm)
 
 
 def receive_finished(hs: Handshake, secret: TrafficSecret) -> Steps[None]:

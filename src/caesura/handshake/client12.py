@@ -18,7 +18,7 @@ from caesura.errors import (
     ProtocolVersionAlert,
     UnsupportedCertificate,
 )
-from caesura.handshake.authenticate import Proof, judge
+from caesura.handshake.authenticate import Proof, judge, judge_again
 from caesura.handshake.authenticate12 import (
     CERTIFICATE_TYPES,
     CURVES,
@@ -32,7 +32,7 @@ from caesura.handshake.client13 import Offer
 from caesura.handshake.negotiate import choose_identity
 from caesura.handshake.requests import Steps, perform
 from caesura.handshake.schedule12 import KeyBlock, MainSecret12
-from caesura.handshake.state import Established, Handshake, PeerIdentity
+from caesura.handshake.state import Established, Handshake, PeerIdentity, remembered
 from caesura.handshake.tickets import MAX_LIFETIME, MAX_TICKET
 from caesura.handshake.transport import Epoch
 from caesura.sessions import Session
@@ -127,7 +127,8 @@ def resume(hs: Handshake, offer: Offer, accepted: Accepted, session: Session) ->
     yield from receive_finished(hs, main)
     hs.install_write(Epoch.APPLICATION, keys.client)
     send_finished(hs, main)
-    peer = PeerIdentity(session.peer_certificates, None, session.valid_until)
+    peer = remembered(session)
+    yield from judge_again(hs, peer)
     renewed = new_session(hs, offer, accepted, main, peer, ticket) if ticket is not None else None
     if renewed is None and hs.settings.sessions is not None:  # what was offered may be offered again
         renewed = replace(session, resumable=True)
@@ -296,7 +297,14 @@ def choose_signer(hs: Handshake, request: CertificateRequest) -> tuple[Identity,
         for identity in hs.settings.identity
         if identity.certificate is not None and CERTIFICATE_TYPES[identity.public_key.kind] in request.certificate_types
     ]
-    return choose_identity(hs.settings, wanted, None, request.supported_signature_algorithms, hs.profile.version12)
+    return choose_identity(
+        hs.settings.client_schemes,
+        wanted,
+        None,
+        request.supported_signature_algorithms,
+        hs.profile.version12,
+        request.certificate_authorities,
+    )
 
 
 # --- keys and sessions --------------------------------------------------------------------------------------------
@@ -342,6 +350,8 @@ def new_session(
         server_hostname=hs.server_hostname,
         alpn=accepted.alpn,
         peer_certificates=peer.certificates,
+        ocsp_response=peer.ocsp_response,
+        signature_scheme=peer.signature_scheme,
         session_id=accepted.session_id if ticket is None else b"",
     )
 

@@ -12,6 +12,7 @@ from caesura.crypto.suites import SUITES, Suite
 from caesura.engines import Operation
 from caesura.errors import DecodeError, IllegalParameter, MissingExtension, ProtocolVersionAlert
 from caesura.handshake import early_data, raw_keys
+from caesura.handshake.authenticate import judge_again
 from caesura.handshake.authenticate13 import (
     authenticate_peer,
     certificate_message,
@@ -24,11 +25,12 @@ from caesura.handshake.negotiate import choose_identity
 from caesura.handshake.psk import OfferedKey, holder_of
 from caesura.handshake.requests import Steps, perform
 from caesura.handshake.schedule13 import EarlySecret, HandshakeSecret
-from caesura.handshake.state import Established, Handshake, PeerIdentity
+from caesura.handshake.state import Established, Handshake, PeerIdentity, remembered
 from caesura.handshake.transport import Epoch
 from caesura.sessions import Session
 from caesura.wire.extensions import (
     ALPN_SERVER,
+    CERTIFICATE_AUTHORITIES,
     CLIENT_CERTIFICATE_TYPE,
     KEY_SHARE_SERVER,
     PRE_SHARED_KEY_SERVER,
@@ -90,6 +92,7 @@ def client13(hs: Handshake, offer: Offer, hello: ServerHello) -> Steps[Establish
         request, peer = yield from authenticate_server(hs, offer, answers)
     else:
         request, peer = None, proved_by(hs, accepted.key)
+        yield from judge_again(hs, peer)
     yield from receive_finished(hs, keys.server)
 
     main = secret.main()
@@ -244,7 +247,8 @@ def answer_request(hs: Handshake, request: CertificateRequest, kind: Certificate
     """Send our certificate and prove it, or say that we have none that the server could take."""
     offered = request.extensions.get(SIGNATURE_ALGORITHMS) or ()
     fitting = [identity for identity in hs.settings.identity if identity.certificate_type is kind]
-    chosen = choose_identity(hs.settings, fitting, None, offered)
+    issuers = request.extensions.get(CERTIFICATE_AUTHORITIES) or ()
+    chosen = choose_identity(hs.settings.client_schemes, fitting, None, offered, issuers=issuers)
     if chosen is None:
         hs.send(certificate_message(None, b"", None))
         return None
@@ -259,9 +263,7 @@ def proved_by(hs: Handshake, key: OfferedKey) -> PeerIdentity:
     if session is None:
         assert key.psk is not None
         return holder_of(hs, key.psk)
-    return PeerIdentity(
-        session.peer_certificates, None, session.valid_until, session.peer_public_key, session.psk_identity
-    )
+    return remembered(session)
 
 
 def may_be_asked_later(offer: Offer, peer: PeerIdentity) -> bool:

@@ -63,6 +63,11 @@ class Facts:
         return self._established.peer.public_key if self._established is not None else None
 
     @property
+    def peer_signature_scheme(self) -> int | None:
+        """The scheme that the peer signed with (SSL_get0_peer_signature_name(3)), when its session was made."""
+        return self._established.peer.signature_scheme if self._established is not None else None
+
+    @property
     def psk_identity(self) -> bytes | None:
         """The identity of the external pre-shared key that both sides hold, if one was used."""
         return self._established.peer.psk_identity if self._established is not None else None

@@ -49,6 +49,7 @@ from caesura.handshake.transport import Profile
 from caesura.sessions import Session
 from caesura.wire.extensions import (
     ALPN,
+    CERTIFICATE_AUTHORITIES,
     COOKIE,
     KEY_SHARE_CLIENT,
     KEY_SHARE_RETRY,
@@ -115,10 +116,10 @@ def receive_answer(hs: Handshake, offer: Offer) -> Steps[ServerHello]:
     verify_request = hs.profile.verify_request
     if verify_request is None or hs.profile.version12 not in hs.settings.offered_versions:
         return (yield from hs.receive_raw(ServerHello))
-    for _ in range(hs.settings.limits.verify_requests + 1):
+    for asked in range(hs.settings.limits.verify_requests + 1):
         answer = yield from hs.receive_raw(verify_request, ServerHello)
         if isinstance(answer, ServerHello):
-            if offer.hello.legacy_cookie and not older_version(hs, offer, answer):
+            if asked and not older_version(hs, offer, answer):
                 raise IllegalParameter("DTLS 1.3 behind a HelloVerifyRequest", section="RFC 9147 section 5.3")
             return answer
         assert isinstance(answer, verify_request)
@@ -242,7 +243,7 @@ def fixed_extensions(settings: Settings, profile: Profile) -> Extensions:
 
 def put_certificate_extensions(settings: Settings, profile: Profile, extensions: Extensions) -> None:
     """What has to do with certificates, the server's and our own."""
-    put_schemes(settings, extensions)
+    put_schemes(settings.signature_schemes, extensions)
     extensions.put(STATUS_REQUEST, CertificateStatusRequest(CertificateStatusType.ocsp, OCSPStatusRequest()))
     if profile.version13 in settings.offered_versions:
         compression.offer(settings, extensions)
@@ -421,8 +422,13 @@ def choose_signer(
     if not identities:
         raise psk.no_way_to_authenticate()
     schemes = extensions.get(SIGNATURE_ALGORITHMS) or ()
+    issuers = extensions.get(CERTIFICATE_AUTHORITIES) or ()
     chosen = choose_identity(
-        settings, raw_keys.acceptable(identities, extensions), extensions.get(SERVER_NAME), schemes
+        settings.signature_schemes,
+        raw_keys.acceptable(identities, extensions),
+        extensions.get(SERVER_NAME),
+        schemes,
+        issuers=issuers,
     )
     if chosen is None and ExtensionType.signature_algorithms not in extensions:
         raise MissingExtension("signature_algorithms", section="RFC 9846 section 4.3.3")

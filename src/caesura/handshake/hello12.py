@@ -18,6 +18,7 @@ from caesura.handshake.tickets import TicketState
 from caesura.sessions import Session
 from caesura.wire.extensions import (
     ALPN,
+    CERTIFICATE_AUTHORITIES,
     EC_POINT_FORMATS,
     EXTENDED_MASTER_SECRET,
     RENEGOTIATION_INFO,
@@ -107,7 +108,8 @@ def choose_suite_and_identity(
 
     schemes = extensions.get(SIGNATURE_ALGORITHMS) or ()
     name = extensions.get(SERVER_NAME)
-    chosen = choose_identity(settings, filter(fits, identities), name, schemes, version)
+    issuers = extensions.get(CERTIFICATE_AUTHORITIES) or ()
+    chosen = choose_identity(settings.signature_schemes, filter(fits, identities), name, schemes, version, issuers)
     if chosen is None:
         raise HandshakeFailure("no identity that can sign under a suite and a scheme of the client's")
     identity, scheme = chosen

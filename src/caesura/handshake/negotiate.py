@@ -5,7 +5,7 @@ Each takes the settings and the peer's offer and returns the choice, or raises t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from caesura.context import ClientHelloInfo, Settings
@@ -23,6 +23,7 @@ from caesura.errors import (
 from caesura.handshake.transport import Profile
 from caesura.wire.extensions import (
     ALPN,
+    CERTIFICATE_AUTHORITIES,
     COOKIE,
     EC_POINT_FORMATS,
     EXTENDED_MASTER_SECRET,
@@ -59,9 +60,8 @@ CERTIFICATE_ONLY_SCHEMES: Final = (
 """Taken in certificates whatever the settings say; none may sign a handshake of TLS 1.3 (section 4.3.3)."""
 
 
-def put_schemes(settings: Settings, extensions: Extensions) -> None:
+def put_schemes(schemes: tuple[SignatureScheme, ...], extensions: Extensions) -> None:
     """Which signatures are taken, and which more inside certificates (RFC 9846 section 4.3.3)."""
-    schemes = settings.signature_schemes
     extensions.put(SIGNATURE_ALGORITHMS, schemes)
     more = tuple(code for code in CERTIFICATE_ONLY_SCHEMES if code not in schemes)
     if more:
@@ -206,6 +206,7 @@ def describe(hello: ClientHello) -> ClientHelloInfo:
         signature_schemes=extensions.get(SIGNATURE_ALGORITHMS) or (),
         versions=extensions.get(SUPPORTED_VERSIONS_CLIENT) or (hello.legacy_version,),
         psk_identities=tuple(each.identity for each in offered.identities) if offered is not None else (),
+        certificate_authorities=extensions.get(CERTIFICATE_AUTHORITIES) or (),
     )
 
 
@@ -245,21 +246,28 @@ def choose_alpn(settings: Settings, offered: Sequence[bytes] | None) -> str | No
 
 
 def choose_identity(
-    settings: Settings,
+    schemes: Collection[SignatureScheme],
     identities: Iterable[Identity],
     server_name: str | None,
     offered: Iterable[int],
     version: Version = Version.TLS13,
+    issuers: Collection[bytes] = (),
 ) -> tuple[Identity, SignatureScheme] | None:
-    """The first identity for the name that can sign with a scheme of both sides; else the first that can sign."""
+    """The first identity for the name that can sign with a scheme of both sides; else the first that can sign.
+
+    Those that one of `issuers` stands behind go before all others. Nobody has to list every CA that is good
+    (RFC 9846 section 4.3.4), so that no match is no reason to show nothing.
+    """
     theirs = tuple(offered)
     usable = [
         (identity, scheme)
         for identity in identities
-        if (scheme := identity.scheme_for(theirs, settings.signature_schemes, version)) is not None
+        if (scheme := identity.scheme_for(theirs, schemes, version)) is not None
     ]
     if len(usable) == 1:  # then names choose nothing
         return usable[0]
+    if issuers:
+        usable = [each for each in usable if not each[0].issuers.isdisjoint(issuers)] or usable
     for identity, scheme in usable:
         if server_name is not None and identity.matches(server_name):
             return identity, scheme

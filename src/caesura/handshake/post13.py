@@ -51,6 +51,7 @@ def send_tickets(
             ticket_age_add=age_add,
             max_early_data=settings.max_early_data,
             replay_zone=settings.replay_store.zone if settings.max_early_data else b"",
+            signature_scheme=peer.signature_scheme,
         )
         ticket = yield from perform(Operation.SEAL_TICKET, tickets.seal_ticket, settings, state)
         if len(ticket) > tickets.MAX_TICKET:  # the client's chain is too long for it: then there is no resumption
@@ -85,6 +86,8 @@ def keep_session(
         peer_public_key=established.peer.public_key,
         psk_identity=established.peer.psk_identity,
         max_early_data=message.extensions.get(EARLY_DATA_TICKET) or 0,
+        ocsp_response=established.peer.ocsp_response,
+        signature_scheme=established.peer.signature_scheme,
     )
     yield from perform(Operation.STORE_SESSION, settings.sessions.put, session)
     received(session)

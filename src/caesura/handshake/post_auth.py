@@ -21,7 +21,7 @@ from caesura.handshake.negotiate import choose_identity, put_schemes
 from caesura.handshake.requests import Steps, perform
 from caesura.handshake.state import Established, Handshake, PeerIdentity
 from caesura.handshake.transport import Epoch, MessageTransport, Profile
-from caesura.wire.extensions import SIGNATURE_ALGORITHMS, Extensions
+from caesura.wire.extensions import CERTIFICATE_AUTHORITIES, SIGNATURE_ALGORITHMS, Extensions
 from caesura.wire.messages import CertificateRequest, CertificateVerify, Finished, HandshakeMessage
 from caesura.wire.registries import HandshakeType
 
@@ -68,7 +68,7 @@ def ask_client(
 ) -> Steps[None]:
     """Ask for a certificate, judge it, and tell whom the client proved to be. It may take its time to answer."""
     extensions = Extensions()
-    put_schemes(hs.settings, extensions)
+    put_schemes(hs.settings.client_schemes, extensions)
     compression.offer(hs.settings, extensions)
     request = CertificateRequest(hs.settings.random(_CONTEXT_LENGTH), extensions)
     hs.send(request)
@@ -112,7 +112,8 @@ def answer_server(
     settings, context = hs.settings, request.certificate_request_context
     offered = request.extensions.get(SIGNATURE_ALGORITHMS) or ()
     fitting = [identity for identity in settings.identity if identity.certificate_type is established.client_type]
-    chosen = choose_identity(settings, fitting, None, offered)
+    issuers = request.extensions.get(CERTIFICATE_AUTHORITIES) or ()
+    chosen = choose_identity(settings.client_schemes, fitting, None, offered, issuers=issuers)
     certificate: HandshakeMessage = certificate_message(None, context, None)
     if chosen is not None:
         identity, scheme = chosen

@@ -33,7 +33,14 @@ from caesura.handshake.schedule13 import EarlySecret
 from caesura.handshake.state import Handshake, PeerIdentity
 from caesura.handshake.tickets import TicketState
 from caesura.sessions import Session
-from caesura.wire.extensions import PRE_SHARED_KEY_CLIENT, SERVER_NAME, SIGNATURE_ALGORITHMS, OfferedPsks, PskIdentity
+from caesura.wire.extensions import (
+    CERTIFICATE_AUTHORITIES,
+    PRE_SHARED_KEY_CLIENT,
+    SERVER_NAME,
+    SIGNATURE_ALGORITHMS,
+    OfferedPsks,
+    PskIdentity,
+)
 from caesura.wire.messages import ClientHello
 from caesura.wire.psk import IMPORTED_IDENTITY, ImportedIdentity
 
@@ -154,7 +161,9 @@ def find(
         return None, None
     name = extensions.get(SERVER_NAME)
     schemes = extensions.get(SIGNATURE_ALGORITHMS) or ()
-    chosen = choose_identity(settings, raw_keys.fitting(identities, extensions), name, schemes)
+    issuers = extensions.get(CERTIFICATE_AUTHORITIES) or ()
+    fitting = raw_keys.fitting(identities, extensions)
+    chosen = choose_identity(settings.signature_schemes, fitting, name, schemes, issuers=issuers)
     owners: dict[bytes, Identity | None] = {binding_of(hs, name, None): None}
     if chosen is not None:
         owners[binding_of(hs, name, chosen[0])] = chosen[0]

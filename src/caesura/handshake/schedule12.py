@@ -86,7 +86,7 @@ class Exporter12:
 
         Raises ValueError for a label that the handshake uses itself, and for a context longer than 65535 bytes.
         """
-        if label in _RESERVED or not label:
+        if label in _RESERVED:
             raise ValueError(f"{label!r} is no label for an exporter (RFC 5705 section 4)")
         seed = self._randoms
         if context is not None:

@@ -12,7 +12,7 @@ from caesura.crypto.suites import Suite
 from caesura.engines import Operation
 from caesura.errors import HandshakeFailure
 from caesura.handshake import tickets
-from caesura.handshake.authenticate import Proof, judge
+from caesura.handshake.authenticate import Proof, judge, judge_again
 from caesura.handshake.authenticate12 import certificate_message, read_chain, receive_finished, send_finished
 from caesura.handshake.requests import Steps, perform
 from caesura.handshake.schedule12 import KeyBlock, MainSecret12
@@ -115,7 +115,10 @@ def resume(hs: Handshake, choice: Choice, state: TicketState, server_random: byt
     send_finished(hs, main)
     hs.install_read(Epoch.APPLICATION, keys.client)
     yield from receive_finished(hs, main)
-    peer = PeerIdentity(state.peer_certificates, None, state.valid_until)
+    peer = PeerIdentity(
+        state.peer_certificates, None, state.valid_until, signature_scheme=state.signature_scheme or None
+    )
+    yield from judge_again(hs, peer)
     return established(hs, choice, main, server_random, group=None, peer=peer)
 
 
@@ -204,7 +207,7 @@ def certificate_request(settings: Settings) -> CertificateRequest | None:
     if settings.verify_mode(server_side=True) is Verify.NONE:
         return None
     types = (ClientCertificateType.ecdsa_sign, ClientCertificateType.rsa_sign)
-    return CertificateRequest(types, settings.signature_schemes, ())
+    return CertificateRequest(types, settings.client_schemes, ())
 
 
 # --- the client's flight, and the last one ---------------------------------------------------------------------------
@@ -254,6 +257,7 @@ def give_session(hs: Handshake, choice: Choice, main: MainSecret12, peer: PeerId
         transport_state=hs.transport.ticket_state(),
         peer_certificates=peer.certificates,
         peer_public_key=None,
+        signature_scheme=peer.signature_scheme,
     )
     sealed = yield from perform(Operation.SEAL_TICKET, tickets.seal_ticket, settings, state)
     if len(sealed) > tickets.MAX_TICKET:  # the client's chain is too long for it: then there is no resumption

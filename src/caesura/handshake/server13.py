@@ -11,6 +11,7 @@ from caesura.crypto.suites import Suite
 from caesura.engines import Operation
 from caesura.errors import CertificateRequired, IllegalParameter
 from caesura.handshake import compression, raw_keys
+from caesura.handshake.authenticate import judge_again
 from caesura.handshake.authenticate13 import authenticate_peer, prove_identity, receive_finished, send_finished
 from caesura.handshake.negotiate import put_schemes
 from caesura.handshake.psk import External, Resumed, holder_of
@@ -165,7 +166,7 @@ def certificate_request(settings: Settings, choice: Choice) -> CertificateReques
     if not choice.asks:
         return None
     extensions = Extensions()
-    put_schemes(settings, extensions)
+    put_schemes(settings.client_schemes, extensions)
     compression.offer(settings, extensions)
     return CertificateRequest(b"", extensions)
 
@@ -190,7 +191,9 @@ def receive_client(
             state.valid_until,
             state.peer_public_key or None,
             state.psk_identity or None,
+            state.signature_scheme or None,
         )
+        yield from judge_again(hs, peer)
     elif choice.psk is not None:
         peer = holder_of(hs, choice.psk.psk)
     if choice.early and hs.profile.end_of_early_data:

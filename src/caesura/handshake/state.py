@@ -36,6 +36,19 @@ class PeerIdentity:
     valid_until: int = 2**63 - 1  # seconds since 1970: the earliest notAfter
     public_key: bytes | None = None  # SubjectPublicKeyInfo in DER, of a raw public key
     psk_identity: bytes | None = None  # of the external key that both sides have proved to hold
+    signature_scheme: int | None = None  # of its signature; of the first handshake's, when it resumed
+
+
+def remembered(session: Session) -> PeerIdentity:
+    """Whom the server has proved to be when the session was made."""
+    return PeerIdentity(
+        session.peer_certificates,
+        session.ocsp_response,
+        session.valid_until,
+        session.peer_public_key,
+        session.psk_identity,
+        session.signature_scheme,
+    )
 
 
 @dataclass(slots=True)

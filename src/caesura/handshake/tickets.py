@@ -27,7 +27,7 @@ MAX_TICKET: Final = 2**15
 """Bytes of a ticket that is made or kept. The format has room for twice as many, but they must fit into the extensions
 of a hello beside everything else."""
 
-_FORMAT: Final = 3
+_FORMAT: Final = 4
 
 
 @dataclass(slots=True)
@@ -49,6 +49,7 @@ class TicketState:
     ticket_age_add: int
     max_early_data: int
     replay_zone: bytes  # whose memory knows whether early data came with this ticket before
+    signature_scheme: int  # that the client signed with; 0 when it has not
 
 
 _STATE: Final = Struct(
@@ -68,6 +69,7 @@ _STATE: Final = Struct(
     ticket_age_add=U32,
     max_early_data=U32,
     replay_zone=Opaque(0, 255),
+    signature_scheme=U16,
 )
 
 
@@ -103,6 +105,7 @@ def new_state(
     ticket_age_add: int = 0,
     max_early_data: int = 0,
     replay_zone: bytes = b"",
+    signature_scheme: int | None = None,
 ) -> TicketState:
     """A state of the present format; `created` in seconds since 1970."""
     return TicketState(
@@ -121,6 +124,7 @@ def new_state(
         ticket_age_add,
         max_early_data,
         replay_zone,
+        signature_scheme or 0,
     )
 
 

@@ -105,6 +105,8 @@ class RecordWriter(Working):
         """The last record: sealed at once, before anything that is still queued."""
         self.flush()
         self._queue.clear()
+        if self._client and self._key is not None:  # an alert may be the whole of a second flight
+            self._send_change_cipher_spec()
         self._seal(ALERT, bytes((_FATAL, description)))
 
     def install(self, key: RecordKey, *, early: bool = False) -> None:

@@ -1,0 +1,123 @@
+"""What signed, who stands behind it, and what of that a resumed connection remembers."""
+
+from __future__ import annotations
+
+import pytest
+import trustme
+
+from caesura.context import Context, Identity, PeerChain, TrustStore, Verify
+from caesura.errors import CertificateVerifyError, UnsupportedCertificate
+from caesura.handshake.negotiate import choose_identity
+from caesura.tls import TLSConnection
+from caesura.wire.registries import SignatureScheme, Version
+from tests.support.link import link
+from tests.support.pki import key_usage, pki
+from tests.tls.world import asking_context, client_context, identity, server_context
+
+VERSIONS = pytest.mark.parametrize("version", [Version.TLS12, Version.TLS13])
+
+
+@VERSIONS
+def test_signature_schemes_by_role(version: Version) -> None:
+    """SSL_CTX_set1_client_sigalgs(3): what clients sign with may be told apart from what servers sign with."""
+    schemes = {"signature_schemes": ["rsa_pss_rsae_sha256"], "client_signature_schemes": ["ed25519"]}
+    versions = {"minimum_version": version, "maximum_version": version}
+    server = asking_context(identity=identity("rsa"), **schemes, **versions)
+    client = client_context(identity=[identity("client"), identity("ed25519")], sessions=None, **versions)
+    pair = link(client, server).handshake()
+    assert pair.client.identity is client.identity[1]
+    assert pair.client.peer_signature_scheme == SignatureScheme.rsa_pss_rsae_sha256
+    assert pair.server.peer_signature_scheme == SignatureScheme.ed25519
+
+    client.client_signature_schemes = ["ecdsa_secp256r1_sha256"]
+    pair = link(client, server).start()
+    pair.exchange()
+    assert pair.server.error is not None  # nothing in common: it has shown none
+
+
+@VERSIONS
+def test_session_remembers_how_the_peer_has_proved_itself(version: Version) -> None:
+    versions = {"minimum_version": version, "maximum_version": version}
+    client = client_context(identity=identity("ed25519"), **versions)
+    credential = pki().rsa
+    loaded = Identity.load(credential.chain_pem, credential.key_pem, ocsp_response=b"good")
+    server = asking_context(identity=loaded, **versions)
+    for resumed in (False, True, True):
+        pair = link(client, server).handshake()
+        assert pair.client.session_reused is resumed
+        assert pair.client.ocsp_response == b"good"
+        assert pair.client.peer_signature_scheme == SignatureScheme.rsa_pss_rsae_sha256
+        assert pair.server.peer_signature_scheme == SignatureScheme.ed25519
+        pair.exchange()
+
+
+@VERSIONS
+@pytest.mark.parametrize("at_server", [False, True])
+def test_peer_of_a_session_is_judged_again_if_that_is_wanted(version: Version, at_server: bool) -> None:
+    asked = []
+
+    def judge(peer: PeerChain) -> bool:
+        asked.append(peer)
+        return len(asked) < 3
+
+    settings = {"verify_peer": judge, "verify_resumed": True}
+    versions = {"minimum_version": version, "maximum_version": version}
+    client = client_context(identity=identity("ed25519"), **versions, **({} if at_server else settings))
+    server = asking_context(**versions, **(settings if at_server else {}))
+    for _ in range(2):
+        link(client, server).handshake().exchange()
+    assert len(asked) == 2
+    assert asked[0].certificates == asked[1].certificates
+    pair = link(client, server).start().exchange()
+    judging = pair.server if at_server else pair.client
+    assert isinstance(judging.error, CertificateVerifyError)
+
+
+def test_identity_of_an_issuer_that_the_peer_names() -> None:
+    """RFC 9846 section 4.3.4, RFC 5246 section 7.4.4: the list of authorities guides the choice, and no more."""
+    identities = []
+    for _ in range(2):
+        made = trustme.CA().issue_cert("localhost")
+        chain = b"".join(each.bytes() for each in made.cert_chain_pems)
+        identities.append(Identity.load(chain, made.private_key_pem.bytes()))
+    schemes = (SignatureScheme.ecdsa_secp256r1_sha256,)
+
+    def chosen(*issuers: bytes) -> Identity | None:
+        found = choose_identity(schemes, identities, None, schemes, issuers=issuers)
+        return found[0] if found else None
+
+    first, second = identities
+    assert first.issuers.isdisjoint(second.issuers)
+    assert chosen() is first
+    assert chosen(*second.issuers) is second
+    assert chosen(*second.issuers, *first.issuers) is first
+    assert chosen(b"0\x00") is first
+
+
+def test_change_cipher_spec_comes_before_an_alert_that_is_the_second_flight() -> None:
+    """RFC 9846 appendix E.4: middleboxes see it before anything a client has encrypted."""
+    client = TLSConnection(client_context(trust=TrustStore.empty()), server_side=False, server_hostname="localhost")
+    server = TLSConnection(server_context(), server_side=True)
+    client.advance(0.0)
+    server.advance(0.0)
+    server.receive_data(client.data_to_send(0.0), 0.0)
+    client.receive_data(server.data_to_send(0.0), 0.0)
+    assert client.error is not None
+    sent = client.data_to_send(0.0)
+    assert sent.startswith(b"\x14\x03\x03\x00\x01\x01\x17\x03\x03")
+
+
+@VERSIONS
+def test_key_that_is_not_for_signatures_is_refused_whoever_vouches_for_it(version: Version) -> None:
+    """RFC 9846 section 4.5.1.2: digitalSignature must be set if there are key usages."""
+    made = pki().leaf("for encipherment", usage=key_usage("key_encipherment"))
+    loaded = Identity.load(made.chain_pem, made.key_pem)
+    client = client_context(verify=Verify.NONE, minimum_version=version, maximum_version=version)
+    pair = link(client, server_context(identity=loaded, minimum_version=Version.TLS12)).start().exchange()
+    assert isinstance(pair.client.error, UnsupportedCertificate)
+
+
+def test_nothing_signed_nothing_known() -> None:
+    pair = link(client_context(verify=Verify.NONE), server_context()).handshake()
+    assert pair.server.peer_signature_scheme is None
+    assert TLSConnection(Context(verify=Verify.NONE), server_side=False).peer_signature_scheme is None
