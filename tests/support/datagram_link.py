@@ -95,7 +95,7 @@ class DatagramLink:
     ) -> None:
         self.client = client
         self.listener = server if isinstance(server, DTLSListener) else None
-        self._server = server if isinstance(server, DTLSConnection) else None
+        self._server = None if isinstance(server, DTLSListener) else server
         self.network = network or Network()
         self.now = now
         self.sent: list[Sent] = []

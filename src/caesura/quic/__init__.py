@@ -3,3 +3,7 @@
 Nothing here does I/O, reads a clock or makes randomness: time (`now`: seconds, monotonic) and random bytes are handed
 in. Knows nothing of TLS records or DTLS.
 """
+
+from caesura.quic.connection import QUICConnection
+
+__all__ = ["QUICConnection"]

@@ -473,6 +473,9 @@ COMPRESS_CERTIFICATE: Final = _row(
 RECORD_SIZE_LIMIT: Final = _row(_X.record_size_limit, Checked(U16, _at_least_64), _CH, _EE)
 PADDING: Final = _row(_X.padding, REST, _CH)
 
+# RFC 9001 section 8.2, QUIC only
+QUIC_TRANSPORT_PARAMETERS: Final = _row(_X.quic_transport_parameters, REST, _CH, _EE)
+
 # RFC 9146 section 3, DTLS only: the connection id that the sender wants to receive; empty if it wants none.
 CONNECTION_ID: Final = _row(_X.connection_id, Opaque(0, 255), _CH, _SH)
 

@@ -1,0 +1,72 @@
+"""The end of a connection: closing, draining, gone (RFC 9000 section 10.2).
+
+Who closes says so in a last datagram and repeats it when the peer goes on sending, ever more rarely. Who is told that
+it is over says nothing more. Either way the connection is remembered for a while, so that what is still on its way
+finds somebody who knows that it is over.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from caesura.errors import Error, IdleTimeout, LocalAlert, PeerAlert, PeerClose, StatelessReset, TransportError
+from caesura.errors import TransportErrorCode as Code
+from caesura.quic import frames
+from caesura.quic.levels import ONE_RTT, ZERO_RTT
+
+_PERIOD: Final = 3  # probe timeouts (section 10.2)
+_REASON: Final = 200  # bytes of reason phrase
+
+
+class Ending:
+    """The last state of a connection. Seconds. `datagram` is what is said, empty when draining."""
+
+    __slots__ = ("_again", "_received", "datagram", "pending", "until")
+
+    def __init__(self, datagram: bytes, now: float, probe_timeout: float) -> None:
+        self.datagram = datagram
+        self.pending = bool(datagram)
+        self.until = now + _PERIOD * probe_timeout
+        self._received = 0
+        self._again = 1
+
+    def received(self) -> None:
+        """The peer has sent something: at the first, second, fourth … time it is told again."""
+        self._received += 1
+        if self.datagram and self._received >= self._again:
+            self._again *= 2
+            self.pending = True
+
+    def drain(self) -> None:
+        """The peer knows that it is over: nothing more is said."""
+        self.datagram = b""
+        self.pending = False
+
+
+class Close:
+    """What a CONNECTION_CLOSE says. `frame_type` is None in the application's variant."""
+
+    __slots__ = ("error_code", "frame_type", "reason")
+
+    def __init__(self, error_code: int, frame_type: int | None, reason: str) -> None:
+        self.error_code = error_code
+        self.frame_type = frame_type
+        self.reason = reason.encode()[:_REASON].decode(errors="ignore").encode()
+
+    def frame(self, level: int) -> bytes:
+        """The frame. Before 1-RTT keys the application's words would be read by anybody (section 10.2.3)."""
+        if self.frame_type is None and level not in (ONE_RTT, ZERO_RTT):
+            return frames.connection_close(Code.APPLICATION_ERROR, 0, b"")
+        return frames.connection_close(self.error_code, self.frame_type, self.reason)
+
+
+def close_for(error: Error) -> Close | None:
+    """What the peer is told of an error; None when there is nobody to tell (RFC 9001 section 4.8)."""
+    if isinstance(error, PeerClose | PeerAlert | StatelessReset | IdleTimeout):
+        return None
+    reason = error.strerror or ""
+    if isinstance(error, TransportError):
+        return Close(error.error_code, error.frame_type or 0, reason)
+    if isinstance(error, LocalAlert):
+        return Close(Code.CRYPTO_ERROR + error.description, frames.CRYPTO, reason)
+    return Close(Code.INTERNAL_ERROR, 0, "")

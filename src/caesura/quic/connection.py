@@ -1,0 +1,911 @@
+"""The QUIC connection: datagrams in, datagrams out, events. No sockets, no clock of its own (RFC 9000, 9001, 9002).
+
+It is a switchboard. The receiver opens packets; each of their frames is told to this module (`on_…`), which hands it to
+its owner: streams, loss detection, paths, connection ids, the handshake. The sender asks the same owners what there is
+to send. An exception that ends the connection becomes a CONNECTION_CLOSE in one place, `_fail`.
+
+What nobody has authenticated is not believed: what does not open is dropped, and so is every packet before the
+handshake that is not what the peer would send. While work of the handshake is paused all of this goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from caesura.context import Context, Method
+from caesura.crypto.quic import initial_secrets
+from caesura.crypto.secrets import TrafficSecret
+from caesura.errors import (
+    AlertDescription,
+    Error,
+    MissingExtension,
+    NoApplicationProtocol,
+    NoViablePath,
+    PeerAlert,
+    PeerClose,
+    ProtocolViolation,
+    StatelessReset,
+    TransportErrorCode,
+    UnexpectedMessage,
+    VersionNegotiationError,
+)
+from caesura.errors import IdleTimeout as IdleTimeoutError
+from caesura.events import DatagramReadable, EarlyDataReason
+from caesura.handshake.endpoint import Endpoint
+from caesura.handshake.performer import Awaiter
+from caesura.handshake.state import Established
+from caesura.handshake.transport import Epoch, Keys
+from caesura.jobs import WaitContext
+from caesura.quic import stateless_reset
+from caesura.quic.acks import Acknowledgements
+from caesura.quic.closing import Close, Ending, close_for
+from caesura.quic.congestion import Congestion, NewReno
+from caesura.quic.connection_ids import LocalConnectionIds, PeerConnectionIds
+from caesura.quic.crypto_stream import CryptoStream
+from caesura.quic.cubic import Cubic
+from caesura.quic.datagrams import Datagrams
+from caesura.quic.frames import ACK_ELICITING, NOT_PROBING, AckRanges, EcnCounts, dispatch_untrusted, permitted
+from caesura.quic.handshake import PROFILE, HandshakeIds, check_ids, own_parameters
+from caesura.quic.idle import IdleTimeout
+from caesura.quic.key_update import KeyPhases
+from caesura.quic.levels import (
+    APPLICATION_SPACE,
+    HANDSHAKE,
+    HANDSHAKE_SPACE,
+    INITIAL,
+    INITIAL_SPACE,
+    ONE_RTT,
+    SPACES,
+)
+from caesura.quic.loss_detection import LossDetection
+from caesura.quic.migration import Paths
+from caesura.quic.mtu import BASE, PathMTU
+from caesura.quic.outbox import LastingFrame, Outbox
+from caesura.quic.pacing import Pacer
+from caesura.quic.packets import (
+    LONG_HEADER,
+    MIN_DESTINATION_LENGTH,
+    MIN_INITIAL_DATAGRAM,
+    LongHeader,
+    read_long,
+    read_version_negotiation,
+    retry_is_genuine,
+)
+from caesura.quic.path import Address, Path
+from caesura.quic.protection import ReadKey, WriteKey
+from caesura.quic.receiver import Opened, Receiver
+from caesura.quic.rtt import RoundTrip
+from caesura.quic.sender import Datagram, Sender
+from caesura.quic.space import PacketSpace
+from caesura.quic.streams import Streams
+from caesura.quic.tokens import Validated
+from caesura.quic.transport_parameters import TransportParameters, VersionInformation, decode_untrusted
+from caesura.quic.version_negotiation import check_server, choose, select
+from caesura.quic.versions import RETRY, VERSIONS, VersionParameters
+from caesura.sessions import Session
+from caesura.wire.extensions import QUIC_TRANSPORT_PARAMETERS, Extensions
+from caesura.wire.messages import NewSessionTicket
+from caesura.wire.registries import HandshakeType, Version
+
+_HANDSHAKE_DONE: Final = b"\x1e"
+_BLACK_HOLE: Final = 3  # probe timeouts in a row without an answer
+_ALGORITHMS: Final[dict[str, type[Congestion]]] = {"newreno": NewReno, "cubic": Cubic}
+
+Data = bytes | bytearray | memoryview
+
+
+class QUICConnection(Endpoint):
+    """One QUIC connection without I/O.
+
+    Give it the datagrams that came (`receive_datagram`, with the two ECN bits of their IP header) and send those that
+    `datagrams_to_send` returns. After every call that takes `now` (seconds, monotonic), and after writing, send them,
+    read `next_event()` until it gives None, and ask `timeout()` anew: when that time has come, call
+    `handle_timeout(now)`. What the peer does is never raised: it is in `error`, and the last event says so.
+
+    `addr` is the server's address on a client; a server learns its client's from the first datagram. `validated`: what
+    a token has proved to whoever makes the connection (a listener); without it a server sends at most
+    `quic.max_amplification` times what has come, until the client has proved its address. `on_connection_ids` is told
+    all ids that lead here whenever they change.
+
+    Raises ConfigError for settings that cannot make a connection of this role. A connection belongs to one thread at a
+    time; calling it from within its own callback is a UsageError, except for `close()`, which then takes effect when
+    the callback has returned.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_address",
+        "_begun",
+        "_chosen",
+        "_datagrams",
+        "_ending",
+        "_idle",
+        "_ids",
+        "_key_update_wanted",
+        "_local_ids",
+        "_loss",
+        "_now",
+        "_outbox",
+        "_pacer",
+        "_parameters",
+        "_path",
+        "_paths",
+        "_peer",
+        "_peer_ids",
+        "_permitted",
+        "_read_secret",
+        "_reader",
+        "_reread",
+        "_spaces",
+        "_streams",
+        "_used",
+        "_validated",
+        "_writer",
+        "handshake_confirmed",
+        "new_token",
+    )
+
+    _profile = PROFILE
+    _reader: Receiver
+    _writer: Sender
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        server_side: bool,
+        server_hostname: str | None = None,
+        session: Session | None = None,
+        addr: Address = None,
+        token: bytes = b"",
+        validated: Validated | None = None,
+        on_connection_ids: Callable[[list[bytes]], object] | None = None,
+        wait_context: WaitContext | None = None,
+        awaiter: Awaiter | None = None,
+        async_mode: bool | None = None,
+    ) -> None:
+        settings = context.settings
+        super().__init__(
+            settings,
+            Method.QUIC,
+            server_side=server_side,
+            server_hostname=server_hostname,
+            session=session,
+            wait_context=wait_context,
+            awaiter=awaiter,
+            async_mode=async_mode,
+        )
+        options, random, client = settings.quic, settings.random, not server_side
+        self._outbox = Outbox()
+        self._streams = Streams(options, self._outbox, self._events, client=client)
+        self._datagrams = Datagrams(options.max_datagram_frame_size, options.datagram_queue)
+        round_trip = RoundTrip(options.initial_rtt)
+        congestion = _ALGORITHMS[options.congestion](BASE)
+        self._loss = LossDetection(congestion, round_trip, client=client)
+        self._pacer = Pacer(congestion, round_trip)
+        self._spaces = (
+            self._space(INITIAL_SPACE, INITIAL),
+            self._space(HANDSHAKE_SPACE, HANDSHAKE),
+            self._space(APPLICATION_SPACE, ONE_RTT),
+        )
+        self._local_ids = LocalConnectionIds(
+            options.connection_id_length,
+            options.active_connection_id_limit,
+            options.issued_connection_ids,
+            random,
+            options.reset_key,
+            self._outbox,
+            on_connection_ids,
+        )
+        first = b"" if server_side else random(MIN_DESTINATION_LENGTH)
+        self._ids = HandshakeIds(first)
+        self._peer_ids = PeerConnectionIds(options.active_connection_id_limit, first, self._outbox)
+        self._path = Path(
+            addr, self._peer_ids.first, random, options.max_amplification, validated=client or validated is not None
+        )
+        self._paths = Paths(
+            self._path, self._peer_ids, options.paths, options.max_amplification, random, self._on_new_path
+        )
+        self._validated = validated
+        self._parameters = self._chosen = VERSIONS[options.versions[0]]
+        self._reader = Receiver(
+            self._spaces, self._local_ids, options.undecryptable_packets, fixed_bit=not options.grease_quic_bit
+        )
+        self._writer = Sender(
+            self._parameters,
+            self._local_ids.first,
+            self._spaces,
+            self._loss,
+            self._pacer,
+            self._paths,
+            PathMTU(BASE),
+            self._outbox,
+            self._streams,
+            self._datagrams,
+            client=client,
+        )
+        self._writer.token = token
+        self._idle = IdleTimeout(options.max_idle_timeout, 0.0)
+        self._permitted = tuple(permitted(level, from_server=client) for level in range(ONE_RTT + 1))
+        self._peer: TransportParameters | None = None
+        self._read_secret: TrafficSecret | None = None  # of 1-RTT packets, until they may be read
+        self._reread = False  # whether keys have come that packets may have waited for
+        self._begun = False
+        self._now = 0.0
+        self._used = b""  # the id of ours that the peer uses
+        self._key_update_wanted = False
+        self._ending: Ending | None = None
+        self.handshake_confirmed = False
+        self.new_token: bytes | None = None  # a client's, for its next connection (RFC 9000 section 8.1.3)
+
+    def _space(self, number: int, level: int) -> PacketSpace:
+        options = self._settings.quic
+        delay = options.max_ack_delay if number == APPLICATION_SPACE else 0.0
+        acks = Acknowledgements(delay, options.ack_delay_exponent, options.ack_ranges)
+        return PacketSpace(number, level, self._loss.spaces[number], acks, CryptoStream(options.crypto_buffer))
+
+    # --- driving --------------------------------------------------------------------------------------------------
+
+    def receive_datagram(self, data: Data, addr: Address, now: float, ecn: int = 0) -> None:
+        """One datagram, where it came from, and the two ECN bits of its IP header."""
+        if self._closed:
+            return
+        datagram = data if type(data) is bytes else bytes(data)
+        if self._ending is not None:
+            self._ending.received()
+            return
+        self._enter()
+        try:
+            self._now = now
+            self._receive(datagram, addr, ecn)
+            self._go_on(now)
+        except BaseException as error:  # noqa: BLE001 - sorted there
+            self._stopped_by(error)
+        finally:
+            self._leave()
+
+    def datagrams_to_send(self, now: float) -> list[Datagram]:
+        """Every datagram that may be sent now, with the address it goes to; handed over once."""
+        ending = self._ending
+        if ending is not None:
+            if not ending.pending or self._closed:
+                return []
+            ending.pending = False
+            return [(ending.datagram, self._paths.active.address)]
+        if self._closed or not self._begun:
+            return []
+        self._enter()
+        try:
+            self._now = now
+            self._update_keys()
+            self._writer.fill(now)
+            self._sent(now)
+        except BaseException as error:  # noqa: BLE001 - sorted there
+            self._stopped_by(error)
+            return self.datagrams_to_send(now)
+        finally:
+            self._leave()
+        out, self._writer.out = self._writer.out, []
+        return out
+
+    def _sent(self, now: float) -> None:
+        """What follows from what was sent."""
+        writer = self._writer
+        if writer.elicited:
+            writer.elicited = False
+            self._idle.sent(now)
+        if writer.handshake_sent and not self.server_side and not self._spaces[INITIAL_SPACE].discarded:
+            self._abandon(INITIAL_SPACE)  # RFC 9001 section 4.9.1
+
+    def timeout(self) -> float | None:
+        """When `handle_timeout` is due, on the clock of `now`: a timer, or paused work that is overdue. None: never."""
+        if self._ending is not None:
+            return None if self._closed else self._ending.until
+        return super().timeout()
+
+    def handle_timeout(self, now: float) -> None:
+        """Serve every timer that has expired, and fail paused work that is overdue. Too early a call does nothing."""
+        self._now = now
+        if self._ending is not None:
+            if self._ending.until <= now:
+                self.close()
+            return
+        super().handle_timeout(now)
+
+    def _timers(self) -> Iterable[float | None]:
+        if not self._begun:
+            return ()
+        phases = self._reader.phases
+        return (
+            self._loss.timeout(),
+            *(space.acks.deadline for space in self._spaces),
+            self._idle.deadline(self._probe_timeout),
+            self._paths.deadline,
+            None if phases is None else phases.previous_until,
+            self._send_time(),
+        )
+
+    def _send_time(self) -> float | None:
+        """When pacing lets something go out that waits; None when nothing waits for that."""
+        waits = self._writer.waiting and self._loss.congestion.room > 0 and not self._loss.amplification_limited
+        return self._pacer.next_time() if waits else None
+
+    def _serve_timers(self, now: float) -> None:
+        idle = self._idle.deadline(self._probe_timeout)
+        if idle is not None and idle <= now:
+            raise IdleTimeoutError(f"nothing has come for {self._idle.duration:g} s")
+        due = self._loss.timeout()
+        if due is not None and due <= now:
+            self._loss.handle_timeout(now)
+            if self._loss.pto_count == _BLACK_HOLE:
+                self._writer.mtu.black_hole()
+        if not self._paths.expire(now):
+            raise NoViablePath("the peer cannot be reached where it seems to be", section="RFC 9000 section 9.3.2")
+        if self._reader.phases is not None:
+            self._reader.phases.expire(now)
+
+    @property
+    def _probe_timeout(self) -> float:
+        round_trip = self._loss.round_trip
+        return round_trip.probe_timeout + round_trip.max_ack_delay
+
+    def _go_on(self, now: float) -> None:
+        self._now = now
+        try:
+            if not self._begun and not self.server_side:
+                self._begin(self._ids.original)
+            self._run_handshake(now)
+            while self._post:
+                self._post[0].advance(now)
+                if not self._post[0].done:
+                    break
+                self._post.pop(0)
+        except BaseException as error:  # noqa: BLE001 - sorted there
+            self._stopped_by(error)
+
+    def _run_handshake(self, now: float) -> None:
+        driver = self._driver
+        if driver is not None:
+            driver.advance(now)
+            if driver.done:
+                self._driver = None
+        if self._driver is None and self._established is not None:
+            expected = () if self.server_side else (NewSessionTicket,)
+            while (message := self._inbox.take(expected)) is not None:  # a KeyUpdate too is unexpected (RFC 9001 6)
+                assert isinstance(message, NewSessionTicket)
+                self._ticket_received(message)
+        if self._reread:
+            self._reread = False
+            for packet, address, ecn in self._reader.take_kept():
+                self._packets(packet, address, ecn, len(packet))
+
+    # --- beginning ------------------------------------------------------------------------------------------------
+
+    def _begin(self, destination: bytes) -> None:
+        """The first packet is there, or is about to be made; it goes to this id of the server's."""
+        self._begun = True
+        self._idle.received(self._now)
+        self._reader.version = int(self._parameters.version)
+        self._writer.parameters = self._parameters
+        self._initial_keys(self._parameters, destination)
+
+    def _initial_keys(self, parameters: VersionParameters, destination: bytes) -> None:
+        """Packets of this version can be read and written (RFC 9001 section 5.2)."""
+        client, server = initial_secrets(parameters.initial_salt, destination)
+        own, peer = (server, client) if self.server_side else (client, server)
+        self._spaces[INITIAL_SPACE].write = WriteKey(own, parameters.label)
+        self._reader.initial[int(parameters.version)] = ReadKey(peer, parameters.label)
+
+    def _first_packet(self, header: LongHeader, size: int, addr: Address) -> bool:
+        """A server's first packet: whether it may begin a connection (RFC 9000 sections 14.1 and 7.2)."""
+        acceptable = header.kind == INITIAL and header.parameters.version in self._settings.quic.versions
+        if not acceptable or size < MIN_INITIAL_DATAGRAM or len(header.destination) < MIN_DESTINATION_LENGTH:
+            return False
+        proved = self._validated
+        original = header.destination
+        if proved is not None and proved.original_id is not None:
+            original = proved.original_id
+            self._ids.retry = proved.retry_id
+        self._ids.original = original
+        self._reader.original = header.destination
+        self._parameters = self._chosen = header.parameters
+        self._peer_ids.first.value = header.source
+        self._paths.active.address = addr
+        self._begin(header.destination)
+        return True
+
+    def _forget(self) -> None:
+        """What looked like a client's first packet was none: the next one that does may be."""
+        self._begun = False
+        self._reader.initial.clear()
+        self._paths.active.received = 0
+
+    # --- datagrams in ---------------------------------------------------------------------------------------------
+
+    def _receive(self, datagram: bytes, addr: Address, ecn: int) -> None:
+        if not datagram:
+            return
+        if datagram[0] & LONG_HEADER and not self.handshake_confirmed:
+            header = read_long(datagram, 0)
+            if header is None or header.kind == RETRY:
+                if not self.server_side:
+                    self._unprotected(header, datagram)
+                return
+            if not self._begun and not (self.server_side and self._first_packet(header, len(datagram), addr)):
+                return
+        if not self._begun:
+            return
+        path = self._paths.find(addr)
+        if path is not None:
+            path.received += len(datagram)
+        elif not (self.server_side and self.handshake_confirmed):  # only clients move, and not before (section 9)
+            return
+        if self._packets(datagram, addr, ecn, len(datagram)):
+            return
+        if self.server_side and self._reader.source is None:
+            self._forget()
+        elif self._is_reset(datagram):
+            raise StatelessReset
+
+    def _packets(self, datagram: bytes, addr: Address, ecn: int, size: int) -> bool:
+        """The packets of a datagram; whether one was opened."""
+        found = False
+        for opened in self._reader.packets(datagram, addr, self._now, self._probe_timeout, ecn):
+            found = True
+            self._packet(opened, addr, ecn, size)
+            if self._ending is not None:
+                break
+            if not self.handshake_complete:
+                self._run_handshake(self._now)
+        return found
+
+    def _packet(self, opened: Opened, addr: Address, ecn: int, size: int) -> None:
+        space, number, payload, header, used = opened
+        acks = space.acks
+        if acks.seen(number):
+            return
+        newest = number > acks.largest
+        if header is not None:
+            self._long_packet(header)
+        else:
+            path = self._paths.find(addr)
+            if path is None:
+                path = self._paths.add(addr, same_id=used == self._used)
+                path.received += size
+            self._path = path
+        flags = dispatch_untrusted(payload, space.level, self._permitted[space.level], self)
+        acks.received(number, flags & ACK_ELICITING != 0, self._now, ecn)
+        self._idle.received(self._now)
+        if header is None and self._path is self._paths.active:
+            self._used = used
+        elif header is None and newest and flags & NOT_PROBING and self.server_side:
+            self._paths.migrate(self._path, self._now, self._probe_timeout)
+            self._used = used
+
+    def _long_packet(self, header: LongHeader) -> None:
+        """What a genuine packet of the handshake says by its header."""
+        if self._reader.source is None:
+            self._reader.source = header.source
+            self._peer_ids.first.value = header.source
+        if header.kind == HANDSHAKE and self.server_side:
+            self._paths.active.validated = True  # RFC 9000 section 8.1
+            if not self._spaces[INITIAL_SPACE].discarded:
+                self._abandon(INITIAL_SPACE)
+
+    def _unprotected(self, header: LongHeader | None, datagram: bytes) -> None:
+        """Retry and Version Negotiation: what a server says in the clear to a client that has heard nothing yet."""
+        if self._reader.source is not None or self._ids.retry is not None or not self._begun:
+            return
+        if header is not None:
+            self._retry(header, datagram)
+            return
+        found = read_version_negotiation(datagram)
+        if found is not None and found[:2] == (self._local_ids.first, self._ids.original):
+            ours = self._settings.quic.versions
+            version = choose(int(self._chosen.version), found[2], ours)
+            if version is not None:
+                name = Version(version).name
+                raise VersionNegotiationError(f"the server wants {name} from the first packet on: `quic.versions`")
+
+    def _retry(self, header: LongHeader, datagram: bytes) -> None:
+        """Begin again, with the server's token (RFC 9000 section 17.2.5)."""
+        if (
+            header.parameters is not self._chosen
+            or header.destination != self._local_ids.first
+            or header.source == self._ids.original
+            or not header.token
+            or not retry_is_genuine(header, datagram, self._ids.original)
+        ):
+            return
+        self._ids.retry = header.source
+        self._peer_ids.first.value = header.source
+        self._writer.token = header.token
+        self._initial_keys(self._chosen, header.source)
+        self._loss.requeue(INITIAL_SPACE)
+
+    def _is_reset(self, datagram: bytes) -> bool:
+        token = stateless_reset.token_of(datagram)
+        return token is not None and self._peer_ids.is_reset(token)
+
+    # --- frames (FrameReceiver) -----------------------------------------------------------------------------------
+
+    def on_ack(self, level: int, ranges: AckRanges, delay: int, ecn: EcnCounts | None) -> None:  # noqa: ARG002
+        """ACK. We mark nothing with ECN, so counts say nothing."""
+        exponent = self._peer.ack_delay_exponent if self._peer is not None else 3
+        if level == ONE_RTT and self._reader.phases is not None:
+            self._reader.phases.acknowledged(ranges[0][1] - 1)
+        self._loss.ack_received(SPACES[level], ranges, (delay << exponent) / 1_000_000, self._now)
+
+    def on_crypto(self, level: int, offset: int, data: bytes) -> None:
+        """CRYPTO: bytes of the handshake, in order to its inbox."""
+        stream = self._spaces[SPACES[level]].crypto
+        stream.receive(offset, data)
+        ready = stream.read()
+        if ready:
+            if level < self._inbox.epoch:
+                raise ProtocolViolation("more handshake bytes of an old level", section="RFC 9001 section 4.1.3")
+            self._inbox.receive_untrusted(Epoch(level), ready)
+
+    def on_handshake_done(self) -> None:
+        """HANDSHAKE_DONE: the handshake is confirmed (RFC 9001 section 4.1.2)."""
+        if not self.handshake_confirmed:
+            self._confirm()
+
+    def on_new_token(self, token: bytes) -> None:
+        """NEW_TOKEN: the latest is kept."""
+        self.new_token = token
+
+    def on_stream(self, stream_id: int, offset: int, data: bytes, fin: bool) -> None:
+        """STREAM."""
+        self._streams.on_stream(stream_id, offset, data, fin)
+
+    def on_reset_stream(self, stream_id: int, error_code: int, final_size: int) -> None:
+        """RESET_STREAM."""
+        self._streams.on_reset_stream(stream_id, error_code, final_size)
+
+    def on_stop_sending(self, stream_id: int, error_code: int) -> None:
+        """STOP_SENDING."""
+        self._streams.on_stop_sending(stream_id, error_code)
+
+    def on_max_data(self, maximum: int) -> None:
+        """MAX_DATA."""
+        self._streams.on_max_data(maximum)
+
+    def on_max_stream_data(self, stream_id: int, maximum: int) -> None:
+        """MAX_STREAM_DATA."""
+        self._streams.on_max_stream_data(stream_id, maximum)
+
+    def on_max_streams(self, maximum: int, unidirectional: bool) -> None:
+        """MAX_STREAMS."""
+        self._streams.on_max_streams(maximum, unidirectional)
+
+    def on_data_blocked(self, limit: int) -> None:
+        """DATA_BLOCKED: windows grow by how fast they are used up, not by this."""
+
+    def on_stream_data_blocked(self, stream_id: int, limit: int) -> None:  # noqa: ARG002
+        """STREAM_DATA_BLOCKED."""
+        self._streams.on_stream_data_blocked(stream_id)
+
+    def on_streams_blocked(self, limit: int, unidirectional: bool) -> None:
+        """STREAMS_BLOCKED: the limit moves up as streams end, not by this."""
+
+    def on_new_connection_id(
+        self, sequence_number: int, retire_prior_to: int, connection_id: bytes, reset_token: bytes
+    ) -> None:
+        """NEW_CONNECTION_ID."""
+        self._peer_ids.received(sequence_number, retire_prior_to, connection_id, reset_token)
+        if not self._paths.replace_retired():
+            raise ProtocolViolation("every connection id is wanted back", section="RFC 9000 section 5.1.2")
+
+    def on_retire_connection_id(self, sequence_number: int) -> None:
+        """RETIRE_CONNECTION_ID."""
+        self._local_ids.retired(sequence_number, self._used)
+
+    def on_path_challenge(self, data: bytes) -> None:
+        """PATH_CHALLENGE: answered on the path it came by."""
+        self._path.respond(data, self._settings.quic.path_responses)
+
+    def on_path_response(self, data: bytes) -> None:
+        """PATH_RESPONSE."""
+        self._paths.answered(data)
+
+    def on_connection_close(self, error_code: int, frame_type: int | None, reason: bytes) -> None:
+        """CONNECTION_CLOSE: it is over, and nothing more is said (RFC 9000 section 10.2.2)."""
+        application = frame_type is None
+        if error_code == TransportErrorCode.NO_ERROR:
+            self.close_notify_received = True
+        elif not application and error_code & ~0xFF == TransportErrorCode.CRYPTO_ERROR:
+            self.error = PeerAlert(error_code & 0xFF)
+        else:
+            text = reason.decode(errors="replace")
+            self.error = PeerClose(error_code, text, application=application, frame_type=frame_type or None)
+        self._end(None)
+
+    def on_datagram(self, data: bytes, size: int) -> None:
+        """DATAGRAM."""
+        self._datagrams.receive(data, size)
+        if not self._datagrams.announced:
+            self._datagrams.announced = True
+            self._events.append(DatagramReadable())
+
+    # --- the application ------------------------------------------------------------------------------------------
+
+    def open_stream(self, *, unidirectional: bool = False) -> int | None:
+        """The id of a new stream; None when the peer does not permit one more now (StreamsPermitted tells when)."""
+        self._require_open()
+        return self._streams.open(unidirectional=unidirectional)
+
+    def write_stream(self, stream_id: int, data: Data, *, fin: bool = False) -> None:
+        """Send bytes on a stream, and with `fin` nothing after them.
+
+        All of it is taken; `stream_backlog` tells how much waits. Raises StreamStopped when the peer wants no more.
+        """
+        self._require_open()
+        stream = self._streams.writer(stream_id)
+        if data:
+            stream.write(data if type(data) is bytes else bytes(data))
+        if fin:
+            stream.conclude()
+
+    def stream_backlog(self, stream_id: int) -> int:
+        """Bytes written to a stream and not sent yet; 0 for one that is over."""
+        stream = self._streams.sending.get(stream_id)
+        return 0 if stream is None else stream.backlog
+
+    def read_stream(self, stream_id: int, size: int = -1) -> tuple[bytes, bool]:
+        """At most `size` bytes of a stream (all there are by default), and whether it ends behind them.
+
+        Raises StreamReset when the peer has given it up, UsageError when it is not there to be read from.
+        """
+        return self._streams.read(stream_id, size)
+
+    def reset_stream(self, stream_id: int, error_code: int) -> None:
+        """Send nothing more on a stream, not even what is lost (RFC 9000 section 3.3)."""
+        self._require_open()
+        self._streams.writer(stream_id).reset(error_code)
+
+    def stop_sending(self, stream_id: int, error_code: int) -> None:
+        """Read no more from a stream, and ask the peer to send no more on it (RFC 9000 section 3.5)."""
+        self._require_open()
+        self._streams.stop_sending(stream_id, error_code)
+
+    def send_datagram(self, data: Data) -> bool:
+        """Send a datagram, which may be lost (RFC 9221); False when too many wait already. UsageError if too long."""
+        self._require_open()
+        return self._datagrams.send(data if type(data) is bytes else bytes(data), self._writer.room)
+
+    def read_datagram(self) -> bytes | None:
+        """The oldest datagram that has come; None when there is none now."""
+        return self._datagrams.read()
+
+    def read(self, size: int = -1) -> bytes:  # noqa: ARG002 - the verb of other connections
+        """Nothing: what there is to be read is in streams and datagrams."""
+        return b""
+
+    def pending(self) -> int:
+        """Nothing: see `read`."""
+        return 0
+
+    def shutdown(self, error_code: int = 0, reason: str = "") -> None:
+        """Close both directions at once (RFC 9000 section 10.2), with what the application protocol says by it.
+
+        Legal twice, and at any moment: before the handshake is complete the peer learns that there was an end alone.
+        """
+        if self.close_notify_sent or self._ending is not None or self._closed:
+            return
+        self.close_notify_sent = True
+        self._end(Close(error_code, None, reason))
+
+    def key_update(self) -> None:
+        """Change keys as soon as that may be (RFC 9001 section 6)."""
+        self._require_open()
+        self._key_update_wanted = True
+
+    @property
+    def terminated(self) -> bool:
+        """Whether nothing is left to do: the connection is over, and late packets need not be told so."""
+        return self._closed
+
+    @property
+    def version(self) -> Version | None:
+        """The version of QUIC, once it is agreed."""
+        return self._parameters.version if self._established is not None else None
+
+    @property
+    def addr(self) -> Address:
+        """Where the peer is: the address of the path in use."""
+        return self._paths.active.address
+
+    @property
+    def address_validated(self) -> bool:
+        """Whether the peer is known to be there (RFC 9000 section 8)."""
+        return self._paths.active.validated
+
+    @property
+    def key_updates(self) -> int:
+        """How many times our keys have changed (RFC 9001 section 6)."""
+        key = self._spaces[APPLICATION_SPACE].write
+        return 0 if key is None else key.generation
+
+    @property
+    def peer_parameters(self) -> TransportParameters | None:
+        """The peer's transport parameters, once they have come."""
+        return self._peer
+
+    @property
+    def connection_ids(self) -> tuple[bytes, ...]:
+        """The ids that lead here, and, while the handshake goes on, where the client's first packets went."""
+        ids = tuple(self._local_ids.ids.values())
+        first = self._reader.original
+        return ids if self.handshake_confirmed or not first else (*ids, first)
+
+    @property
+    def wants_data(self) -> bool:
+        """Whether the adapter should read on from the transport: until the connection is over."""
+        return not self._closed
+
+    # --- the seam under the handshake (MessageTransport) ----------------------------------------------------------
+
+    def send(self, epoch: Epoch, message: bytes) -> None:
+        """One handshake message, in CRYPTO frames."""
+        self._spaces[SPACES[epoch]].crypto.write(message)
+
+    def install_write(self, epoch: Epoch, keys: Keys) -> None:
+        """Packets of this level can be sent."""
+        assert isinstance(keys, TrafficSecret)
+        self._spaces[SPACES[epoch]].write = WriteKey(keys, self._parameters.label)
+        if epoch is Epoch.HANDSHAKE:
+            self._loss.handshake_keys = True
+
+    def install_read(self, epoch: Epoch, keys: Keys) -> None:
+        """Packets of this level can be read; 1-RTT packets when the handshake is complete (RFC 9001 section 5.7)."""
+        assert isinstance(keys, TrafficSecret)
+        if not self._inbox.empty:
+            raise UnexpectedMessage("handshake bytes behind the last message of a level", section="RFC 9001 4.1.3")
+        self._inbox.epoch = epoch
+        if epoch is Epoch.HANDSHAKE:
+            self._spaces[HANDSHAKE_SPACE].read = ReadKey(keys, self._parameters.label)
+        else:
+            self._read_secret = keys
+        self._reread = True
+
+    def version_chosen(self, version: Version) -> None:
+        """The handshake's version, of which there is one."""
+
+    def own_extensions(self, message: HandshakeType, peer: Extensions | None) -> Extensions:  # noqa: ARG002
+        """Our transport parameters, in ClientHello and EncryptedExtensions."""
+        extensions = Extensions()
+        if message is not HandshakeType.server_hello:
+            options = self._settings.quic
+            information = VersionInformation(int(self._parameters.version), tuple(map(int, options.versions)))
+            parameters = own_parameters(
+                options,
+                self._ids,
+                self._local_ids,
+                information,
+                self._settings.random(4),
+                server_side=self.server_side,
+            )
+            extensions.put(QUIC_TRANSPORT_PARAMETERS, parameters.encode())
+        return extensions
+
+    def peer_extensions(self, extensions: Extensions) -> None:
+        """The peer's transport parameters; its ServerHello has none."""
+        data = extensions.get(QUIC_TRANSPORT_PARAMETERS)
+        if data is None:
+            if self.server_side:
+                raise MissingExtension("quic_transport_parameters", section="RFC 9001 section 8.2")
+            return
+        peer = decode_untrusted(data, from_server=not self.server_side)
+        check_ids(peer, self._ids, self._peer_ids.first.value, server_side=self.server_side)
+        if self.server_side:
+            self._agree_on_version(peer.version_information)
+        else:
+            ours = tuple(map(int, self._settings.quic.versions))
+            negotiated, chosen = int(self._parameters.version), int(self._chosen.version)
+            check_server(peer.version_information, negotiated, ours, chosen=chosen, reacted=False)
+        self._peer = peer
+        self._apply(peer)
+
+    def _agree_on_version(self, information: VersionInformation | None) -> None:
+        """Go on in the version that is preferred here, if the client knows it (RFC 9368 section 2.3)."""
+        ours = tuple(map(int, self._settings.quic.versions))
+        select(int(self._chosen.version), information, ours)
+
+    def _apply(self, peer: TransportParameters) -> None:
+        """What the peer's parameters change."""
+        options = self._settings.quic
+        self._loss.round_trip.max_ack_delay = peer.max_ack_delay
+        self._idle.peer_declares(peer.max_idle_timeout)
+        self._datagrams.peer_limit = peer.max_datagram_frame_size
+        self._writer.mtu.maximum = min(options.mtu, peer.max_udp_payload_size)
+        self._peer_ids.first.reset_token = peer.stateless_reset_token
+
+    def early_data(self, accepted: bool, limit: int, reason: EarlyDataReason) -> None:
+        """It is always refused: 0-RTT packets have no keys here and are dropped."""
+
+    def accepts_early_data(self, ticket_state: bytes) -> bool:  # noqa: ARG002
+        """Not here."""
+        return False
+
+    def completed(self, established: Established) -> None:
+        """The handshake is done: 1-RTT packets are read, streams may be opened; to a server it is confirmed too."""
+        if established.alpn is None:
+            raise NoApplicationProtocol(section="RFC 9001 section 8.1")
+        if self._peer is None:
+            raise MissingExtension("quic_transport_parameters", section="RFC 9001 section 8.2")
+        write, read = self._spaces[APPLICATION_SPACE].write, self._read_secret
+        assert write is not None
+        assert read is not None
+        self._reader.phases = KeyPhases(write, read, self._parameters.label)
+        self._read_secret = None
+        self._reread = True
+        super().completed(established)
+        self._streams.permit(self._peer)
+        self._local_ids.issue(self._peer.active_connection_id_limit)
+        if self.server_side:
+            LastingFrame(self._outbox, _HANDSHAKE_DONE)
+            self._confirm()
+
+    def _confirm(self) -> None:
+        """Both sides have completed the handshake (RFC 9001 section 4.1.2)."""
+        self.handshake_confirmed = self._loss.handshake_confirmed = True
+        self._paths.active.validated = True
+        if not self._spaces[HANDSHAKE_SPACE].discarded:
+            self._abandon(HANDSHAKE_SPACE)
+
+    def _abandon(self, space: int) -> None:
+        """The keys of a space are of no use any more (RFC 9001 section 4.9)."""
+        self._spaces[space].discard()
+        self._loss.discard(space, self._now)
+        if space == INITIAL_SPACE:
+            self._reader.initial.clear()
+
+    # --- what else may happen -------------------------------------------------------------------------------------
+
+    def _on_new_path(self) -> None:
+        """Another host is sent to (RFC 9000 section 9.4)."""
+        self._loss.new_path()
+        mtu = PathMTU(BASE)
+        mtu.maximum = self._writer.mtu.maximum
+        self._writer.mtu = mtu
+
+    def _update_keys(self) -> None:
+        phases, space = self._reader.phases, self._spaces[APPLICATION_SPACE]
+        if phases is None or space.write is None or not self.handshake_confirmed:
+            return
+        due = self._key_update_wanted or space.write.sealed >= self._settings.quic.key_update_packets
+        if due and phases.may_update(space.sent.largest_acked):
+            self._key_update_wanted = False
+            phases.update()
+
+    # --- the end --------------------------------------------------------------------------------------------------
+
+    def _fail(self, error: Error) -> None:
+        """End the connection: the peer is told, if there is anything it could be told."""
+        if self._ending is not None:
+            return
+        self.error = error
+        self._end(close_for(error))
+
+    def _end(self, close: Close | None) -> None:
+        """Closing, or draining when there is nothing to say."""
+        datagram = self._writer.last_words(close) if close is not None and self._begun else b""
+        self._ending = Ending(datagram, self._now, self._probe_timeout)
+        self._drop()
+
+    def _send_close_notify(self) -> None:
+        """See `shutdown`."""
+
+    def _send_fatal_alert(self, description: AlertDescription) -> bool:  # noqa: ARG002
+        """See `_fail`."""
+        return False
+
+    def _drop(self) -> None:
+        super()._drop()
+        for space in self._spaces:
+            space.discard()
+
+    def _discard(self) -> None:
+        """Forget what was to be sent."""

@@ -1,0 +1,160 @@
+"""Taking datagrams apart: which packets are in them, and which of those are the peer's (RFC 9000 sections 5.2, 12.2).
+
+A packet that is not ours, of another version, malformed, or that does not open is dropped, and the next one in its
+datagram is looked at. One whose keys are not there yet is kept, so many of them, and read when they are. Hot: once per
+packet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from caesura.errors import AEADLimitReached
+from caesura.handshake.performer import Working
+from caesura.quic.connection_ids import LocalConnectionIds
+from caesura.quic.key_update import KeyPhases
+from caesura.quic.levels import APPLICATION_SPACE, HANDSHAKE, INITIAL, SPACES
+from caesura.quic.packets import FIXED_BIT, LONG_HEADER, LongHeader, read_long
+from caesura.quic.path import Address
+from caesura.quic.protection import ReadKey
+from caesura.quic.space import PacketSpace
+
+Opened = tuple[PacketSpace, int, bytes, LongHeader | None, bytes]
+"""Its space, its number, its frames, its header if that is long, and the id that it was sent to."""
+
+Kept = tuple[bytes, Address, int]
+"""A packet for later: its bytes, where it came from, its ECN marks."""
+
+_KINDS: Final = (INITIAL, HANDSHAKE)
+
+
+class Receiver(Working):
+    """Opens the packets of one connection.
+
+    `initial` are the keys of Initial packets by version, of which there are two while the version is being agreed on;
+    `version` is that of Handshake packets. `phases` opens 1-RTT packets. `original` is where a client's first packets
+    went; `source` the Source Connection ID that the peer has chosen, None before that. `fixed_bit`: whether it has to
+    be set (RFC 9287).
+    """
+
+    __slots__ = (
+        "_failures",
+        "_ids",
+        "_kept",
+        "_limit",
+        "_spaces",
+        "fixed_bit",
+        "initial",
+        "original",
+        "phases",
+        "source",
+        "version",
+    )
+
+    def __init__(
+        self,
+        spaces: tuple[PacketSpace, PacketSpace, PacketSpace],
+        ids: LocalConnectionIds,
+        limit: int,
+        *,
+        fixed_bit: bool,
+    ) -> None:
+        self._spaces = spaces
+        self._ids = ids
+        self._limit = limit
+        self._kept: list[Kept] = []
+        self._failures = 0
+        self.initial: dict[int, ReadKey] = {}
+        self.version = 0
+        self.phases: KeyPhases | None = None
+        self.original = b""
+        self.source: bytes | None = None
+        self.fixed_bit = fixed_bit
+        self._ongoing = None  # packets are opened at once
+
+    def packets(self, datagram: bytes, address: Address, now: float, pto: float, ecn: int) -> Iterator[Opened]:
+        """The packets of a datagram that open, one after the other: what one says may bring the next one's keys.
+
+        Raises what a genuine packet deserves, and AEADLimitReached when too many were none (RFC 9001 section 6.6).
+        """
+        pos, size = 0, len(datagram)
+        while pos < size:
+            if not datagram[pos] & LONG_HEADER:
+                opened = self._short(datagram[pos:] if pos else datagram, address, now, pto, ecn)
+                if opened is not None:
+                    yield opened
+                return
+            header = read_long(datagram, pos)
+            if header is None:
+                return
+            opened = self._long(datagram, header, address, ecn)
+            if opened is not None:
+                yield opened
+            pos = header.stop
+
+    def take_kept(self) -> list[Kept]:
+        """What was kept and may open now; it is kept no more, unless it does not."""
+        kept, self._kept = self._kept, []
+        return kept
+
+    def close(self) -> None:
+        """Forget keys and packets."""
+        self._kept.clear()
+        self.initial.clear()
+        self.phases = None
+
+    # --- one packet -----------------------------------------------------------------------------------------------
+
+    def _short(self, packet: bytes, address: Address, now: float, pto: float, ecn: int) -> Opened | None:
+        if self.fixed_bit and not packet[0] & FIXED_BIT:
+            return None
+        number_at = 1 + self._ids.length
+        used = packet[1:number_at]
+        if used not in self._ids.ids.values():
+            return None
+        space, phases = self._spaces[APPLICATION_SPACE], self.phases
+        if phases is None:
+            self._keep(packet, address, ecn)
+            return None
+        opened = phases.open_untrusted(packet, number_at, space.acks.largest, now, pto)
+        if opened is None:
+            self._failed(phases.integrity_limit)
+            return None
+        return space, opened[0], opened[1], None, used
+
+    def _long(self, datagram: bytes, header: LongHeader, address: Address, ecn: int) -> Opened | None:
+        kind, version = header.kind, int(header.parameters.version)
+        if kind not in _KINDS or not self._is_ours(datagram, header):
+            return None
+        space = self._spaces[SPACES[kind]]
+        if space.discarded or (kind == HANDSHAKE and version != self.version):
+            return None
+        key = self.initial.get(version) if kind == INITIAL else space.read
+        if key is None:
+            if kind == HANDSHAKE:
+                self._keep(datagram[header.start : header.stop], address, ecn)
+            return None
+        opened = key.open_untrusted(datagram, header.start, header.number_at, header.stop, space.acks.largest)
+        if opened is None:
+            self._failed(key.integrity_limit)
+            return None
+        return space, opened[0], opened[1], header, header.destination
+
+    def _is_ours(self, datagram: bytes, header: LongHeader) -> bool:
+        if self.fixed_bit and not datagram[header.start] & FIXED_BIT:
+            return False
+        if self.source is not None and header.source != self.source:  # RFC 9000 section 7.2
+            return False
+        if header.destination == self._ids.first:
+            return True
+        return header.kind == INITIAL and header.destination == self.original != b""
+
+    def _keep(self, packet: bytes, address: Address, ecn: int) -> None:
+        if len(self._kept) < self._limit:
+            self._kept.append((packet, address, ecn))
+
+    def _failed(self, limit: int) -> None:
+        self._failures += 1
+        if self._failures > limit:
+            raise AEADLimitReached("more packets failed to open than may", section="RFC 9001 section 6.6")

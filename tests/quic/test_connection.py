@@ -1,0 +1,288 @@
+"""Two QUIC connections and a network: handshake, streams, closing, what is dropped (RFC 9000, RFC 9001)."""
+
+from __future__ import annotations
+
+import pytest
+
+from caesura.crypto.trust import TrustStore
+from caesura.errors import (
+    CertificateVerifyError,
+    ConfigError,
+    IdleTimeout,
+    NoApplicationProtocol,
+    PeerAlert,
+    PeerClose,
+    TransportErrorCode,
+)
+from caesura.events import (
+    CloseNotifyReceived,
+    ConnectionTerminated,
+    DatagramReadable,
+    HandshakeCompleted,
+    SessionReceived,
+    StreamOpened,
+)
+from caesura.quic.connection import QUICConnection
+from caesura.wire.registries import CipherSuite, Version
+from tests.quic.link import QUICLink, client_context, linked, server_context
+from tests.support.datagram_link import CLIENT, SERVER, ByHand, Lossy
+
+DATA = bytes(range(256)) * 2000
+
+
+def test_a_handshake_takes_two_round_trips_and_no_more() -> None:
+    link = linked()
+    link.establish()
+    assert link.now - 1000.0 == pytest.approx(0.04)
+    assert [each.by_client for each in link.sent[:5]] == [True, False, False, True, True]
+    for side in (link.ours, link.theirs):
+        assert len(side.happened(HandshakeCompleted)) == 1
+        assert side.connection.version is Version.QUIC1
+        assert side.connection.alpn == "test"
+        assert side.connection.cipher_suite is CipherSuite.TLS_AES_128_GCM_SHA256
+    link.wait(1.0)
+    assert len(link.ours.happened(SessionReceived)) == 2
+
+
+@pytest.mark.parametrize("suite", ["TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"])
+def test_every_suite(suite: str) -> None:
+    link = linked({"cipher_suites": [suite]}).establish()
+    stream_id = link.send(DATA)
+    link.wait(5.0)
+    assert link.theirs.streams[stream_id] == DATA
+
+
+def test_a_hello_of_two_datagrams() -> None:
+    groups = {"groups": ["X25519MLKEM768", "x25519"]}
+    link = linked(groups, groups).establish()
+    assert [len(each.data) for each in link.sent if each.by_client][:2] == [1200, 1200]
+    assert link.client.group is not None
+    assert link.client.group.name == "X25519MLKEM768"
+
+
+def test_a_group_that_the_server_asks_for() -> None:
+    linked({"groups": ["x25519", "secp256r1"]}, {"groups": ["secp256r1"]}).establish()
+
+
+def test_resumption() -> None:
+    client, server = client_context(), server_context()
+
+    def connect() -> QUICLink:
+        one = QUICConnection(client, server_side=False, server_hostname="example.test", addr=SERVER)
+        link = QUICLink(one, QUICConnection(server, server_side=True)).establish()
+        link.wait(1.0)
+        return link
+
+    assert not connect().client.session_reused
+    second = connect()
+    assert second.client.session_reused
+    assert second.server.session_reused
+
+
+def test_streams_in_both_directions_and_kinds() -> None:
+    link = linked().establish()
+    client, server = link.ours.connection, link.theirs.connection
+    sent = {}
+    for connection in (client, server):
+        for unidirectional in (False, True):
+            stream_id = connection.open_stream(unidirectional=unidirectional)
+            assert stream_id is not None
+            connection.write_stream(stream_id, DATA + stream_id.to_bytes(1, "big"), fin=True)
+            sent[stream_id] = DATA + stream_id.to_bytes(1, "big")
+    assert sorted(sent) == [0, 1, 2, 3]
+    link.wait(10.0)
+    assert {number: link.theirs.streams[number] for number in (0, 2)} == {0: sent[0], 2: sent[2]}
+    assert {number: link.ours.streams[number] for number in (1, 3)} == {1: sent[1], 3: sent[3]}
+    assert [each.stream_id for each in link.theirs.happened(StreamOpened)] == [0, 2]
+    server.write_stream(0, b"answer", fin=True)
+    link.wait(1.0)
+    assert link.ours.streams[0] == b"answer"
+    assert 0 in link.ours.ended
+
+
+def test_datagrams() -> None:
+    settings = {"quic": {"max_datagram_frame_size": 1200}}
+    link = linked(settings, settings).establish()
+    assert link.ours.connection.send_datagram(b"whole")
+    link.wait(1.0)
+    assert link.theirs.happened(DatagramReadable)
+    assert link.theirs.connection.read_datagram() == b"whole"
+    assert link.theirs.connection.read_datagram() is None
+
+
+# --- networks ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_network_that_loses_doubles_and_reorders(seed: int) -> None:
+    network = Lossy(seed=seed, loss=0.1, reordering=0.2, duplication=0.1, corruption=0.02)
+    windows = {"quic": {"initial_max_data": 20_000, "initial_max_stream_data_bidi_remote": 10_000}}
+    link = linked(windows, windows, network).establish()
+    stream_id = link.send(DATA)
+    link.run(lambda: stream_id in link.theirs.ended or link.failed, seconds=600)
+    assert link.theirs.streams[stream_id] == DATA
+    assert not link.failed
+
+
+@pytest.mark.parametrize("lost", range(8))
+def test_any_datagram_of_a_handshake_lost(lost: int) -> None:
+    link = linked(network=ByHand(acts={lost: lambda _: []})).establish()
+    stream_id = link.send(b"after it")
+    link.run(lambda: stream_id in link.theirs.ended, seconds=30)
+    assert link.theirs.streams[stream_id] == b"after it"
+
+
+def test_an_address_that_has_proved_nothing_gets_three_times_what_came() -> None:
+    link = linked(network=ByHand(acts={number: lambda _: [] for number in range(1, 1000)}))
+    link.start().wait(25.0)
+    first = link.sent[0]
+    assert sum(len(each.data) for each in link.sent if not each.by_client) <= 3 * len(first.data)
+
+
+def test_nothing_happens_for_long() -> None:
+    link = linked({"quic": {"max_idle_timeout": 5.0}}).establish()
+    quiet = link.now
+    link.run(lambda: link.failed)
+    assert 5.0 <= link.now - quiet < 6.0
+    link.wait(1.0)
+    assert isinstance(link.client.error, IdleTimeout)
+    assert isinstance(link.server.error, IdleTimeout)
+    assert all(each.at < quiet + 1 for each in link.sent)
+
+
+# --- the end ----------------------------------------------------------------------------------------------------
+
+
+def test_closing() -> None:
+    link = linked().establish()
+    link.ours.connection.shutdown()
+    link.wait(0.02)
+    assert link.theirs.happened(CloseNotifyReceived)
+    assert link.server.error is None
+    link.wait(10.0)
+    assert link.ours.connection.terminated
+    assert link.theirs.connection.terminated
+
+
+def test_closing_with_words() -> None:
+    link = linked().establish()
+    link.theirs.connection.shutdown(77, "because")
+    link.wait(0.02)
+    error = link.client.error
+    assert isinstance(error, PeerClose)
+    assert (error.application, error.error_code, error.reason_phrase) == (True, 77, "because")
+    assert link.ours.happened(ConnectionTerminated)
+
+
+def test_closing_before_the_handshake_is_complete_says_no_more_than_that() -> None:
+    link = linked()
+    link.start()
+    link.wait(0.015)
+    link.ours.connection.shutdown(77, "secret")
+    link.wait(0.1)
+    error = link.server.error
+    assert isinstance(error, PeerClose)
+    assert (error.application, error.error_code) == (False, TransportErrorCode.APPLICATION_ERROR)
+    assert error.reason_phrase == ""
+
+
+def test_a_certificate_that_is_refused() -> None:
+    link = linked({"trust": TrustStore.empty()})
+    link.start().run(lambda: link.failed)
+    link.wait(1.0)
+    assert isinstance(link.client.error, CertificateVerifyError)
+    assert isinstance(link.server.error, PeerAlert)
+
+
+def test_no_protocol_in_common() -> None:
+    link = linked(server={"alpn": ["other"]})
+    link.start().run(lambda: link.failed)
+    assert isinstance(link.server.error, NoApplicationProtocol)
+    with pytest.raises(ConfigError, match="alpn"):
+        linked({"alpn": []})
+
+
+def test_last_words_are_repeated_ever_more_rarely() -> None:
+    link = linked().establish()
+    link.ours.connection.shutdown()
+    (said,) = link.ours.connection.datagrams_to_send(link.now)
+    times = []
+    for number in range(1, 40):
+        link.client.receive_datagram(b"\x40" + bytes(50), SERVER, link.now)
+        if link.ours.connection.datagrams_to_send(link.now) == [said]:
+            times.append(number)
+    assert times == [1, 2, 4, 8, 16, 32]
+
+
+# --- key update -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by_client", [True, False])
+def test_key_update(by_client: bool) -> None:
+    link = linked().establish()
+    link.wait(1.0)
+    for _ in range(3):
+        (link.ours if by_client else link.theirs).connection.key_update()
+        stream_id = link.send(DATA, by_client=by_client)
+        link.wait(3.0)
+        assert stream_id in (link.theirs if by_client else link.ours).ended
+    assert link.ours.connection.key_updates == link.theirs.connection.key_updates == 3
+
+
+def test_keys_change_by_themselves_before_they_are_used_up() -> None:
+    link = linked({"quic": {"key_update_packets": 100}}).establish()
+    link.send(DATA * 4)
+    link.wait(20.0)
+    assert link.ours.connection.key_updates >= 2
+    assert link.ours.connection.key_updates - link.theirs.connection.key_updates in (0, 1)
+    assert link.theirs.streams == {0: DATA * 4}
+
+
+# --- paths ------------------------------------------------------------------------------------------------------
+
+
+def test_a_client_whose_address_changes() -> None:
+    link = linked().establish()
+    link.wait(1.0)
+    stream_id = link.send(DATA, fin=False)
+    link.client_address = ("198.51.100.9", 7000)
+    link.wait(5.0)
+    link.ours.connection.write_stream(stream_id, b"end", fin=True)
+    link.wait(5.0)
+    assert link.theirs.streams[stream_id] == DATA + b"end"
+    assert link.theirs.connection.addr == link.client_address
+    assert link.theirs.connection.address_validated
+    link.send(DATA, by_client=False)
+    link.wait(5.0)
+    assert link.ours.streams[1] == DATA
+
+
+def test_a_server_does_not_move() -> None:
+    link = linked().establish()
+    link.wait(1.0)
+    link.theirs.connection.write_stream(link.theirs.connection.open_stream() or 0, b"data")
+    ((datagram, _), *_) = link.theirs.connection.datagrams_to_send(link.now)
+    link.client.receive_datagram(datagram, ("203.0.113.5", 443), link.now)
+    link.ours.look()
+    assert link.ours.streams == {}
+    link.client.receive_datagram(datagram, SERVER, link.now)
+    link.ours.look()
+    assert link.ours.streams == {1: b"data"}
+
+
+# --- what is dropped --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 1, 6, 7, 20, 21, 100, 1199, 1200, 1500])
+@pytest.mark.parametrize("first", [0x00, 0x40, 0x7F, 0x80, 0xC0, 0xC3, 0xD0, 0xE0, 0xF0, 0xFF])
+def test_noise_changes_nothing(size: int, first: int) -> None:
+    link = linked()
+    noise = (bytes((first,)) + b"\0\0\0\1\x08" + bytes(range(256)) * 6)[:size]
+    link.server.receive_datagram(noise, CLIENT, link.now)
+    assert link.theirs.connection.datagrams_to_send(link.now) == []
+    link.start()
+    link.client.receive_datagram(noise, SERVER, link.now)
+    link.establish()
+    for side in (link.client, link.server):
+        side.receive_datagram(noise, SERVER if side is link.client else CLIENT, link.now)
+        assert side.error is None
