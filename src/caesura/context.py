@@ -35,6 +35,7 @@ from caesura.wire.registries import (
     CipherSuite,
     NamedGroup,
     SignatureScheme,
+    SRTPProtectionProfile,
     Version,
 )
 
@@ -134,6 +135,7 @@ class DTLSSettings:
     cookie_keys: CookieKeys = field(default_factory=CookieKeys, repr=False)
     amplification: int | None = 3  # times the bytes received that may be sent to an address that has proved nothing
     connection_id: int | None = 0
+    srtp_profiles: tuple[SRTPProtectionProfile, ...] = ()  # that may be agreed on, the preferred one first (RFC 5764)
     old_epoch_lifetime: float = 240.0  # twice the MSL of RFC 9293, as RFC 9147 sections 4.2.1 and 5.8.1 have it
     idle_timeout: float | None = None
     forgery_resistant: bool = False  # the transport cannot be written to by others: malformed records are errors
@@ -261,7 +263,9 @@ class Settings:
 
     `lookup_psk` knows external pre-shared keys: on a server by the identity that a client offers, on a client, where it
     is called with None, for the server at hand. It answers (identity, key), a `PSK`, on a client also several, or None.
-    A client that has it and neither `trust` nor `verify_peer` takes no certificate instead.
+    A client that has it and neither `trust` nor `verify_peer` takes no certificate instead. In TLS 1.2 such keys need
+    one of the PSK suites, which are not among the default ones; `psk_identity_hint` is what a server says to help the
+    client choose its key there.
 
     `max_early_data` is how many bytes of early data a server takes with each of its tickets, and may have to hold; 0,
     the default, is none. Early data may be a copy of what was sent before: `replay_store` remembers what was taken, and
@@ -305,6 +309,7 @@ class Settings:
     max_early_data: int = 0
     early_data_window: float = 10.0
     replay_store: ReplayStore = field(default_factory=ReplayCache)
+    psk_identity_hint: bytes | None = None
     ocsp_response: bytes | None = None
     certificate_compression: tuple[CertificateCompression, ...] = ()
     own_certificate_types: tuple[CertificateType, ...] | None = None
@@ -328,8 +333,9 @@ class Settings:
         if {self.minimum_version, self.maximum_version} <= set(every):  # else it is refused in a moment
             every = every[every.index(self.minimum_version) : every.index(self.maximum_version) + 1]
         versions = tuple(filter(self._speaks, reversed(every)))
-        offered = versions[:1] if self.psk_only else versions  # external keys are used in the newest alone
-        suites = tuple(code for code in self.cipher_suites if not SUITES[code].versions.isdisjoint(offered))
+        usable = tuple(filter(self._offers, self.cipher_suites))
+        offered = tuple(each for each in versions if any(each in SUITES[code].versions for code in usable))
+        suites = tuple(code for code in usable if not SUITES[code].versions.isdisjoint(offered))
         object.__setattr__(self, "versions", versions)
         object.__setattr__(self, "offered_versions", offered)
         object.__setattr__(self, "offered_suites", suites)
@@ -340,6 +346,11 @@ class Settings:
         return any(version in SUITES[code].versions for code in self.cipher_suites) and any(
             code in groups for code in self.groups
         )
+
+    def _offers(self, code: CipherSuite) -> bool:
+        """Whether a client has what this suite needs: a way to get keys, or to judge certificates."""
+        suite = SUITES[code]
+        return self.lookup_psk is not None if suite.psk else not (suite.older and self.psk_only)
 
     def verify_mode(self, server_side: bool) -> Verify:
         """What is asked of the peer in this role."""
@@ -441,7 +452,7 @@ class Context:
 
 # --- checking -----------------------------------------------------------------------------------------------------
 
-_Member = TypeVar("_Member", CertificateType, CipherSuite, NamedGroup, SignatureScheme)
+_Member = TypeVar("_Member", CertificateType, CipherSuite, NamedGroup, SignatureScheme, SRTPProtectionProfile)
 
 
 def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -512,6 +523,18 @@ def _members(kind: type[_Member], known: Iterable[int]) -> Callable[[str, Any], 
 
 def _client_schemes(name: str, value: Any) -> tuple[SignatureScheme, ...] | None:
     return None if value is None else _members(SignatureScheme, SCHEMES)(name, value)
+
+
+def _hint(name: str, value: Any) -> bytes | None:
+    hint = value.encode() if isinstance(value, str) else value
+    if hint is not None and not (isinstance(hint, bytes) and 1 <= len(hint) < 2**16):
+        raise ConfigError(f"{name}: expected 1 to 65535 bytes")
+    return hint
+
+
+def _srtp_profiles(name: str, value: Any) -> tuple[SRTPProtectionProfile, ...]:
+    none = value is None or (isinstance(value, Sequence) and not value)
+    return () if none else _members(SRTPProtectionProfile, SRTPProtectionProfile)(name, value)
 
 
 def _compression(name: str, value: Any) -> tuple[CertificateCompression, ...]:
@@ -689,6 +712,7 @@ _DTLS_CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "cookie_keys": _instance(CookieKeys),
     "amplification": _between(1, 1000, optional=True, whole=True),
     "connection_id": _between(0, 64, optional=True, whole=True),
+    "srtp_profiles": _srtp_profiles,
     "old_epoch_lifetime": _between(0, 86_400),
     "idle_timeout": _between(0.001, 2_592_000, optional=True),
     "forgery_resistant": _instance(bool),
@@ -722,6 +746,7 @@ _CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "max_early_data": _between(0, 2**32 - 1, whole=True),
     "early_data_window": _between(0.001, 3600),
     "replay_store": _replay_store,
+    "psk_identity_hint": _hint,
     "ocsp_response": _instance(bytes, optional=True),
     "certificate_compression": _compression,
     "own_certificate_types": _certificate_types,

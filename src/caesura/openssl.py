@@ -112,7 +112,7 @@ _VERSION_NAMES: Final = {
     Version.DTLS12: "DTLSv1.2",
     Version.DTLS13: "DTLSv1.3",
 }
-_TLS12_BY_NAME: Final = {suite.openssl_name: suite.name for suite in SUITES.values() if suite.signers}
+_TLS12_BY_NAME: Final = {suite.openssl_name: suite.name for suite in SUITES.values() if suite.older}
 _EARLY_DATA: Final = {
     EarlyDataStatus.NOT_SENT: SSL_EARLY_DATA_NOT_SENT,
     EarlyDataStatus.PENDING: SSL_EARLY_DATA_REJECTED,
@@ -383,7 +383,7 @@ def SSL_CTX_set_max_proto_version(ctx: Context, version: int) -> int:
 
 def SSL_CTX_set_ciphersuites(ctx: Context, names: str) -> int:
     """The suites of TLS 1.3, separated by colons; those of TLS 1.2 stay. SSL_CTX_set_ciphersuites(3)."""
-    older = [code for code in ctx.cipher_suites if SUITES[code].signers]
+    older = [code for code in ctx.cipher_suites if SUITES[code].older]
     return _set(ctx, cipher_suites=[*names.split(":"), *older])
 
 
@@ -392,7 +392,7 @@ def SSL_CTX_set_cipher_list(ctx: Context, names: str) -> int:
 
     By their names, OpenSSL's or the registry's; rules such as `ALL` or `!RSA` are not known.
     """
-    newer = [code for code in ctx.cipher_suites if not SUITES[code].signers]
+    newer = [code for code in ctx.cipher_suites if not SUITES[code].older]
     return _set(ctx, cipher_suites=[*newer, *(_TLS12_BY_NAME.get(name, name) for name in names.split(":"))])
 
 

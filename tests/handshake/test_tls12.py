@@ -34,7 +34,7 @@ from tests.support.pki import pki
 from tests.tls.world import TLS12, asking_context, client_context, identity, server_context, trust
 
 GROUPS = ("x25519", "secp256r1", "secp384r1", "secp521r1")
-SUITES12 = tuple(suite for suite in SUITES.values() if Version.TLS12 in suite.versions)
+SUITES12 = tuple(suite for suite in SUITES.values() if suite.signers)  # those with a key: test_psk12.py
 RSA_SUITE = CipherSuite.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
 ECDSA_SUITE = CipherSuite.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
 THROUGH_ENGINE = InlineEngine(operations=HANDSHAKE_OPERATIONS | {Operation.SEAL_RECORD, Operation.OPEN_RECORD})
@@ -86,7 +86,8 @@ def test_suites_and_groups(suite: Any, group: str) -> None:
     who = identity("rsa" if "_RSA_" in suite.name else "ec")
     groups = [group, "secp256r1"] if group != "secp256r1" else [group]  # the certificate's own curve is needed too
     pair = connected(
-        client12(cipher_suites=[suite.code], groups=groups), server12(identity=who, groups=[group, *groups][:1])
+        client12(cipher_suites=[suite.code], groups=groups),
+        server12(cipher_suites=[suite.code], identity=who, groups=[group, *groups][:1]),
     )
     for side in (pair.client, pair.server):
         assert side.version is Version.TLS12
@@ -514,7 +515,10 @@ def test_key_that_is_used_up_in_the_engine() -> None:
 
 def test_limits_of_the_keys() -> None:
     for suite in SUITES12:
-        pair = connected(client12(cipher_suites=[suite.code]), server12(identity=[identity("ec"), identity("rsa")]))
+        pair = connected(
+            client12(cipher_suites=[suite.code]),
+            server12(cipher_suites=[suite.code], identity=[identity("ec"), identity("rsa")]),
+        )
         key = pair.client._writer._key
         assert isinstance(key, RecordKey12)
         assert key.limit < suite.aead.confidentiality_limit

@@ -43,7 +43,7 @@ from caesura.wire.messages12 import (
     ServerKeyExchange,
 )
 from caesura.wire.records import HEADER
-from caesura.wire.registries import CipherSuite, HandshakeType, NamedGroup, SignatureScheme, Version
+from caesura.wire.registries import CipherSuite, HandshakeType, NamedGroup, SignatureScheme
 from tests.tls.puppet import CCS, SCHEMES
 
 SUITE = CipherSuite.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
@@ -194,7 +194,7 @@ class PuppetClient12(Puppet12):
             "legacy_version": 0x0303,
             "random": CLIENT_RANDOM,
             "legacy_session_id": session_id,
-            "cipher_suites": tuple(code for code, suite in SUITES.items() if Version.TLS12 in suite.versions),
+            "cipher_suites": tuple(code for code, suite in SUITES.items() if suite.signers),
             "legacy_compression_methods": b"\x00",
             "extensions": extensions,
         }

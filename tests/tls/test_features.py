@@ -28,7 +28,7 @@ from caesura.events import (
     SessionReceived,
 )
 from caesura.tls import TLSConnection
-from caesura.tls.records import ALERT, APPLICATION_DATA, HANDSHAKE, RecordKey
+from caesura.tls.records import ALERT, APPLICATION_DATA, HANDSHAKE, RecordKey, record_key
 from caesura.wire.messages import KeyUpdate
 from caesura.wire.registries import CipherSuite, HandshakeType, KeyUpdateRequest, NamedGroup, Version
 from tests.support.link import Link, drain, link, received
@@ -382,7 +382,7 @@ def test_update_by_itself_before_the_limit(
 
 @pytest.mark.parametrize("suite", SUITES.values(), ids=lambda suite: suite.name)
 def test_limit_of_a_key_leaves_room_for_the_update(suite: Suite) -> None:
-    key = RecordKey(TrafficSecret(bytes(suite.hash.digest_size), suite), b"tls13 ")
+    key = record_key(TrafficSecret(bytes(suite.hash.digest_size), suite), b"tls13 ")
     assert key.limit + 1 <= suite.aead.confidentiality_limit
     assert key.limit + 1 <= 2**64 - 1
     assert key.next_generation().limit == key.limit

@@ -93,6 +93,7 @@ EXTENSIONS: list[tuple[Extension[Any], Any, str]] = [
     (x.SERVER_CERTIFICATE_TYPES, (CertificateType.X509, 5), "02 00 05"),
     (x.SERVER_CERTIFICATE_TYPE, CertificateType.RawPublicKey, "02"),
     (x.COMPRESS_CERTIFICATE, (CertificateCompressionAlgorithm.brotli, 9), "04 0002 0009"),
+    (x.USE_SRTP, x.UseSRTP((7, 1), b"id"), "0004 0007 0001 02 6964"),
     (x.RECORD_SIZE_LIMIT, 64, "0040"),
     (x.RECORD_SIZE_LIMIT, 16385, "4001"),
     (x.EXTENDED_MASTER_SECRET, True, ""),

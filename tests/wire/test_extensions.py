@@ -37,6 +37,7 @@ RFC_9846_SECTION_4_3 = """
     padding                                | CH
     compress_certificate                   | CH, CR
     record_size_limit                      | CH, EE
+    use_srtp                               | CH, EE
     pre_shared_key                         | CH, SH
     early_data                             | CH, EE, NST
     supported_versions                     | CH, SH, HRR

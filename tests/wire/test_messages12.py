@@ -152,6 +152,7 @@ GOOD: list[tuple[Extension[object], object]] = [
     (x.ALPN_SERVER, b"h2"),
     (x.EXTENDED_MASTER_SECRET, True),
     (x.RECORD_SIZE_LIMIT, 16384),
+    (x.USE_SRTP, x.UseSRTP((1,), b"")),
     (x.CONNECTION_ID, b"id"),
     (x.SESSION_TICKET, b""),
     (x.RENEGOTIATION_INFO, b""),

@@ -12,11 +12,23 @@ from typing import Final, Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM, ChaCha20Poly1305
 
 from caesura.crypto.secrets import Secret
 
-__all__ = ["AES_128_GCM", "AES_256_GCM", "CHACHA20_POLY1305", "Aead", "AeadKey", "InvalidTag", "Mask"]
+__all__ = [
+    "AES_128_CCM",
+    "AES_128_CCM_8",
+    "AES_128_GCM",
+    "AES_256_CCM",
+    "AES_256_CCM_8",
+    "AES_256_GCM",
+    "CHACHA20_POLY1305",
+    "Aead",
+    "AeadKey",
+    "InvalidTag",
+    "Mask",
+]
 
 
 class AeadKey(Protocol):
@@ -88,3 +100,17 @@ class Aead:
 AES_128_GCM: Final = Aead("AES-128-GCM", 16, 23_726_566, 2**36, AESGCM, _aes_mask)
 AES_256_GCM: Final = Aead("AES-256-GCM", 32, 23_726_566, 2**36, AESGCM, _aes_mask)
 CHACHA20_POLY1305: Final = Aead("ChaCha20-Poly1305", 32, 2**64 - 1, 2**36, ChaCha20Poly1305, _chacha20_mask)
+
+# RFC 9147 section 4.5.3 and appendix B: 2^23 records sealed and 2^23.5 that failed to open; with a short tag no more
+# than 2^7 of these.
+_CCM_LIMITS: Final = (2**23, 11_863_283)
+
+
+def _ccm_8(key: bytes) -> AeadKey:
+    return AESCCM(key, tag_length=8)
+
+
+AES_128_CCM: Final = Aead("AES-128-CCM", 16, *_CCM_LIMITS, AESCCM, _aes_mask)
+AES_256_CCM: Final = Aead("AES-256-CCM", 32, *_CCM_LIMITS, AESCCM, _aes_mask)
+AES_128_CCM_8: Final = Aead("AES-128-CCM-8", 16, 2**23, 2**7, _ccm_8, _aes_mask, tag_length=8)
+AES_256_CCM_8: Final = Aead("AES-256-CCM-8", 32, 2**23, 2**7, _ccm_8, _aes_mask, tag_length=8)

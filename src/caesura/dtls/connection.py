@@ -30,6 +30,7 @@ from caesura.dtls.reassembly import Reassembly, Verdict
 from caesura.dtls.records12 import EPOCH, ReadKey12, WriteKey12
 from caesura.dtls.records13 import ReadKey, WriteKey
 from caesura.dtls.retransmission import Retransmission
+from caesura.dtls.srtp import SRTP
 from caesura.dtls.writer import RecordWriter
 from caesura.errors import (
     ALERTS,
@@ -68,6 +69,7 @@ from caesura.wire.registries import (
     ContentType,
     ExtensionType,
     HandshakeType,
+    SRTPProtectionProfile,
     Version,
 )
 
@@ -130,6 +132,7 @@ class DTLSConnection(Endpoint):
         "_reader",
         "_reassembly",
         "_retransmission",
+        "_srtp",
         "_version",
         "_writer",
         "addr",
@@ -171,6 +174,7 @@ class DTLSConnection(Endpoint):
             message_seq=first_seq,
         )
         self._ids = ConnectionIds(options.connection_id, limits.connection_ids, settings.random, on_connection_ids)
+        self._srtp = SRTP(options.srtp_profiles)
         self._reader = RecordReader(self._performer, settings, self._ids)
         self._writer = RecordWriter(self._performer, options.mtu, proven.record_sequence if proven is not None else 0)
         self._retransmission = Retransmission(options, limits.sent_records, self._writer, first_seq)
@@ -363,6 +367,14 @@ class DTLSConnection(Endpoint):
     def spare_connection_ids(self) -> int:
         """How many more ids the peer has given us to change to."""
         return self._ids.spare
+
+    @property
+    def srtp_profile(self) -> SRTPProtectionProfile | None:
+        """What SRTP shall protect with, if that was agreed on (RFC 5764); see `export_keying_material` for its keys.
+
+        Their label is EXTRACTOR-dtls_srtp, and there is no context.
+        """
+        return self._srtp.agreed
 
     def new_connection_ids(self, count: int = 1, *, immediate: bool = False) -> None:
         """Give the peer fresh ids, to be used at once or kept as spare ones (RFC 9147 section 9)."""
@@ -753,11 +765,14 @@ class DTLSConnection(Endpoint):
         most = MAX_PLAINTEXT if self._dtls12 else MAX_INNER_PLAINTEXT
         if peer is None:
             self._ids.offer(extensions)
+            self._srtp.offer(extensions)
             wanted = limit is not None
         else:
             if message is HandshakeType.server_hello:
                 self._ids.answer(peer, extensions)
             answer = HandshakeType.server_hello if self._dtls12 else HandshakeType.encrypted_extensions
+            if message is answer:
+                self._srtp.answer(peer, extensions)
             wanted = ExtensionType.record_size_limit in peer and message is answer
         if wanted:
             extensions.put(RECORD_SIZE_LIMIT, min(limit or most, most))
@@ -770,6 +785,7 @@ class DTLSConnection(Endpoint):
         """
         if not self.server_side:
             self._ids.answered(extensions)
+            self._srtp.answered(extensions)
         limit = extensions.get(RECORD_SIZE_LIMIT)
         if limit is not None:
             counted = 0 if self._dtls12 else 1

@@ -26,7 +26,6 @@ SAMPLE: Final = 16
 """Bytes of ciphertext that the mask is made of; a record with fewer is rejected (section 4.2.3)."""
 
 _TAIL: Final = struct.Struct(">HH")  # sequence number and length, the end of the header
-_EXPANSION: Final = 17  # bytes: the inner content type and the tag of each algorithm
 _TYPES: Final = tuple(bytes((code,)) for code in range(256))
 _MAX_SEQUENCE: Final = 2**64 - 1
 
@@ -50,10 +49,12 @@ class _Key:
 class WriteKey(_Key):
     """Seals the records of one epoch. At most `limit` of them: the connection changes keys before (section 4.5.3)."""
 
-    __slots__ = ("_first", "limit", "overhead", "sequence")
+    __slots__ = ("_first", "_shortest", "_tag_length", "limit", "overhead", "sequence")
 
     def __init__(self, secret: TrafficSecret, prefix: bytes, epoch: int, connection_id: bytes = b"") -> None:
         super().__init__(secret, prefix, epoch)
+        self._tag_length = secret.suite.aead.tag_length
+        self._shortest = SAMPLE - self._tag_length  # what is shorter has to be padded (section 4.2.3)
         self.limit = min(secret.suite.aead.confidentiality_limit, 2**48)
         self.sequence = 0
         self.use_connection_id(connection_id)
@@ -64,7 +65,7 @@ class WriteKey(_Key):
         if connection_id:
             first |= CONNECTION_ID_PRESENT
         self._first = _TYPES[first] + connection_id
-        self.overhead = len(self._first) + _TAIL.size + _EXPANSION
+        self.overhead = len(self._first) + _TAIL.size + 1 + self._tag_length
 
     def seal(self, content_type: int, content: bytes) -> bytes:
         """One whole record."""
@@ -80,10 +81,13 @@ class WriteKey(_Key):
 
     def seal_as(self, sequence: int, content_type: int, content: bytes) -> bytes:
         """One whole record with a number that was taken for it."""
-        first, low, length = self._first, sequence & 0xFFFF, len(content) + _EXPANSION
+        inner = content + _TYPES[content_type]
+        if len(inner) < self._shortest:
+            inner = inner.ljust(self._shortest, b"\0")
+        first, low, length = self._first, sequence & 0xFFFF, len(inner) + self._tag_length
         header = first + _TAIL.pack(low, length)
         nonce = (self._iv ^ sequence).to_bytes(12, "big")
-        body = self._aead.encrypt(nonce, content + _TYPES[content_type], header)
+        body = self._aead.encrypt(nonce, inner, header)
         mask = self._mask(body[:SAMPLE])
         return first + _TAIL.pack(low ^ (mask[0] << 8 | mask[1]), length) + body
 

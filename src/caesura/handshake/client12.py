@@ -18,6 +18,7 @@ from caesura.errors import (
     ProtocolVersionAlert,
     UnsupportedCertificate,
 )
+from caesura.handshake import psk12
 from caesura.handshake.authenticate import Proof, judge, judge_again
 from caesura.handshake.authenticate12 import (
     CERTIFICATE_TYPES,
@@ -87,17 +88,14 @@ def client12(hs: Handshake, offer: Offer, hello: ServerHello) -> Steps[Establish
     hs.join(hello)
     if accepted.session is not None:
         return (yield from resume(hs, offer, accepted, accepted.session))
-    suite = accepted.suite
-    server = yield from authenticate_server(hs, accepted)
-    share, preliminary = yield from perform(Operation.KEY_EXCHANGE, server.group.respond, server.public)
-    signer = choose_signer(hs, server.request) if server.request is not None else None
-    if server.request is not None:
-        hs.send(certificate_message(signer[0] if signer is not None else None))
-    hs.send(ClientKeyExchange(share))
-    main = MainSecret12.extended(suite, preliminary, hs.transcript.digest_with(suite.hash, b""))
-    if signer is not None:
-        yield from sign_messages(hs, *signer)
-    hs.transcript.start(suite.hash)
+    group: NamedGroup | None
+    identity: Identity | None = None
+    if accepted.suite.psk:
+        assert offer.psk12 is not None  # else the suite was not on offer
+        (main, peer), group = yield from psk12.agree_as_client(hs, accepted.suite, offer.psk12)
+    else:
+        main, peer, group, identity = yield from agree(hs, accepted)
+    hs.transcript.start(accepted.suite.hash)
     keys = start_keys(hs, accepted, main)
 
     hs.install_write(Epoch.APPLICATION, keys.client)
@@ -110,11 +108,26 @@ def client12(hs: Handshake, offer: Offer, hello: ServerHello) -> Steps[Establish
         offer,
         accepted,
         main,
-        group=server.group.code,
-        peer=server.peer,
-        identity=signer[0] if signer is not None else None,
-        session=new_session(hs, offer, accepted, main, server.peer, ticket),
+        group=group,
+        peer=peer,
+        identity=identity,
+        session=new_session(hs, offer, accepted, main, peer, ticket),
     )
+
+
+def agree(hs: Handshake, accepted: Accepted) -> Steps[tuple[MainSecret12, PeerIdentity, NamedGroup, Identity | None]]:
+    """Judge the server, exchange keys, and show our certificate if it wants one; which identity that was."""
+    suite = accepted.suite
+    server = yield from authenticate_server(hs, accepted)
+    share, preliminary = yield from perform(Operation.KEY_EXCHANGE, server.group.respond, server.public)
+    signer = choose_signer(hs, server.request) if server.request is not None else None
+    if server.request is not None:
+        hs.send(certificate_message(signer[0] if signer is not None else None))
+    hs.send(ClientKeyExchange(share))
+    main = MainSecret12.extended(suite, preliminary, hs.transcript.digest_with(suite.hash, b""))
+    if signer is not None:
+        yield from sign_messages(hs, *signer)
+    return main, server.peer, server.group.code, signer[0] if signer is not None else None
 
 
 def resume(hs: Handshake, offer: Offer, accepted: Accepted, session: Session) -> Steps[Established]:
@@ -353,6 +366,7 @@ def new_session(
         ocsp_response=peer.ocsp_response,
         signature_scheme=peer.signature_scheme,
         session_id=accepted.session_id if ticket is None else b"",
+        psk_identity=peer.psk_identity,
     )
 
 

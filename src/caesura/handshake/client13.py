@@ -7,6 +7,7 @@ from typing import Final
 
 from caesura.crypto.groups import KeyPair
 from caesura.crypto.identity import Identity
+from caesura.crypto.psk import PSK
 from caesura.crypto.secrets import SharedSecret
 from caesura.crypto.suites import SUITES, Suite
 from caesura.engines import Operation
@@ -61,6 +62,7 @@ class Offer:
     keys: list[OfferedKey]  # pre-shared ones of TLS 1.3, in the order they were offered in
     binding: bytes
     early: bool = False  # whether early data is on offer
+    psk12: PSK | None = None  # the external key, if TLS 1.2 is agreed on with a suite that needs one
     retried: ServerHello | None = None
 
 

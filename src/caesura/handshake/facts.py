@@ -73,6 +73,11 @@ class Facts:
         return self._established.peer.psk_identity if self._established is not None else None
 
     @property
+    def psk_identity_hint(self) -> bytes | None:
+        """What a server of TLS 1.2 said to help us choose a pre-shared key. Nothing is made of it (RFC 4279 5.2)."""
+        return self._established.peer.psk_identity_hint if self._established is not None else None
+
+    @property
     def ocsp_response(self) -> bytes | None:
         """The OCSP response stapled to the peer's leaf, DER, not judged."""
         return self._established.peer.ocsp_response if self._established is not None else None

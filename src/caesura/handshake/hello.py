@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 from caesura.context import Context, Identity, Settings, Verify
 from caesura.crypto.groups import GROUPS, KeyPair
 from caesura.crypto.names import server_name
+from caesura.crypto.psk import PSK
 from caesura.crypto.suites import SUITES, Suite
 from caesura.engines import Operation
 from caesura.errors import (
@@ -23,7 +24,7 @@ from caesura.errors import (
     UsageError,
 )
 from caesura.events import EarlyDataReason
-from caesura.handshake import compression, early_data, psk, raw_keys, tickets
+from caesura.handshake import compression, early_data, psk, psk12, raw_keys, tickets
 from caesura.handshake.client12 import client12
 from caesura.handshake.client13 import Offer, check_server_hello, client13
 from caesura.handshake.hello12 import choose12, offer_session, put_extensions
@@ -71,6 +72,7 @@ from caesura.wire.extensions import (
 from caesura.wire.messages import ClientHello, ServerHello
 from caesura.wire.registries import (
     CertificateStatusType,
+    CipherSuite,
     ExtensionType,
     HandshakeType,
     NamedGroup,
@@ -86,14 +88,17 @@ def connect(hs: Handshake) -> Steps[None]:
     binding = own_binding(hs)
     session = yield from find_session(hs, binding)
     keys = [] if session is None or session.version != hs.profile.version13 else [psk.of_session(hs, session)]
+    older_key: PSK | None = None
     if hs.settings.lookup_psk is not None:
-        keys += yield from psk.external_keys(hs)
-        if not keys and hs.settings.psk_only:
+        found = yield from psk.own_keys(hs.settings)
+        keys += psk.external_keys(hs, found)
+        older_key = psk12.own_key(hs.settings, found)
+        if not keys and older_key is None and hs.settings.psk_only:
             raise UsageError("lookup_psk: no key for this server, and there is no trust to judge certificates by")
     tls13 = hs.profile.version13 in hs.settings.offered_versions
     key_pairs = (yield from generate_keys(first_groups(hs.settings.groups, hs.profile))) if tls13 else {}
-    hello = client_hello(hs, key_pairs, session)
-    offer = Offer(hello, key_pairs, session, keys, binding, early_data.offer(hs, hello, keys))
+    hello = client_hello(hs, key_pairs, session, psk12.offered_suites(hs.settings, older_key))
+    offer = Offer(hello, key_pairs, session, keys, binding, early_data.offer(hs, hello, keys), older_key)
     hs.client_random = hello.random
     send_hello(hs, offer)
     if offer.early:
@@ -191,7 +196,9 @@ def generate_keys(groups: tuple[NamedGroup, ...]) -> Steps[dict[int, KeyPair]]:
     return key_pairs
 
 
-def client_hello(hs: Handshake, key_pairs: dict[int, KeyPair], session: Session | None) -> ClientHello:
+def client_hello(
+    hs: Handshake, key_pairs: dict[int, KeyPair], session: Session | None, suites: tuple[CipherSuite, ...]
+) -> ClientHello:
     """The hello, pre-shared key aside (RFC 9846 section 4.2.2)."""
     settings = hs.settings
     extensions = fixed_extensions(settings, hs.profile).copy()
@@ -214,7 +221,7 @@ def client_hello(hs: Handshake, key_pairs: dict[int, KeyPair], session: Session 
         hs.profile.legacy_version,
         settings.random(32),
         session_id,
-        settings.offered_suites,
+        suites,
         NULL_COMPRESSION,
         extensions,
     )

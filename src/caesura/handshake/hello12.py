@@ -63,16 +63,17 @@ def offer_session(hs: Handshake, extensions: Extensions, session: Session | None
 def choose12(hs: Handshake, hello: ClientHello, identities: tuple[Identity, ...]) -> Steps[Choice]:
     """Choose every parameter, and look whether the client's session may be resumed."""
     settings, extensions = hs.settings, hello.extensions
-    group = choose_group(settings, extensions.get(SUPPORTED_GROUPS) or ())
-    suite, identity, scheme = choose_suite_and_identity(hs, hello, identities)
+    suite, signer = choose_suite_and_signer(hs, hello, identities)
+    group = choose_group(settings, extensions.get(SUPPORTED_GROUPS) or ()) if suite.ecdhe else None
     alpn = choose_alpn(settings, extensions.get(ALPN))
     name = extensions.get(SERVER_NAME)
+    identity = signer[0] if signer is not None else None
     binding = tickets.binding(settings, hs.profile, server_side=True, server_name=name, identity=identity)
     state = yield from find_state(hs, hello)
     if state is not None and not resumable(hs, state, suite, binding):
         state = None
     gives_ticket, session_id = new_session(settings, hello) if state is None else (False, hello.legacy_session_id)
-    return Choice(suite, group, alpn, name, identity, scheme, state, binding, gives_ticket, session_id)
+    return Choice(suite, group, alpn, name, signer, state, binding, gives_ticket, session_id)
 
 
 def choose_group(settings: Settings, offered: tuple[int, ...]) -> Group:
@@ -83,10 +84,10 @@ def choose_group(settings: Settings, offered: tuple[int, ...]) -> Group:
     raise HandshakeFailure("no group in common")
 
 
-def choose_suite_and_identity(
+def choose_suite_and_signer(
     hs: Handshake, hello: ClientHello, identities: tuple[Identity, ...]
-) -> tuple[Suite, Identity, SignatureScheme]:
-    """An identity that can sign under a suite of both sides, and the first such suite of ours.
+) -> tuple[Suite, tuple[Identity, SignatureScheme] | None]:
+    """The first suite of ours that the client has too and that an identity can sign under, or that needs none.
 
     The client's groups are those of ECDSA certificates too (RFC 8422 section 5.1.1).
     """
@@ -95,7 +96,9 @@ def choose_suite_and_identity(
     common = [
         SUITES[code]
         for code in settings.cipher_suites
-        if code in hello.cipher_suites and version in SUITES[code].versions
+        if code in hello.cipher_suites
+        and version in SUITES[code].versions
+        and (settings.lookup_psk is not None or not SUITES[code].psk)
     ]
     if not common:
         raise HandshakeFailure("no cipher suite in common")
@@ -110,11 +113,12 @@ def choose_suite_and_identity(
     name = extensions.get(SERVER_NAME)
     issuers = extensions.get(CERTIFICATE_AUTHORITIES) or ()
     chosen = choose_identity(settings.signature_schemes, filter(fits, identities), name, schemes, version, issuers)
-    if chosen is None:
-        raise HandshakeFailure("no identity that can sign under a suite and a scheme of the client's")
-    identity, scheme = chosen
-    kind = identity.public_key.kind
-    return next(suite for suite in common if kind in suite.signers), identity, scheme
+    for suite in common:
+        if suite.psk:
+            return suite, None
+        if chosen is not None and chosen[0].public_key.kind in suite.signers:
+            return suite, chosen
+    raise HandshakeFailure("no identity that can sign under a suite and a scheme of the client's")
 
 
 def find_state(hs: Handshake, hello: ClientHello) -> Steps[TicketState | None]:

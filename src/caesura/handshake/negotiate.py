@@ -128,8 +128,9 @@ def _check_hello_of_tls12(hello: ClientHello) -> None:
         raise IllegalParameter("compression is not optional", section="RFC 5246 section 7.4.1.2")
     if extensions.get(EXTENDED_MASTER_SECRET) is None:
         raise HandshakeFailure("the client does not know extended_master_secret", section="RFC 7627 section 5.2")
+    with_psk = any(SUITES[code].psk for code in hello.cipher_suites if code in SUITES)
     for code in (ExtensionType.supported_groups, ExtensionType.signature_algorithms):
-        if code not in extensions:  # what would be assumed then is SHA-1, and any curve
+        if code not in extensions and not with_psk:  # what would be assumed then is SHA-1, and any curve
             raise HandshakeFailure(f"a hello of TLS 1.2 without {code.name}", section="RFC 9325 section 4.2")
     if ECPointFormat.uncompressed not in (extensions.get(EC_POINT_FORMATS) or (ECPointFormat.uncompressed,)):
         raise IllegalParameter("no uncompressed points", section="RFC 8422 section 5.1.2")

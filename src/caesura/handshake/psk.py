@@ -112,15 +112,17 @@ def answered(answer: Any) -> tuple[PSK, ...]:
 # --- the client ---------------------------------------------------------------------------------------------------
 
 
-def external_keys(hs: Handshake) -> Steps[list[OfferedKey]]:
-    """What the application has for this server: an imported key stands once for each hash that we have a suite for."""
-    settings = hs.settings
-    if settings.lookup_psk is None:
-        return []
-    version = hs.profile.version13
+def own_keys(settings: Settings) -> Steps[tuple[PSK, ...]]:
+    """What the application has for this server."""
+    assert settings.lookup_psk is not None
+    return answered((yield from perform(Operation.LOOKUP_PSK, settings.lookup_psk, None)))
+
+
+def external_keys(hs: Handshake, found: tuple[PSK, ...]) -> list[OfferedKey]:
+    """Those keys as TLS 1.3 offers them: an imported one stands once for each hash that we have a suite for."""
+    settings, version = hs.settings, hs.profile.version13
     if version not in settings.versions:
         return []
-    found = answered((yield from perform(Operation.LOOKUP_PSK, settings.lookup_psk, None)))
     hashes = {SUITES[code].hash.name for code in settings.cipher_suites if version in SUITES[code].versions}
     keys = []
     for psk in found:

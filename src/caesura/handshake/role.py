@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from caesura.context import Method, Settings, Verify
 from caesura.crypto.trust import TrustStore
 from caesura.errors import ConfigError, UsageError
-from caesura.wire.registries import CertificateType, Version
-
-_NEW: Final = frozenset({Version.TLS13, Version.DTLS13, Version.QUIC1, Version.QUIC2})
+from caesura.wire.registries import CertificateType
 
 
 def check_role(settings: Settings, method: Method, server_side: bool, server_hostname: str | None) -> None:
@@ -19,8 +15,8 @@ def check_role(settings: Settings, method: Method, server_side: bool, server_hos
     settings.require(server_side)
     if method is Method.QUIC and not settings.alpn:
         raise ConfigError("alpn: QUIC needs an application protocol (RFC 9001 section 8.1)")
-    if not server_side and settings.psk_only and not _NEW.intersection(settings.versions):
-        raise ConfigError("lookup_psk: external keys need TLS 1.3, which maximum_version rules out")
+    if not server_side and not settings.offered_versions:
+        raise ConfigError("lookup_psk: external keys need TLS 1.3, or a PSK suite of TLS 1.2 among cipher_suites")
     if not server_side and settings.verify_mode(server_side=False) is not Verify.NONE:
         if settings.psk_only or CertificateType.X509 not in settings.accepted_types:
             return

@@ -32,6 +32,13 @@ class KeyBlock:
     server: Protection12
 
 
+def preliminary_of_psk(psk: Secret, shared: SharedSecret | None) -> SharedSecret:
+    """The preliminary secret of a pre-shared key and what was exchanged besides, if anything (RFC 4279 section 2)."""
+    key = psk.reveal()
+    other = bytes(len(key)) if shared is None else shared.reveal()
+    return SharedSecret(len(other).to_bytes(2, "big") + other + len(key).to_bytes(2, "big") + key)
+
+
 class MainSecret12:
     """The main secret of a session: from a key exchange (`extended`), or remembered."""
 

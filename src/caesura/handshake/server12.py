@@ -11,7 +11,7 @@ from caesura.crypto.identity import Identity
 from caesura.crypto.suites import Suite
 from caesura.engines import Operation
 from caesura.errors import HandshakeFailure
-from caesura.handshake import tickets
+from caesura.handshake import psk12, tickets
 from caesura.handshake.authenticate import Proof, judge, judge_again
 from caesura.handshake.authenticate12 import certificate_message, read_chain, receive_finished, send_finished
 from caesura.handshake.requests import Steps, perform
@@ -56,11 +56,10 @@ class Choice:
     """What the server chose of what the client offered."""
 
     suite: Suite
-    group: Group
+    group: Group | None  # of the key exchange, if there is one
     alpn: str | None
     server_name: str | None
-    identity: Identity
-    scheme: SignatureScheme
+    signer: tuple[Identity, SignatureScheme] | None  # None where a pre-shared key takes its place
     resumed: TicketState | None
     binding: bytes
     gives_ticket: bool
@@ -75,10 +74,36 @@ def server12(hs: Handshake, hello: ClientHello, choice: Choice) -> Steps[Establi
     server_random = send_server_hello(hs, hello, choice, stapled=staple is not None)
     if choice.resumed is not None:
         return (yield from resume(hs, choice, choice.resumed, server_random))
-    hs.send(certificate_message(choice.identity))
+    if choice.signer is None:
+        main, peer = yield from psk12.agree_as_server(hs, choice.suite, choice.group)
+    else:
+        main, peer = yield from agree(hs, choice, *choice.signer, server_random, staple)
+    hs.transcript.start(choice.suite.hash)
+    keys = start_keys(hs, main, server_random)
+    hs.install_read(Epoch.APPLICATION, keys.client)
+    yield from receive_finished(hs, main)
+
+    yield from give_session(hs, choice, main, peer)
+    hs.install_write(Epoch.APPLICATION, keys.server)
+    send_finished(hs, main)
+    group = choice.group.code if choice.group is not None else None
+    return established(hs, choice, main, server_random, group=group, peer=peer)
+
+
+def agree(
+    hs: Handshake,
+    choice: Choice,
+    identity: Identity,
+    scheme: SignatureScheme,
+    server_random: bytes,
+    staple: bytes | None,
+) -> Steps[tuple[MainSecret12, PeerIdentity]]:
+    """Show our certificate, exchange keys, and judge the client if we ask for its own."""
+    hs.send(certificate_message(identity))
     if staple is not None:
         hs.send(CertificateStatus(staple))
-    pair = yield from send_key_exchange(hs, choice, server_random)
+    assert choice.group is not None
+    pair = yield from send_key_exchange(hs, choice.group, identity, scheme, server_random)
     request = certificate_request(hs.settings)
     if request is not None:
         hs.send(request)
@@ -91,16 +116,7 @@ def server12(hs: Handshake, hello: ClientHello, choice: Choice) -> Steps[Establi
     exchange = yield from hs.receive(ClientKeyExchange)
     preliminary = yield from perform(Operation.KEY_EXCHANGE, pair.exchange, exchange.public)
     main = MainSecret12.extended(suite, preliminary, hs.transcript.digest_with(suite.hash, b""))
-    peer = (yield from receive_proof(hs, chain)) if chain else PeerIdentity()
-    hs.transcript.start(suite.hash)
-    keys = start_keys(hs, main, server_random)
-    hs.install_read(Epoch.APPLICATION, keys.client)
-    yield from receive_finished(hs, main)
-
-    yield from give_session(hs, choice, main, peer)
-    hs.install_write(Epoch.APPLICATION, keys.server)
-    send_finished(hs, main)
-    return established(hs, choice, main, server_random, group=choice.group.code, peer=peer)
+    return main, (yield from receive_proof(hs, chain)) if chain else PeerIdentity()
 
 
 def resume(hs: Handshake, choice: Choice, state: TicketState, server_random: bytes) -> Steps[Established]:
@@ -116,7 +132,11 @@ def resume(hs: Handshake, choice: Choice, state: TicketState, server_random: byt
     hs.install_read(Epoch.APPLICATION, keys.client)
     yield from receive_finished(hs, main)
     peer = PeerIdentity(
-        state.peer_certificates, None, state.valid_until, signature_scheme=state.signature_scheme or None
+        state.peer_certificates,
+        None,
+        state.valid_until,
+        psk_identity=state.psk_identity or None,
+        signature_scheme=state.signature_scheme or None,
     )
     yield from judge_again(hs, peer)
     return established(hs, choice, main, server_random, group=None, peer=peer)
@@ -139,7 +159,7 @@ def established(
         alpn=choice.alpn,
         server_hostname=choice.server_name,
         peer=peer,
-        identity=choice.identity,
+        identity=choice.signer[0] if choice.signer is not None else None,
         session_reused=choice.resumed is not None,
         settings=hs.settings,
         exporter=main.exporter(hs.client_random, server_random),
@@ -176,7 +196,7 @@ def answers(hs: Handshake, hello: ClientHello, choice: Choice, *, stapled: bool)
         return extensions
     if choice.server_name is not None:
         extensions.put(SERVER_NAME_ACCEPTED, True)
-    if ExtensionType.ec_point_formats in asked:
+    if ExtensionType.ec_point_formats in asked and choice.group is not None:
         extensions.put(EC_POINT_FORMATS, (ECPointFormat.uncompressed,))
     if stapled:
         extensions.put(STATUS_REQUEST_SERVER, True)
@@ -187,18 +207,20 @@ def answers(hs: Handshake, hello: ClientHello, choice: Choice, *, stapled: bool)
 
 def ocsp_response(settings: Settings, hello: ClientHello, choice: Choice) -> bytes | None:
     """The OCSP response to send along: the identity's own before the context's, if the client asked for one."""
-    if choice.resumed is not None or ExtensionType.status_request not in hello.extensions:
+    if choice.resumed is not None or choice.signer is None or ExtensionType.status_request not in hello.extensions:
         return None
-    return choice.identity.ocsp_response or settings.ocsp_response
+    return choice.signer[0].ocsp_response or settings.ocsp_response
 
 
-def send_key_exchange(hs: Handshake, choice: Choice, server_random: bytes) -> Steps[KeyPair]:
+def send_key_exchange(
+    hs: Handshake, group: Group, identity: Identity, scheme: SignatureScheme, server_random: bytes
+) -> Steps[KeyPair]:
     """Send our share, signed together with both randoms (RFC 8422 section 5.4); the key pair."""
-    pair = yield from perform(Operation.GENERATE_KEY, choice.group.generate)
-    params = ServerECDHParams(choice.group.code, pair.share)
+    pair = yield from perform(Operation.GENERATE_KEY, group.generate)
+    params = ServerECDHParams(group.code, pair.share)
     signed = hs.client_random + server_random + params.encode()
-    signature = yield from perform(Operation.SIGN, choice.identity.key.sign, choice.scheme, signed)
-    hs.send(ServerKeyExchange(params, choice.scheme, signature))
+    signature = yield from perform(Operation.SIGN, identity.key.sign, scheme, signed)
+    hs.send(ServerKeyExchange(params, scheme, signature))
     return pair
 
 
@@ -258,6 +280,7 @@ def give_session(hs: Handshake, choice: Choice, main: MainSecret12, peer: PeerId
         peer_certificates=peer.certificates,
         peer_public_key=None,
         signature_scheme=peer.signature_scheme,
+        psk_identity=peer.psk_identity,
     )
     sealed = yield from perform(Operation.SEAL_TICKET, tickets.seal_ticket, settings, state)
     if len(sealed) > tickets.MAX_TICKET:  # the client's chain is too long for it: then there is no resumption

@@ -39,7 +39,7 @@ from caesura.tls import alerts, record_size
 from caesura.tls.early import EarlyData
 from caesura.tls.post_handshake import PostHandshake
 from caesura.tls.reader import RecordReader
-from caesura.tls.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, RecordKey
+from caesura.tls.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, record_key
 from caesura.tls.records12 import AnyRecordKey, RecordKey12
 from caesura.tls.writer import RecordWriter
 from caesura.wire.extensions import RECORD_SIZE_LIMIT, Extensions
@@ -508,7 +508,7 @@ class TLSConnection(PostHandshake):
             self._early.end_reading()
         # The client has not read our ServerHello yet:
         answered = self.server_side and epoch is Epoch.HANDSHAKE and self._epoch is Epoch.INITIAL
-        self._reader.install(RecordKey(keys, PROFILE.label_prefix), may_fail_in_the_clear=answered)
+        self._reader.install(record_key(keys, PROFILE.label_prefix), may_fail_in_the_clear=answered)
         self._epoch = self._inbox.epoch = epoch
 
     def install_write(self, epoch: Epoch, keys: Keys) -> None:
@@ -516,7 +516,7 @@ class TLSConnection(PostHandshake):
         if isinstance(keys, Protection12):
             self._writer.change_cipher_spec(RecordKey12(keys))
             return
-        key = RecordKey(keys, PROFILE.label_prefix)
+        key = record_key(keys, PROFILE.label_prefix)
         self._writer.install(key, early=epoch is Epoch.EARLY_DATA)
         self._early.written_under(epoch, key)
 

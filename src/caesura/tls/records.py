@@ -22,7 +22,8 @@ CHANGE_CIPHER_SPEC: Final = 20
 
 _pack_header = HEADER.pack
 _unpack_header = HEADER.unpack_from
-_EXPANSION: Final = 17  # bytes: the inner content type and the tag of each of TLS 1.3's algorithms
+_SHORT_TAG: Final = 8  # bytes (RFC 6655 section 4)
+_EXPANSION: Final = 17  # bytes: the inner content type and the tag of all algorithms but one
 _DATA: Final = bytes((APPLICATION_DATA,))
 _HEADERS: Final = [_pack_header(APPLICATION_DATA, LEGACY_RECORD_VERSION, size + 17) for size in range(2048)]
 """By the size of the content: for small records the header is a good part of the work around the two AEAD calls."""
@@ -165,7 +166,43 @@ class RecordKey:
 
     def next_generation(self) -> RecordKey:
         """The key that follows a KeyUpdate (section 7.2)."""
-        return RecordKey(next_generation(self._secret, self._prefix), self._prefix)
+        return record_key(next_generation(self._secret, self._prefix), self._prefix)
+
+
+class ShortTagKey(RecordKey):
+    """A key of AES-CCM-8, whose records are shorter than all others: none takes the short way."""
+
+    __slots__ = ()
+
+    def seal(self, content_type: int, content: bytes) -> bytes:
+        """One whole record, header included."""
+        sequence = self.sequence
+        self.sequence = sequence + 1
+        header = _pack_header(APPLICATION_DATA, LEGACY_RECORD_VERSION, len(content) + 1 + _SHORT_TAG)
+        nonce = (self._iv ^ sequence).to_bytes(12, "big")
+        return header + self._encrypt(nonce, content + _TYPES[content_type], header)
+
+    def seal_data(self, data: bytes) -> None:  # noqa: ARG002
+        """Nothing is done."""
+        return
+
+    def seal_run(self, data: bytes, out: list[bytes]) -> bool:  # noqa: ARG002
+        """Nothing is done."""
+        return False
+
+    def open_data(self, record: bytes) -> None:  # noqa: ARG002
+        """Nothing is done."""
+        return
+
+    def open_run(self, data: memoryview, pos: int, contents: list[bytes]) -> int:  # noqa: ARG002
+        """Nothing is done."""
+        return pos
+
+
+def record_key(secret: TrafficSecret, prefix: bytes) -> RecordKey:
+    """The key of one direction."""
+    short = secret.suite.aead.tag_length == _SHORT_TAG
+    return ShortTagKey(secret, prefix) if short else RecordKey(secret, prefix)
 
 
 def split_inner(inner: bytes) -> tuple[int, bytes]:

@@ -45,6 +45,7 @@ from caesura.wire.registries import (
     PskKeyExchangeMode,
     ServerNameType,
     SignatureScheme,
+    SRTPProtectionProfile,
     Version,
 )
 
@@ -256,6 +257,21 @@ class KeyShareEntry:
 
     group: int
     key_exchange: bytes
+
+
+@dataclass(slots=True)
+class UseSRTP:
+    """What SRTP may protect with, and perhaps an identifier of its keys (RFC 5764 section 4.1.1)."""
+
+    profiles: tuple[int, ...]
+    mki: bytes
+
+
+USE_SRTP_DATA: Final = Struct(
+    UseSRTP,
+    profiles=Vector(Enumerated(SRTPProtectionProfile, U16), 2, 2**16 - 1),
+    mki=Opaque(0, 255),
+)
 
 
 @dataclass(slots=True)
@@ -477,6 +493,7 @@ PADDING: Final = _row(_X.padding, REST, _CH)
 QUIC_TRANSPORT_PARAMETERS: Final = _row(_X.quic_transport_parameters, REST, _CH, _EE)
 
 # RFC 9146 section 3, DTLS only: the connection id that the sender wants to receive; empty if it wants none.
+USE_SRTP: Final = _row(_X.use_srtp, USE_SRTP_DATA, _CH, _EE)
 CONNECTION_ID: Final = _row(_X.connection_id, Opaque(0, 255), _CH, _SH)
 
 # What a client that also speaks TLS 1.2 adds: RFC 7627, 5746, 5077, 8422. None of it stands in TLS 1.3's own messages.

@@ -26,6 +26,7 @@ from caesura.wire.extensions import (
     SESSION_TICKET,
     STATUS_REQUEST_SERVER,
     SUPPORTED_GROUPS,
+    USE_SRTP,
     Extension,
     Extensions,
     name_of,
@@ -166,6 +167,73 @@ ClientKeyExchange.codec = Struct(
 )
 
 
+# --- pre-shared keys (RFC 4279 section 2, RFC 5489 section 2) -------------------------------------------------------
+
+
+@dataclass(slots=True)
+class PSKServerKeyExchange(HandshakeMessage):
+    """RFC 4279 section 2: a hint which key the client should use. Without one there is no message."""
+
+    msg_type = HandshakeType.server_key_exchange
+
+    psk_identity_hint: bytes
+
+
+PSKServerKeyExchange.codec = Struct(
+    PSKServerKeyExchange,
+    psk_identity_hint=Opaque(0, 2**16 - 1),
+)
+
+
+@dataclass(slots=True)
+class PSKClientKeyExchange(HandshakeMessage):
+    """RFC 4279 section 2: which key the client uses."""
+
+    msg_type = HandshakeType.client_key_exchange
+
+    psk_identity: bytes
+
+
+PSKClientKeyExchange.codec = Struct(
+    PSKClientKeyExchange,
+    psk_identity=Opaque(0, 2**16 - 1),
+)
+
+
+@dataclass(slots=True)
+class ECDHEPSKServerKeyExchange(HandshakeMessage):
+    """RFC 5489 section 2: the hint, which may be empty, and the server's share, which nobody signs."""
+
+    msg_type = HandshakeType.server_key_exchange
+
+    psk_identity_hint: bytes
+    params: ServerECDHParams
+
+
+ECDHEPSKServerKeyExchange.codec = Struct(
+    ECDHEPSKServerKeyExchange,
+    psk_identity_hint=Opaque(0, 2**16 - 1),
+    params=SERVER_ECDH_PARAMS,
+)
+
+
+@dataclass(slots=True)
+class ECDHEPSKClientKeyExchange(HandshakeMessage):
+    """RFC 5489 section 2: which key the client uses, and its share."""
+
+    msg_type = HandshakeType.client_key_exchange
+
+    psk_identity: bytes
+    public: bytes
+
+
+ECDHEPSKClientKeyExchange.codec = Struct(
+    ECDHEPSKClientKeyExchange,
+    psk_identity=Opaque(0, 2**16 - 1),
+    public=Opaque(1, 2**8 - 1),
+)
+
+
 @dataclass(slots=True)
 class NewSessionTicket(HandshakeMessage):
     """RFC 5077 section 3.3. An empty ticket: the server has changed its mind. The hint is in seconds, 0 for none."""
@@ -195,6 +263,7 @@ SERVER_HELLO: Final[dict[int, Extension[Any]]] = {
         EXTENDED_MASTER_SECRET,  # RFC 7627 section 5.1
         RECORD_SIZE_LIMIT,  # RFC 8449 section 4
         CONNECTION_ID,  # RFC 9146 section 3
+        USE_SRTP,  # RFC 5764 section 4.1
         SESSION_TICKET,  # RFC 5077 section 3.2
         RENEGOTIATION_INFO,  # RFC 5746 section 3.2
         CLIENT_CERTIFICATE_TYPE,  # RFC 7250 section 3
