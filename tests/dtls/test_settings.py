@@ -10,7 +10,7 @@ import pytest
 from caesura.context import Context, DTLSSettings, Method
 from caesura.crypto.cookies import CookieKeys
 from caesura.errors import ConfigError
-from caesura.wire.registries import Version
+from caesura.wire.registries import SRTPProtectionProfile, Version
 
 BAD: dict[str, list[Any]] = {
     "mtu": [255, 65_508, None, "1200", 1200.5, True],
@@ -27,6 +27,7 @@ BAD: dict[str, list[Any]] = {
     "cookie_keys": [None, b"key", [bytes(32)]],
     "amplification": [0, 2.5, True],
     "connection_id": [-1, 65, True, b"id"],
+    "srtp_profiles": [["SRTP_NULL_HMAC_SHA1_80"], 7.5],
     "old_epoch_lifetime": [-1, None],
     "idle_timeout": [0, -1, True],
     "forgery_resistant": [None, 1],
@@ -46,6 +47,7 @@ GOOD: dict[str, list[Any]] = {
     "cookie_keys": [CookieKeys()],
     "amplification": [None, 1],
     "connection_id": [None, 0, 8, 64],
+    "srtp_profiles": [(), (SRTPProtectionProfile.SRTP_AEAD_AES_128_GCM,)],
     "old_epoch_lifetime": [0, 86_400],
     "idle_timeout": [None, 0.001],
     "forgery_resistant": [True, False],
