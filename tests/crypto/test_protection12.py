@@ -30,7 +30,7 @@ def protection(suite: Suite) -> Protection12:
 @every
 @pytest.mark.parametrize("number", NUMBERS)
 def test_by_hand(suite: Suite, number: int) -> None:
-    """RFC 5288 section 3, RFC 6655 section 3 and RFC 7905 section 2, with the additional data of RFC 5246 section 6.2.3.3."""
+    """RFC 5288 section 3, RFC 6655 3 and RFC 7905 2, with the additional data of RFC 5246 section 6.2.3.3."""
     content, associated = b"content", additional_data(number, 23, 0x0303, 7)
     assert associated == number.to_bytes(8, "big") + b"\x17\x03\x03\x00\x07"
     eight = number.to_bytes(8, "big")
