@@ -19,7 +19,7 @@ class Side:
 
     def __init__(self, own: TrafficSecret, peer: TrafficSecret) -> None:
         self.write = WriteKey(own, QUIC1.label)
-        self.phases = KeyPhases(self.write, peer, QUIC1.label)
+        self.phases = KeyPhases(self.write, peer, QUIC1.label, lambda: PTO)
         self.next = 0
         self.largest = -1
 
@@ -28,7 +28,7 @@ class Side:
         return self.write.seal(0x41 | self.write.phase_bit | first, b"id", number, b"number %d" % number)
 
     def receive(self, packet: bytes, now: float = 0.0) -> int | None:
-        opened = self.phases.open_untrusted(packet, 3, self.largest, now, PTO)
+        opened = self.phases.open_untrusted(packet, 3, self.largest, now)
         if opened is None:
             return None
         assert opened[1] == b"number %d" % opened[0]

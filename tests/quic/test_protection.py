@@ -77,6 +77,17 @@ def test_limits(suite: CipherSuite, sealed: int, failed: int) -> None:
     assert ReadKey(secret(suite), LABEL).integrity_limit == failed
 
 
+@pytest.mark.parametrize("suite", ALL, ids=lambda each: each.name)
+@pytest.mark.parametrize("length", [1, 2, 3, 4])
+def test_in_bulk_the_same(suite: CipherSuite, length: int) -> None:
+    one, many = WriteKey(secret(suite), LABEL), WriteKey(secret(suite), LABEL)
+    payloads = [b"payload %d" % number for number in range(5)]
+    expected = [one.seal(0x40 | length - 1, b"id", 254 + at, payload) for at, payload in enumerate(payloads)]
+    assert many.seal_bulk(0x40 | length - 1, b"id", 254, payloads) == expected
+    assert (many.sealed, many.first_number) == (5, 254)
+    assert many.seal(0x40, b"id", 259, b"next") == one.seal(0x40, b"id", 259, b"next")
+
+
 def test_a_key_that_is_used_up_seals_no_more() -> None:
     key = WriteKey(secret(), LABEL)
     key.limit = 3

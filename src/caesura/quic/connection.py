@@ -259,7 +259,8 @@ class QUICConnection(Endpoint):
         try:
             self._now = now
             self._receive(datagram, addr, ecn)
-            self._go_on(now)
+            if self._driver is not None or self._post or self._reread or not self._inbox.empty:
+                self._go_on(now)
         except BaseException as error:  # noqa: BLE001 - sorted there
             self._stopped_by(error)
         finally:
@@ -320,7 +321,7 @@ class QUICConnection(Endpoint):
         return (
             self._loss.timeout(),
             *(space.acks.deadline for space in self._spaces),
-            self._idle.deadline(self._probe_timeout),
+            self._idle.deadline(self._probe_timeout()),
             self._paths.deadline,
             None if phases is None else phases.previous_until,
             self._send_time(),
@@ -332,7 +333,7 @@ class QUICConnection(Endpoint):
         return self._pacer.next_time() if waits else None
 
     def _serve_timers(self, now: float) -> None:
-        idle = self._idle.deadline(self._probe_timeout)
+        idle = self._idle.deadline(self._probe_timeout())
         if idle is not None and idle <= now:
             raise IdleTimeoutError(f"nothing has come for {self._idle.duration:g} s")
         due = self._loss.timeout()
@@ -345,7 +346,6 @@ class QUICConnection(Endpoint):
         if self._reader.phases is not None:
             self._reader.phases.expire(now)
 
-    @property
     def _probe_timeout(self) -> float:
         round_trip = self._loss.round_trip
         return round_trip.probe_timeout + round_trip.max_ack_delay
@@ -378,7 +378,7 @@ class QUICConnection(Endpoint):
         if self._reread:
             self._reread = False
             for packet, address, ecn in self._reader.take_kept():
-                self._packets(packet, address, ecn, len(packet))
+                self._packets(packet, address, ecn)
 
     # --- beginning ------------------------------------------------------------------------------------------------
 
@@ -434,57 +434,70 @@ class QUICConnection(Endpoint):
                 return
             if not self._begun and not (self.server_side and self._first_packet(header, len(datagram), addr)):
                 return
-        if not self._begun:
+        if not self._begun or not (self._paths.find(addr) or self._may_move):
             return
-        path = self._paths.find(addr)
-        if path is not None:
-            path.received += len(datagram)
-        elif not (self.server_side and self.handshake_confirmed):  # only clients move, and not before (section 9)
-            return
-        if self._packets(datagram, addr, ecn, len(datagram)):
+        if self._packets(datagram, addr, ecn):
             return
         if self.server_side and self._reader.source is None:
             self._forget()
         elif self._is_reset(datagram):
             raise StatelessReset
 
-    def _packets(self, datagram: bytes, addr: Address, ecn: int, size: int) -> bool:
+    @property
+    def _may_move(self) -> bool:
+        """Whether the peer may come from somewhere else: a client, and not before the handshake is confirmed."""
+        return self.server_side and self.handshake_confirmed
+
+    def _packets(self, datagram: bytes, addr: Address, ecn: int) -> bool:
         """The packets of a datagram; whether one was opened."""
+        if not datagram[0] & LONG_HEADER:  # nearly always, once the handshake is done
+            opened = self._reader.open_short(datagram, addr, self._now, ecn)
+            if opened is not None:
+                self._short_packet(opened, addr, ecn, len(datagram))
+            return opened is not None
         found = False
-        for opened in self._reader.packets(datagram, addr, self._now, self._probe_timeout, ecn):
+        self._paths.active.received += len(datagram)
+        for opened in self._reader.packets(datagram, addr, self._now, ecn):
             found = True
-            self._packet(opened, addr, ecn, size)
+            if opened[3] is not None:
+                self._long_packet(opened, opened[3], ecn)
+            else:
+                self._short_packet(opened, addr, ecn, 0)
             if self._ending is not None:
                 break
             if not self.handshake_complete:
                 self._run_handshake(self._now)
         return found
 
-    def _packet(self, opened: Opened, addr: Address, ecn: int, size: int) -> None:
-        space, number, payload, header, used = opened
-        acks = space.acks
+    def _short_packet(self, opened: Opened, addr: Address, ecn: int, size: int) -> None:
+        """A 1-RTT packet, and what it says of where the peer is (RFC 9000 section 9)."""
+        space, number, payload, _, used = opened
+        acks, paths = space.acks, self._paths
         if acks.seen(number):
             return
         newest = number > acks.largest
-        if header is not None:
-            self._long_packet(header)
+        path = paths.active if addr == paths.active.address else paths.find(addr)
+        if path is None:
+            path = paths.add(addr, same_id=used == self._used)
+        path.received += size
+        if self._streams.on_bulk(payload):
+            flags = ACK_ELICITING | NOT_PROBING
         else:
-            path = self._paths.find(addr)
-            if path is None:
-                path = self._paths.add(addr, same_id=used == self._used)
-                path.received += size
             self._path = path
-        flags = dispatch_untrusted(payload, space.level, self._permitted[space.level], self)
+            flags = dispatch_untrusted(payload, ONE_RTT, self._permitted[ONE_RTT], self)
         acks.received(number, flags & ACK_ELICITING != 0, self._now, ecn)
         self._idle.received(self._now)
-        if header is None and self._path is self._paths.active:
+        if path is paths.active:
             self._used = used
-        elif header is None and newest and flags & NOT_PROBING and self.server_side:
-            self._paths.migrate(self._path, self._now, self._probe_timeout)
+        elif newest and flags & NOT_PROBING and self._may_move:
+            paths.migrate(path, self._now, self._probe_timeout())
             self._used = used
 
-    def _long_packet(self, header: LongHeader) -> None:
-        """What a genuine packet of the handshake says by its header."""
+    def _long_packet(self, opened: Opened, header: LongHeader, ecn: int) -> None:
+        """A packet of the handshake."""
+        space, number, payload, _, _ = opened
+        if space.acks.seen(number):
+            return
         if self._reader.source is None:
             self._reader.source = header.source
             self._peer_ids.first.value = header.source
@@ -492,6 +505,9 @@ class QUICConnection(Endpoint):
             self._paths.active.validated = True  # RFC 9000 section 8.1
             if not self._spaces[INITIAL_SPACE].discarded:
                 self._abandon(INITIAL_SPACE)
+        flags = dispatch_untrusted(payload, space.level, self._permitted[space.level], self)
+        space.acks.received(number, flags & ACK_ELICITING != 0, self._now, ecn)
+        self._idle.received(self._now)
 
     def _unprotected(self, header: LongHeader | None, datagram: bytes) -> None:
         """Retry and Version Negotiation: what a server says in the clear to a client that has heard nothing yet."""
@@ -838,7 +854,7 @@ class QUICConnection(Endpoint):
         write, read = self._spaces[APPLICATION_SPACE].write, self._read_secret
         assert write is not None
         assert read is not None
-        self._reader.phases = KeyPhases(write, read, self._parameters.label)
+        self._reader.phases = KeyPhases(write, read, self._parameters.label, self._probe_timeout)
         self._read_secret = None
         self._reread = True
         super().completed(established)
@@ -892,7 +908,7 @@ class QUICConnection(Endpoint):
     def _end(self, close: Close | None) -> None:
         """Closing, or draining when there is nothing to say."""
         datagram = self._writer.last_words(close) if close is not None and self._begun else b""
-        self._ending = Ending(datagram, self._now, self._probe_timeout)
+        self._ending = Ending(datagram, self._now, self._probe_timeout())
         self._drop()
 
     def _send_close_notify(self) -> None:

@@ -8,13 +8,15 @@ before anything else is sealed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
-from caesura.crypto.quic import PacketKey, header_mask
+from caesura.crypto.aead import InvalidTag
+from caesura.crypto.quic import SAMPLE_LENGTH, PacketKey, header_mask
 from caesura.crypto.secrets import TrafficSecret
 from caesura.errors import KeyUpdateError
-from caesura.quic.packets import KEY_PHASE, decode_number
-from caesura.quic.protection import WriteKey, check_reserved, open_with, unmask
+from caesura.quic.packets import KEY_PHASE, NUMBER_LENGTH, SHORT_RESERVED, decode_number
+from caesura.quic.protection import BYTES, SAMPLE_AT, SHORT_BITS, WriteKey, check_reserved
 
 _OLD_KEYS: Final = 3  # PTOs that the previous keys are kept (section 6.5)
 _NONE_YET: Final = 2**62
@@ -23,8 +25,8 @@ _NONE_YET: Final = 2**62
 class KeyPhases:
     """The 1-RTT keys of both directions: those that open, and when those that seal are updated.
 
-    `previous_until` is when the previous keys are dropped (by `expire`), None while there are none; `integrity_limit`
-    is as that of a `ReadKey`.
+    `probe_timeout` gives the seconds by which the previous keys' time is measured. `previous_until` is when they are
+    dropped (by `expire`), None while there are none; `integrity_limit` is as that of a `ReadKey`.
     """
 
     __slots__ = (
@@ -35,13 +37,15 @@ class KeyPhases:
         "_mask",
         "_next",
         "_previous",
+        "_probe_timeout",
         "_write",
         "integrity_limit",
         "previous_until",
     )
 
-    def __init__(self, write: WriteKey, read: TrafficSecret, label: bytes) -> None:
+    def __init__(self, write: WriteKey, read: TrafficSecret, label: bytes, probe_timeout: Callable[[], float]) -> None:
         self._write = write
+        self._probe_timeout = probe_timeout
         self._mask = header_mask(read, label)
         self._previous: PacketKey | None = None
         self._current = PacketKey(read, label)
@@ -52,31 +56,36 @@ class KeyPhases:
         self.previous_until: float | None = None
         self.integrity_limit = self._current.integrity_limit
 
-    def open_untrusted(
-        self, datagram: bytes, number_at: int, largest: int, now: float, pto: float
-    ) -> tuple[int, bytes] | None:
+    def open_untrusted(self, datagram: bytes, number_at: int, largest: int, now: float) -> tuple[int, bytes] | None:
         """The number and the frames of a packet that is the whole datagram from 0 on; None when it does not open.
 
-        `largest`: the largest number opened, or -1. `pto`: seconds, by which the previous keys' time is measured.
-        Raises ProtocolViolation for reserved bits, KeyUpdateError for keys that changed too soon or backwards.
+        `largest`: the largest number opened, or -1. Raises ProtocolViolation for reserved bits, KeyUpdateError for keys
+        that changed too soon or backwards. What `unmask` and `open_with` do stands here once more: see `ReadKey`.
         """
-        found = unmask(self._mask, datagram, 0, number_at, len(datagram))
-        if found is None:
+        sample_at = number_at + SAMPLE_AT
+        sample = datagram[sample_at : sample_at + SAMPLE_LENGTH]
+        if len(sample) < SAMPLE_LENGTH:
             return None
-        first, low, length, at = found
+        mask = self._mask(sample)
+        first = datagram[0] ^ mask[0] & SHORT_BITS
+        length = (first & NUMBER_LENGTH) + 1
+        at = number_at + length
+        low = int.from_bytes(datagram[number_at:at], "big") ^ int.from_bytes(mask[1 : 1 + length], "big")
         number = decode_number(low, length, largest)
-        header = first.to_bytes(1, "big") + datagram[1:number_at] + low.to_bytes(length, "big")
+        header = BYTES[first] + datagram[1:number_at] + low.to_bytes(length, "big")
         current = (first & KEY_PHASE != 0) == self._generation & 1
         if current:
             key = self._current
         else:
             key = self._previous if self._previous is not None and number < self._lowest else self._next
-        payload = open_with(key, number, header, datagram[at:])
-        if payload is None:
+        try:
+            payload = key.decrypt((key.iv ^ number).to_bytes(12, "big"), datagram[at:], header)
+        except InvalidTag:
             return None
-        check_reserved(first)
+        if first & SHORT_RESERVED:
+            check_reserved(first)
         if not current:
-            self._opened_otherwise(key, number, now, pto)
+            self._opened_otherwise(key, number, now)
         elif number < self._lowest:
             self._opened_early(number)
         return number, payload
@@ -87,7 +96,7 @@ class KeyPhases:
             raise KeyUpdateError("older keys for a later packet", section="RFC 9001 section 6.4")
         self._lowest = number
 
-    def _opened_otherwise(self, key: PacketKey, number: int, now: float, pto: float) -> None:
+    def _opened_otherwise(self, key: PacketKey, number: int, now: float) -> None:
         if key is self._previous:
             self._highest_previous = max(self._highest_previous, number)
             return
@@ -100,7 +109,7 @@ class KeyPhases:
         self._generation += 1
         self._lowest = number
         self._highest_previous = -1
-        self.previous_until = now + _OLD_KEYS * pto
+        self.previous_until = now + _OLD_KEYS * self._probe_timeout()
 
     def acknowledged(self, largest: int) -> None:
         """The peer has acknowledged our packets up to this number.

@@ -7,6 +7,7 @@ is None, and counted by whoever owns the connection. How keys follow each other 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from caesura.crypto.aead import InvalidTag, Mask
@@ -15,10 +16,10 @@ from caesura.crypto.secrets import TrafficSecret
 from caesura.errors import AEADLimitReached, ProtocolViolation
 from caesura.quic.packets import KEY_PHASE, LONG_HEADER, LONG_RESERVED, NUMBER_LENGTH, SHORT_RESERVED, decode_number
 
-_BYTES: Final = tuple(bytes((value,)) for value in range(256))
+BYTES: Final = tuple(bytes((value,)) for value in range(256))
 _LONG_BITS: Final = 0x0F  # of the first byte, hidden
-_SHORT_BITS: Final = 0x1F
-_SAMPLE_AT: Final = 4  # bytes behind the beginning of the number, however long that is (section 5.4.2)
+SHORT_BITS: Final = 0x1F
+SAMPLE_AT: Final = 4  # bytes behind the beginning of the number, however long that is (section 5.4.2)
 
 MIN_PAYLOAD: Final = 4
 """Bytes of number and frames together: with fewer, a packet would be too short to be sampled (section 5.4.2)."""
@@ -66,12 +67,34 @@ class WriteKey:
         self.sealed = sealed + 1
         key, length = self._key, (first & NUMBER_LENGTH) + 1
         low = number & (1 << (length << 3)) - 1
-        header = _BYTES[first] + rest + low.to_bytes(length, "big")
+        header = BYTES[first] + rest + low.to_bytes(length, "big")
         body = key.encrypt((key.iv ^ number).to_bytes(12, "big"), payload, header)
-        mask = self._mask(body[_SAMPLE_AT - length : _SAMPLE_AT + SAMPLE_LENGTH - length])
-        first ^= mask[0] & (_LONG_BITS if first & LONG_HEADER else _SHORT_BITS)
+        mask = self._mask(body[SAMPLE_AT - length : SAMPLE_AT + SAMPLE_LENGTH - length])
+        first ^= mask[0] & (_LONG_BITS if first & LONG_HEADER else SHORT_BITS)
         low ^= int.from_bytes(mask[1 : 1 + length], "big")
-        return b"".join((_BYTES[first], rest, low.to_bytes(length, "big"), body))
+        return b"".join((BYTES[first], rest, low.to_bytes(length, "big"), body))
+
+    def seal_bulk(self, first: int, rest: bytes, number: int, payloads: Iterable[bytes]) -> list[bytes]:
+        """Packets with the same header but for their numbers, which count up from `number`: short headers only.
+
+        The same as `seal` for each, in one piece: at the rate of a bulk transfer that is a tenth of all there is to do.
+        """
+        key, mask_of = self._key, self._mask
+        encrypt, iv, length = key.encrypt, key.iv, (first & NUMBER_LENGTH) + 1
+        head, low_bits = BYTES[first] + rest, (1 << (length << 3)) - 1
+        sample_at, sample_to, mask_to = SAMPLE_AT - length, SAMPLE_AT + SAMPLE_LENGTH - length, 1 + length
+        if not self.sealed:
+            self.first_number = number
+        packets: list[bytes] = []
+        for payload in payloads:
+            low = number & low_bits
+            body = encrypt((iv ^ number).to_bytes(12, "big"), payload, head + low.to_bytes(length, "big"))
+            mask = mask_of(body[sample_at:sample_to])
+            hidden = (low ^ int.from_bytes(mask[1:mask_to], "big")).to_bytes(length, "big")
+            packets.append(b"".join((BYTES[first ^ mask[0] & SHORT_BITS], rest, hidden, body)))
+            number += 1
+        self.sealed += len(packets)
+        return packets
 
 
 class ReadKey:
@@ -97,7 +120,7 @@ class ReadKey:
             return None
         first, low, length, at = found
         number = decode_number(low, length, largest)
-        header = _BYTES[first] + datagram[start + 1 : number_at] + low.to_bytes(length, "big")
+        header = BYTES[first] + datagram[start + 1 : number_at] + low.to_bytes(length, "big")
         payload = open_with(self._key, number, header, datagram[at:stop])
         if payload is not None:
             check_reserved(first)
@@ -107,12 +130,12 @@ class ReadKey:
 
 def unmask(mask_of: Mask, datagram: bytes, start: int, number_at: int, stop: int) -> Unmasked | None:
     """Remove header protection (section 5.4); None for a packet that is too short for it."""
-    sample_at = number_at + _SAMPLE_AT
+    sample_at = number_at + SAMPLE_AT
     if sample_at + SAMPLE_LENGTH > stop:
         return None
     mask = mask_of(datagram[sample_at : sample_at + SAMPLE_LENGTH])
     first = datagram[start]
-    first ^= mask[0] & (_LONG_BITS if first & LONG_HEADER else _SHORT_BITS)
+    first ^= mask[0] & (_LONG_BITS if first & LONG_HEADER else SHORT_BITS)
     length = (first & NUMBER_LENGTH) + 1
     at = number_at + length
     low = int.from_bytes(datagram[number_at:at], "big") ^ int.from_bytes(mask[1 : 1 + length], "big")

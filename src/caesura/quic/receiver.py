@@ -73,7 +73,7 @@ class Receiver(Working):
         self.fixed_bit = fixed_bit
         self._ongoing = None  # packets are opened at once
 
-    def packets(self, datagram: bytes, address: Address, now: float, pto: float, ecn: int) -> Iterator[Opened]:
+    def packets(self, datagram: bytes, address: Address, now: float, ecn: int) -> Iterator[Opened]:
         """The packets of a datagram that open, one after the other: what one says may bring the next one's keys.
 
         Raises what a genuine packet deserves, and AEADLimitReached when too many were none (RFC 9001 section 6.6).
@@ -81,7 +81,7 @@ class Receiver(Working):
         pos, size = 0, len(datagram)
         while pos < size:
             if not datagram[pos] & LONG_HEADER:
-                opened = self._short(datagram[pos:] if pos else datagram, address, now, pto, ecn)
+                opened = self.open_short(datagram[pos:], address, now, ecn)
                 if opened is not None:
                     yield opened
                 return
@@ -106,7 +106,8 @@ class Receiver(Working):
 
     # --- one packet -----------------------------------------------------------------------------------------------
 
-    def _short(self, packet: bytes, address: Address, now: float, pto: float, ecn: int) -> Opened | None:
+    def open_short(self, packet: bytes, address: Address, now: float, ecn: int) -> Opened | None:
+        """A packet with a short header, which is a whole datagram or the last part of one; None if it does not open."""
         if self.fixed_bit and not packet[0] & FIXED_BIT:
             return None
         number_at = 1 + self._ids.length
@@ -117,7 +118,7 @@ class Receiver(Working):
         if phases is None:
             self._keep(packet, address, ecn)
             return None
-        opened = phases.open_untrusted(packet, number_at, space.acks.largest, now, pto)
+        opened = phases.open_untrusted(packet, number_at, space.acks.largest, now)
         if opened is None:
             self._failed(phases.integrity_limit)
             return None

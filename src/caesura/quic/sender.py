@@ -162,6 +162,8 @@ class Sender(Working):
         if congestion.max_datagram_size != self.mtu.size:
             congestion.max_datagram_size = self.mtu.size
         allowance = self._pacer.allowance(now)
+        if key is not None and path.validated and allowance > 0:
+            allowance -= self._bulk(path, key, allowance, now)
         while len(out) < _BURST:
             size = self._datagram(path, now, allowance > 0)
             if not size:
@@ -190,6 +192,35 @@ class Sender(Working):
             last = drafts[-1]
             last.pad(min(MIN_INITIAL_DATAGRAM, size) - used + last.overhead + last.size)
         return self._send(drafts, path, now)
+
+    def _bulk(self, path: Path, key: WriteKey, allowance: int, now: float) -> int:
+        """Packets that hold one STREAM frame and nothing else, as many as may be sent; their bytes.
+
+        None while there is anything else to send: then `_datagram` makes the next one.
+        """
+        (_, handshake, space), loss = self._spaces, self._loss
+        if space.acks.pending or self._outbox or self._datagrams or space.crypto or not handshake.discarded:
+            return 0
+        size, number = self.mtu.size, space.sent.next_number
+        count = min(_BURST - len(self.out), allowance // size, loss.congestion.room // size, key.limit - key.sealed)
+        if count < 2:
+            return 0
+        rest = path.peer_id.value
+        length = number_length(number + count, space.sent.largest_acked)
+        carried = self._streams.schedule.write_bulk(size - 1 - len(rest) - length - TAG_LENGTH, count)
+        if not carried:
+            return 0
+        first = FIXED_BIT | key.phase_bit | length - 1
+        packets = key.seal_bulk(first, rest, number, [payload for payload, _ in carried])
+        loss.bulk_sent(number, size, [recalls for _, recalls in carried], now)
+        space.sent.next_number = number + len(packets)
+        sent = size * len(packets)
+        self._pacer.sent(sent)
+        path.sent += sent
+        self.elicited = True
+        address = path.address
+        self.out += [(packet, address) for packet in packets]
+        return sent
 
     def _validate(self, path: Path, key: WriteKey, now: float) -> None:
         """Challenges and responses of a path, in datagrams of their own (section 8.2)."""
