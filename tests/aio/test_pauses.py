@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
@@ -82,6 +83,12 @@ async def test_every_operation_pauses_on_both_sides() -> None:
     server = server_context(engine=DelayEngine(0.001), verify=Verify.REQUIRED, trust=trust())
     async with serving(context=server) as port:
         await asyncio.gather(*(talk(port, client) for _ in range(5)))
+
+
+async def test_delays_are_timers_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["caesura.jobs.wait"], "call_later", None)  # the thread's
+    async with serving(context=server_context(engine=DelayEngine(0.001, operations=SIGNING))) as port:
+        await talk(port)
 
 
 async def test_the_loop_goes_on_while_a_handshake_waits() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from caesura.engines import HANDSHAKE_OPERATIONS, DelayEngine, Operation, Refuse
 from caesura.errors import ConfigError, JobCancelled, OperationTimeout
 from caesura.jobs import (
     AsyncStatus,
+    Completion,
     Job,
     JobState,
     NoJobs,
@@ -91,6 +92,51 @@ def test_many_wait_on_one_timer_thread() -> None:
     pendings = [engine.start(sign(divmod, number, 2)) for number in range(100)]
     assert sum(thread.name == "caesura-timers" for thread in threading.enumerate()) == 1
     assert [wait(pending) for pending in pendings] == [divmod(number, 2) for number in range(100)]
+
+
+class Timers:
+    """What a loop has, rung by hand."""
+
+    def __init__(self, context: WaitContext) -> None:
+        self.set: list[Callable[[], object]] = []
+        context.call_later = self.call_later
+
+    def call_later(self, _seconds: float, function: Callable[[], object]) -> threading.Timer:
+        self.set.append(function)
+        return threading.Timer(0, function)  # which is never started
+
+
+def test_who_resumes_the_work_may_have_timers(context: WaitContext) -> None:
+    timers = Timers(context)
+    pending = DelayEngine(3600).start(sign(context=context))
+    [ring] = timers.set
+    assert not context.signalled
+    ring()
+    assert context.signalled
+    pending.resume()
+    assert pending.result() == (3, 1)
+
+
+def test_a_wait_of_limited_time_uses_them_too(context: WaitContext) -> None:
+    timers = Timers(context)
+    pending = start_job(lambda: wait(Completion(), 3600), wait_context=context)
+    [ring] = timers.set
+    ring()
+    pending.resume()
+    with pytest.raises(OperationTimeout):
+        pending.result()
+
+
+def test_timers_that_cannot_ring_are_not_relied_on(context: WaitContext) -> None:
+    """Those of a loop do not while its thread is blocked, as it is by a job that must not pause."""
+    timers = Timers(context)
+
+    def must_not_pause() -> Any:
+        block_pause()
+        return wait(DelayEngine(0.001).start(sign(context=context)))
+
+    assert start_job(must_not_pause, wait_context=context).result() == (3, 1)
+    assert timers.set == []
 
 
 def test_it_takes_the_handshakes_operations_unless_told() -> None:

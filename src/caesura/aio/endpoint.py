@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from threading import get_ident
 from typing import Any, Protocol, TypeAlias
 
 from caesura.aio.awaiting import Awaiter
 from caesura.context import Context
 from caesura.errors import ConfigError
+from caesura.jobs.waitcontext import Cancellable
+from caesura.jobs.wakeup import call_later
 from caesura.sessions import Session
 
 ProtocolFactory: TypeAlias = Callable[[], asyncio.BaseProtocol]
@@ -89,8 +92,8 @@ class Endpoint:
     """Role, context and timeouts (seconds), and where the application's protocols come from."""
 
     __slots__ = (
-        "awaiter", "context", "early_data", "handshake_timeout", "loop", "make_protocol", "peers", "server_hostname",
-        "server_side", "session", "shutdown_timeout",
+        "_thread", "awaiter", "context", "early_data", "handshake_timeout", "loop", "make_protocol", "peers",
+        "server_hostname", "server_side", "session", "shutdown_timeout",
     )  # fmt: skip
 
     def __init__(
@@ -109,6 +112,7 @@ class Endpoint:
             raise ConfigError(f"context: expected a caesura.Context, not {type(context).__name__}")
         context.settings.require(server_side=server_side)
         self.loop = asyncio.get_running_loop()
+        self._thread = get_ident()
         self.make_protocol = make_protocol
         self.context = context
         self.server_side = server_side
@@ -119,6 +123,10 @@ class Endpoint:
         self.shutdown_timeout = _seconds("ssl_shutdown_timeout", shutdown_timeout, SHUTDOWN_TIMEOUT)
         self.awaiter = Awaiter(self.loop)
         self.peers = Peers()
+
+    def call_later(self, seconds: float, function: Callable[[], object]) -> Cancellable:
+        """A timer for paused work: one of the loop's, whose thread this should be, or else on the thread for them."""
+        return (self.loop.call_later if get_ident() == self._thread else call_later)(seconds, function)
 
 
 def _seconds(name: str, given: float | None, default: float) -> float:

@@ -99,6 +99,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
         self._time = endpoint.loop.time
         self._waker = waker_of(endpoint.loop)
         self.wait_context.set_callback(self._waker.completed, self)
+        self.wait_context.call_later = endpoint.call_later
         self._pause: Pause | None = None
         self._timer: asyncio.TimerHandle | None = None  # of the handshake, or of the end
         self._handshaking = True

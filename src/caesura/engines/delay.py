@@ -9,7 +9,7 @@ from caesura.engines.base import HANDSHAKE_OPERATIONS, Engine, Operation, Refuse
 from caesura.engines.inline import InlineEngine
 from caesura.errors import ConfigError
 from caesura.jobs import AsyncStatus, Completion, Job, Pending, start_job, wait
-from caesura.jobs.wakeup import call_later
+from caesura.jobs.wait import ring_later
 
 __all__ = ["DelayEngine"]
 
@@ -87,7 +87,8 @@ class DelayEngine:
             if work.wait_context is not None:
                 work.wait_context.set_status(AsyncStatus.ERR)
             raise failure
-        return wait(self.inner.start(work))
+        # Inline is here: this is a job with the work's wait context, as the inline engine would start one.
+        return work.run() if type(self.inner) is InlineEngine else wait(self.inner.start(work))
 
     def _delay(self, work: Work[Any]) -> Completion[None]:
         if self.seconds is None:
@@ -96,5 +97,5 @@ class DelayEngine:
             self._held.append(entry)
             return held
         timed: Completion[None] = Completion(lambda: timer.cancel())
-        timer = call_later(self.seconds, lambda: timed.set_result(None))
+        timer = ring_later(work.wait_context, self.seconds, lambda: timed.set_result(None))
         return timed

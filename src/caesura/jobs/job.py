@@ -221,6 +221,16 @@ def can_pause() -> bool:
     return type(fiber) is Fiber and not fiber.blocked
 
 
+def nobody_blocks() -> bool:
+    """Whether this job and all that it runs in can pause, so that its thread is not blocked until it has ended."""
+    fiber = getcurrent()
+    while type(fiber) is Fiber:
+        if fiber.blocked:
+            return False
+        fiber = fiber.caller
+    return True
+
+
 def block_pause() -> None:
     """Until the matching `unblock_pause`, pauses of this job return at once (ASYNC_block_pause(3)).
 

@@ -16,15 +16,22 @@ import sys
 from collections.abc import Callable, Iterable
 from enum import IntEnum, unique
 from types import TracebackType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from caesura.errors import UsageError
-from caesura.jobs.wakeup import Wakeup
+from caesura.jobs.wakeup import Wakeup, call_later
 
-__all__ = ["AsyncCallback", "AsyncStatus", "Cleanup", "WaitContext"]
+__all__ = ["AsyncCallback", "AsyncStatus", "Cancellable", "Cleanup", "WaitContext"]
 
 AsyncCallback: TypeAlias = Callable[[Any], object]
 Cleanup: TypeAlias = "Callable[[WaitContext, Any, int, Any], object]"
+
+
+class Cancellable(Protocol):
+    """A timer that can be called off."""
+
+    def cancel(self) -> object:
+        """Call it off."""
 
 
 @unique
@@ -74,11 +81,14 @@ class WaitContext:
         "_own",
         "_status",
         "_wakeup",
+        "call_later",
         "owned",
     )
 
     def __init__(self, *, owned: bool = False) -> None:
         self.owned: Final = owned
+        # How paused work has itself woken after a while: by a thread, unless who resumes it has timers, as a loop does.
+        self.call_later: Callable[[float, Callable[[], object]], Cancellable] = call_later
         # Newest first, and replaced, never changed: a snapshot is one assignment, and any thread may read them.
         self._entries: tuple[_Entry, ...] = ()
         self._baseline: tuple[_Entry, ...] = ()
