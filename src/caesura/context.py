@@ -273,9 +273,12 @@ class Settings:
     setting; it sends what its connection is given as early data.
 
     `verify_peer` is asked in addition to the verification of the chain, once for a full handshake: a session that
-    resumes was judged when it was made, unless `verify_resumed` has it judged again by what is remembered. A Context
-    that `select_identity` gives brings its identities, trust, policy, suites, groups and protocols, and has to speak
-    the version that was chosen before; engine, deadline, limits and trace stay those the connection began with.
+    resumes was judged when it was made, as with OpenSSL, and lasts `ticket_lifetime` at most. `verify_resumed` has it
+    judged again by what is remembered, before there is any early data; who is refused then does not get in.
+
+    A Context that `select_identity` gives brings its identities, trust, policy, suites, groups and protocols, and has
+    to speak the version that was chosen before; engine, deadline, limits and trace stay those the connection began
+    with.
 
     A version between minimum_version and maximum_version is spoken if `cipher_suites` and `groups` have something for
     it: `versions` are those, the newest first. `offered_versions` and `offered_suites` are what a client offers.

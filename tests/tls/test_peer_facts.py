@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import trustme
 
 from caesura.context import Context, Identity, PeerChain, TrustStore, Verify
 from caesura.errors import CertificateVerifyError, UnsupportedCertificate
+from caesura.events import EarlyDataStatus
 from caesura.handshake.negotiate import choose_identity
 from caesura.tls import TLSConnection
 from caesura.wire.registries import SignatureScheme, Version
-from tests.support.link import link
+from tests.support.link import Link, link
 from tests.support.pki import key_usage, pki
+from tests.tls.early import early
 from tests.tls.world import asking_context, client_context, identity, server_context
 
 VERSIONS = pytest.mark.parametrize("version", [Version.TLS12, Version.TLS13])
@@ -121,3 +125,47 @@ def test_nothing_signed_nothing_known() -> None:
     pair = link(client_context(verify=Verify.NONE), server_context()).handshake()
     assert pair.server.peer_signature_scheme is None
     assert TLSConnection(Context(verify=Verify.NONE), server_side=False).peer_signature_scheme is None
+
+
+@pytest.mark.parametrize("at_server", [False, True])
+@pytest.mark.parametrize("verdict", [True, None, False])
+def test_peer_is_judged_before_there_is_early_data(at_server: bool, verdict: bool | None) -> None:
+    """What is refused by now has neither sent nor received any."""
+    verdicts = [True, verdict]
+    asked: list[PeerChain] = []
+
+    def judge(peer: PeerChain) -> bool | None:
+        asked.append(peer)
+        return verdicts[len(asked) - 1]
+
+    known: dict[str, Any] = {"verify_peer": judge, "verify_resumed": True}
+    client = client_context(identity=identity("client"), **({} if at_server else known))
+    server = asking_context(max_early_data=100, **(known if at_server else {}))
+    link(client, server).handshake().exchange()
+    ours = TLSConnection(client, server_side=False, server_hostname="localhost", early_data=b"early")
+    ours.advance(0.0)
+    assert len(asked) == (1 if at_server else 2)
+    theirs = TLSConnection(server, server_side=True)
+    pair = Link(ours, theirs).start().exchange()
+    assert asked[-1].certificates == identity("client" if at_server else "ec").chain
+    assert len(asked) == 2
+    heard = early(pair.server_events)
+    if verdict is not False:
+        assert heard == b"early"
+        assert pair.server.handshake_complete
+        return
+    assert heard == b""
+    assert isinstance((theirs if at_server else ours).error, CertificateVerifyError)
+    if not at_server:
+        assert ours.early_data_status is EarlyDataStatus.NOT_SENT
+
+
+def test_raw_key_needs_a_yes_again() -> None:
+    """Where nothing else vouches for it, silence is a no, at a resumption too."""
+    verdicts = [True, True, None]
+    settings = {"trust": None, "peer_certificate_types": "RawPublicKey", "verify_resumed": True}
+    client = client_context(verify_peer=lambda _: verdicts.pop(0), **settings)
+    server = server_context(identity=Identity.raw_public_key(pki().ec.key_pem))
+    for resumed in (False, True):
+        assert link(client, server).handshake().client.session_reused is resumed
+    assert isinstance(link(client, server).start().exchange().client.error, CertificateVerifyError)

@@ -13,6 +13,7 @@ from caesura.crypto.signatures import PublicKey, verify
 from caesura.crypto.trust import TrustStore, verify_chain
 from caesura.engines import Operation
 from caesura.errors import AlertDescription, CertificateVerifyError, IllegalParameter, UnsupportedCertificate
+from caesura.handshake import raw_keys
 from caesura.handshake.requests import Perform, Steps, perform, perform_both
 from caesura.handshake.state import Handshake, PeerIdentity
 from caesura.handshake.tickets import MAX_LIFETIME
@@ -67,13 +68,15 @@ def judge(hs: Handshake, version: Version, proof: Proof) -> Steps[PeerIdentity]:
 
 
 def judge_again(hs: Handshake, peer: PeerIdentity) -> Steps[None]:
-    """Ask `verify_peer` about a peer whose session resumes, where that is wanted."""
+    """Ask `verify_peer` about a peer whose session resumes, where that is wanted: before there is any early data."""
     settings = hs.settings
     if not settings.verify_resumed or settings.verify_peer is None or not (peer.certificates or peer.public_key):
         return
     facts = PeerChain(peer.certificates, hs.server_hostname, hs.server_side, peer.ocsp_response, peer.public_key)
     verdict = yield from perform(Operation.VERIFY_PEER, settings.verify_peer, facts)
-    if verdict is not None and not verdict:
+    if verdict is None:
+        verdict = not peer.public_key or not raw_keys.needs_a_yes(settings, server_side=hs.server_side)
+    if not verdict:
         raise refused_by_callback()
 
 

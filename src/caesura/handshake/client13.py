@@ -94,7 +94,8 @@ def client13(hs: Handshake, offer: Offer, hello: ServerHello) -> Steps[Establish
         request, peer = yield from authenticate_server(hs, offer, answers)
     else:
         request, peer = None, proved_by(hs, accepted.key)
-        yield from judge_again(hs, peer)
+        if not offer.early:
+            yield from judge_again(hs, peer)
     yield from receive_finished(hs, keys.server)
 
     main = secret.main()

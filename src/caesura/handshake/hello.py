@@ -25,6 +25,7 @@ from caesura.errors import (
 )
 from caesura.events import EarlyDataReason
 from caesura.handshake import compression, early_data, psk, psk12, raw_keys, tickets
+from caesura.handshake.authenticate import judge_again
 from caesura.handshake.client12 import client12
 from caesura.handshake.client13 import Offer, check_server_hello, client13
 from caesura.handshake.hello12 import choose12, offer_session, put_extensions
@@ -44,7 +45,7 @@ from caesura.handshake.negotiate import (
 from caesura.handshake.requests import Steps, perform
 from caesura.handshake.server12 import server12
 from caesura.handshake.server13 import Choice, server13
-from caesura.handshake.state import Handshake
+from caesura.handshake.state import Handshake, remembered
 from caesura.handshake.stateless import Retried, hello_retry_request
 from caesura.handshake.transport import Profile
 from caesura.sessions import Session
@@ -100,6 +101,8 @@ def connect(hs: Handshake) -> Steps[None]:
     hello = client_hello(hs, key_pairs, session, psk12.offered_suites(hs.settings, older_key))
     offer = Offer(hello, key_pairs, session, keys, binding, early_data.offer(hs, hello, keys), older_key)
     hs.client_random = hello.random
+    if offer.early and session is not None:
+        yield from judge_again(hs, remembered(session))
     send_hello(hs, offer)
     if offer.early:
         early_data.begin(hs, keys[0])
@@ -408,6 +411,8 @@ def choose(hs: Handshake, hello: ClientHello, identities: tuple[Identity, ...]) 
         psk.verify_binder(hs, hello, key.index, key.early, suite.hash, psk.RESUMPTION)
     elif can_resume:
         key = yield from open_tickets(hs, hello, suite, binding)
+    if isinstance(key, psk.Resumed):
+        yield from judge_again(hs, key.peer)
     early = False
     if settings.max_early_data or ExtensionType.early_data in extensions:
         early = yield from early_data.judge(hs, first, hello, suite, alpn, key)

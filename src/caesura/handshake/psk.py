@@ -72,6 +72,19 @@ class Resumed:
     age: int  # milliseconds, as the client has it
     age_skew: float  # seconds: by how much that is more than we make it
 
+    @property
+    def peer(self) -> PeerIdentity:
+        """Whom the client has proved to be when the session was made."""
+        state = self.state
+        return PeerIdentity(
+            state.peer_certificates,
+            None,
+            state.valid_until,
+            state.peer_public_key or None,
+            state.psk_identity or None,
+            state.signature_scheme or None,
+        )
+
 
 @dataclass(slots=True)
 class External:

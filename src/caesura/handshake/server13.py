@@ -11,7 +11,6 @@ from caesura.crypto.suites import Suite
 from caesura.engines import Operation
 from caesura.errors import CertificateRequired, IllegalParameter
 from caesura.handshake import compression, raw_keys
-from caesura.handshake.authenticate import judge_again
 from caesura.handshake.authenticate13 import authenticate_peer, prove_identity, receive_finished, send_finished
 from caesura.handshake.negotiate import put_schemes
 from caesura.handshake.psk import External, Resumed, holder_of
@@ -184,16 +183,7 @@ def receive_client(
     """Take the client's flight: whom it proved to be."""
     peer = PeerIdentity()
     if isinstance(choice.psk, Resumed):
-        state = choice.psk.state
-        peer = PeerIdentity(
-            state.peer_certificates,
-            None,
-            state.valid_until,
-            state.peer_public_key or None,
-            state.psk_identity or None,
-            state.signature_scheme or None,
-        )
-        yield from judge_again(hs, peer)
+        peer = choice.psk.peer
     elif choice.psk is not None:
         peer = holder_of(hs, choice.psk.psk)
     if choice.early and hs.profile.end_of_early_data:
