@@ -332,6 +332,9 @@ class Settings:
     offered_suites: tuple[CipherSuite, ...] = field(init=False)
 
     def __post_init__(self) -> None:
+        if self.method is Method.QUIC:  # its handshake is TLS 1.3, but not every suite of that protects packets
+            suites = tuple(code for code in self.cipher_suites if Version.QUIC1 in SUITES[code].versions)
+            object.__setattr__(self, "cipher_suites", suites)
         every = _VERSIONS[self.method]
         if {self.minimum_version, self.maximum_version} <= set(every):  # else it is refused in a moment
             every = every[every.index(self.minimum_version) : every.index(self.maximum_version) + 1]

@@ -13,6 +13,7 @@ from caesura.errors import (
     PeerAlert,
     PeerClose,
     TransportErrorCode,
+    UsageError,
 )
 from caesura.events import (
     CloseNotifyReceived,
@@ -270,6 +271,38 @@ def test_a_server_does_not_move() -> None:
     assert link.ours.streams == {1: b"data"}
 
 
+@pytest.mark.parametrize("by_client", [True, False])
+def test_ids_change_and_are_given_back(by_client: bool) -> None:
+    link = linked().establish()
+    link.wait(1.0)
+    ours, theirs = (link.client, link.server) if by_client else (link.server, link.client)
+    for _ in range(20):
+        before = theirs.connection_ids
+        ours.change_connection_id()
+        stream_id = link.send(b"data", by_client=by_client)
+        link.wait(0.2)
+        assert stream_id in (link.theirs if by_client else link.ours).ended
+        after = theirs.connection_ids
+        assert len(before) == len(after) == 8
+        assert len(set(before) - set(after)) == 1
+    assert not link.failed
+    for _ in range(7):
+        ours.change_connection_id()
+    with pytest.raises(UsageError, match="spare"):
+        ours.change_connection_id()
+
+
+def test_ids_of_no_bytes() -> None:
+    link = linked({"quic": {"connection_id_length": 0}}).establish()
+    link.wait(1.0)
+    with pytest.raises(UsageError, match="spare"):
+        link.server.change_connection_id()
+    assert link.client.connection_ids == (b"",)
+    stream_id = link.send(DATA, by_client=False)
+    link.wait(2.0)
+    assert link.ours.streams[stream_id] == DATA
+
+
 # --- what is dropped --------------------------------------------------------------------------------------------
 
 
@@ -286,3 +319,10 @@ def test_noise_changes_nothing(size: int, first: int) -> None:
     for side in (link.client, link.server):
         side.receive_datagram(noise, SERVER if side is link.client else CLIENT, link.now)
         assert side.error is None
+
+
+def test_suites_that_protect_no_packets_are_not_offered() -> None:
+    link = linked({"cipher_suites": ["TLS_AES_128_CCM_SHA256", "TLS_AES_128_GCM_SHA256"]}).establish()
+    assert link.client.cipher_suite is CipherSuite.TLS_AES_128_GCM_SHA256
+    with pytest.raises(ConfigError, match="cipher_suites"):
+        client_context(cipher_suites=["TLS_AES_128_CCM_SHA256"])

@@ -28,6 +28,7 @@ from caesura.errors import (
     StatelessReset,
     TransportErrorCode,
     UnexpectedMessage,
+    UsageError,
     VersionNegotiationError,
 )
 from caesura.errors import IdleTimeout as IdleTimeoutError
@@ -139,6 +140,7 @@ class QUICConnection(Endpoint):
         "_reread",
         "_spaces",
         "_streams",
+        "_to",
         "_used",
         "_validated",
         "_writer",
@@ -233,7 +235,8 @@ class QUICConnection(Endpoint):
         self._reread = False  # whether keys have come that packets may have waited for
         self._begun = False
         self._now = 0.0
-        self._used = b""  # the id of ours that the peer uses
+        self._used = b""  # the id of ours that the peer uses on the active path
+        self._to = b""  # the one that the packet at hand went to
         self._key_update_wanted = False
         self._ending: Ending | None = None
         self.handshake_confirmed = False
@@ -353,8 +356,6 @@ class QUICConnection(Endpoint):
     def _go_on(self, now: float) -> None:
         self._now = now
         try:
-            if not self._begun and not self.server_side:
-                self._begin(self._ids.original)
             self._run_handshake(now)
             while self._post:
                 self._post[0].advance(now)
@@ -483,7 +484,7 @@ class QUICConnection(Endpoint):
         if self._streams.on_bulk(payload):
             flags = ACK_ELICITING | NOT_PROBING
         else:
-            self._path = path
+            self._path, self._to = path, used
             flags = dispatch_untrusted(payload, ONE_RTT, self._permitted[ONE_RTT], self)
         acks.received(number, flags & ACK_ELICITING != 0, self._now, ecn)
         self._idle.received(self._now)
@@ -616,7 +617,7 @@ class QUICConnection(Endpoint):
 
     def on_retire_connection_id(self, sequence_number: int) -> None:
         """RETIRE_CONNECTION_ID."""
-        self._local_ids.retired(sequence_number, self._used)
+        self._local_ids.retired(sequence_number, self._to)
 
     def on_path_challenge(self, data: bytes) -> None:
         """PATH_CHALLENGE: answered on the path it came by."""
@@ -718,6 +719,19 @@ class QUICConnection(Endpoint):
         self._require_open()
         self._key_update_wanted = True
 
+    def change_connection_id(self) -> None:
+        """Write another of the peer's ids from now on, and give the present one back (RFC 9000 section 5.1.2).
+
+        UsageError when the peer has given none to change to.
+        """
+        self._require_open()
+        path = self._paths.active
+        another = self._peer_ids.take()
+        if another is None or another is path.peer_id:
+            raise UsageError("change_connection_id: the peer has given no spare one")
+        before, path.peer_id = path.peer_id, another
+        self._peer_ids.retire(before)
+
     @property
     def terminated(self) -> bool:
         """Whether nothing is left to do: the connection is over, and late packets need not be told so."""
@@ -764,7 +778,9 @@ class QUICConnection(Endpoint):
     # --- the seam under the handshake (MessageTransport) ----------------------------------------------------------
 
     def send(self, epoch: Epoch, message: bytes) -> None:
-        """One handshake message, in CRYPTO frames."""
+        """One handshake message, in CRYPTO frames; a client's first one begins the connection."""
+        if not self._begun:
+            self._begin(self._ids.original)
         self._spaces[SPACES[epoch]].crypto.write(message)
 
     def install_write(self, epoch: Epoch, keys: Keys) -> None:

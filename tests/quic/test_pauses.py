@@ -1,0 +1,121 @@
+"""A handshake that waits for an engine: packets are read, acknowledged and sent again meanwhile; nothing is lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from caesura.context import Verify
+from caesura.engines import DelayEngine, Operation
+from caesura.errors import OperationTimeout, PeerClose, TransportErrorCode
+from caesura.quic import QUICConnection
+from tests.quic.link import QUICLink, client_context, linked, server_context
+from tests.support.datagram_link import SERVER, ByHand, VirtualEngine
+from tests.tls.world import identity, trust
+
+SECONDS = 3.0
+OPERATIONS = [
+    ("client", Operation.GENERATE_KEY),
+    ("client", Operation.KEY_EXCHANGE),
+    ("client", Operation.VERIFY_CHAIN),
+    ("client", Operation.VERIFY_SIGNATURE),
+    ("client", Operation.SIGN),
+    ("server", Operation.KEY_EXCHANGE),
+    ("server", Operation.SIGN),
+    ("server", Operation.VERIFY_CHAIN),
+    ("server", Operation.SELECT_IDENTITY),
+]
+
+
+def paused(who: str, operation: Operation, seconds: float = SECONDS, **link: Any) -> tuple[QUICLink, VirtualEngine]:
+    """A link where one side's work of a kind takes long; both sides show certificates."""
+    engine = VirtualEngine(seconds, [operation])
+    client: dict[str, Any] = {"identity": identity("client")}
+    server: dict[str, Any] = {"trust": trust(), "verify": Verify.REQUIRED}
+    server["select_identity"] = lambda _: None
+    (client if who == "client" else server).update(engine=engine, async_mode=True)
+    engine.link = made = linked(client, server, **link)
+    return made, engine
+
+
+@pytest.mark.parametrize(("who", "operation"), OPERATIONS)
+def test_the_connection_survives_every_pause(who: str, operation: Operation) -> None:
+    link, engine = paused(who, operation)
+    link.start().run(lambda: bool(engine.started), seconds=1)
+    pausing = link.client if who == "client" else link.server
+    assert pausing.waiting_for_async
+    link.establish()
+    assert link.now - 1000.0 < SECONDS * len(engine.started) + 0.2
+    stream_id = link.send(b"data")
+    link.wait(1.0)
+    assert link.theirs.streams[stream_id] == b"data"
+
+
+def test_who_waits_acknowledges_at_once_and_the_other_side_repeats_nothing() -> None:
+    """The server signs for three seconds; what the client has sent is known to have come: nothing is to be repeated.
+
+    The client asks once whether anybody is there, as RFC 9002 section 6.2.2.1 has it; the answer ends that.
+    """
+    link, _ = paused("server", Operation.SIGN)
+    link.start().wait(2.9)
+    client = [(round(each.at - 1000, 2), len(each.data)) for each in link.sent if each.by_client]
+    assert client[:2] == [(0.0, 1200), (0.02, 1200)]
+    assert len(client) <= 4
+    assert all(size < 100 for _, size in client[2:])
+
+
+def test_packets_that_are_lost_during_a_pause_are_sent_again() -> None:
+    link, engine = paused("server", Operation.SIGN, network=ByHand(acts={1: lambda _: [], 2: lambda _: []}))
+    link.start().run(lambda: bool(engine.started), seconds=1)
+    link.wait(2.0)
+    assert link.server.waiting_for_async
+    hellos = [each for each in link.sent if not each.by_client and len(each.data) == 1200]
+    assert len(hellos) >= 2
+    link.establish()
+
+
+def test_the_peer_s_close_is_seen_during_a_pause() -> None:
+    link, engine = paused("server", Operation.SIGN)
+    link.start().run(lambda: bool(engine.started), seconds=1)
+    link.ours.connection.shutdown()
+    link.wait(0.1)
+    assert isinstance(link.server.error, PeerClose)
+    assert link.server.error.error_code is TransportErrorCode.APPLICATION_ERROR
+    assert not link.server.waiting_for_async
+
+
+@pytest.mark.parametrize("who", ["client", "server"])
+def test_closing_cancels_what_is_paused(who: str) -> None:
+    engine = DelayEngine(None, operations=[Operation.KEY_EXCHANGE])
+    settings = {"engine": engine, "async_mode": True}
+    link = linked(**{who: settings})
+    link.start().wait(0.05)
+    side = link.client if who == "client" else link.server
+    assert len(engine.waiting) == 1
+    side.close()
+    assert engine.waiting == []
+    assert not side.waiting_for_async
+
+
+def test_work_that_is_overdue_ends_the_connection() -> None:
+    engine = DelayEngine(None, operations=[Operation.SIGN])
+    link = linked(server={"engine": engine, "async_mode": True, "deadline": 5.0})
+    link.start().run(lambda: link.failed)
+    assert isinstance(link.server.error, OperationTimeout)
+    link.wait(0.1)
+    error = link.client.error
+    assert isinstance(error, PeerClose)
+    assert error.error_code is TransportErrorCode.INTERNAL_ERROR
+
+
+def test_nothing_is_sent_before_there_is_a_hello() -> None:
+    engine = VirtualEngine(3.0, [Operation.GENERATE_KEY])
+    one = QUICConnection(
+        client_context(engine=engine, async_mode=True), server_side=False, server_hostname="example.test", addr=SERVER
+    )
+    engine.link = link = QUICLink(one, QUICConnection(server_context(), server_side=True))
+    link.start().wait(2.9)
+    assert link.sent == []
+    assert link.client.timeout() is not None  # the deadline of the work
+    link.establish()
