@@ -5,5 +5,6 @@ in. Knows nothing of TLS records or DTLS.
 """
 
 from caesura.quic.connection import QUICConnection
+from caesura.quic.listener import QUICListener
 
-__all__ = ["QUICConnection"]
+__all__ = ["QUICConnection", "QUICListener"]

@@ -733,6 +733,11 @@ class QUICConnection(Endpoint):
         self._peer_ids.retire(before)
 
     @property
+    def heard(self) -> bool:
+        """Whether a genuine packet of the peer's has come."""
+        return self._reader.source is not None
+
+    @property
     def terminated(self) -> bool:
         """Whether nothing is left to do: the connection is over, and late packets need not be told so."""
         return self._closed
