@@ -1,4 +1,4 @@
-"""Bytes of memory: of a handshake that is paused at its signature, and of an idle connection of a server.
+"""Bytes of memory: of a handshake that is paused at its signature, of an idle connection, of an association of DTLS.
 
 Each figure comes from a process of its own (`python -m benchmarks.memory KIND`), which measures how much its resident
 memory grows. That counts all there is: objects, the stacks of paused fibers, and what the libraries below hold.
@@ -18,12 +18,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from benchmarks.harness import Line, Probe, Progress
-from benchmarks.pairs import caesura_contexts, credential_files, stdlib_contexts
+from benchmarks.older import DTLS12, DTLS13, NO_SESSIONS
+from benchmarks.pairs import NAME, caesura_contexts, credential_files, stdlib_contexts
 from caesura import aio
+from caesura.dtls import DTLSConnection, DTLSListener
 from caesura.engines import DelayEngine, Operation
 from caesura.tls import TLSConnection
 
 PAUSED = 1500  # handshakes
+ASSOCIATIONS = 400
 IDLE = 300  # connections; each needs two descriptors
 ROUNDS = 3
 BEFORE = 50  # of each before the measurement begins: pools, caches and the allocator's first pages
@@ -75,6 +78,39 @@ def paused(now: Callable[[], int]) -> float:
     return grown / PAUSED
 
 
+def association(now: Callable[[], int], settings: dict[str, Any]) -> float:
+    """Bytes of a server's association behind a listener, by the measure `now`, its handshake complete."""
+    client_context, server_context = caesura_contexts(**settings, **NO_SESSIONS)
+    listener = DTLSListener(server_context)
+
+    def associate(first: int, count: int) -> None:
+        for addr in range(first, first + count):
+            client = DTLSConnection(client_context, server_side=False, server_hostname=NAME, addr="server")
+            client.advance(0.0)
+            moved = True
+            while moved:
+                moved = False
+                for datagram, _addr in client.datagrams_to_send(0.0):
+                    server = listener.receive_datagram(datagram, addr, 0.0)
+                    answers = listener.datagrams_to_send(0.0)
+                    answers += server.datagrams_to_send(0.0) if server is not None else []
+                    for answer, _to in answers:
+                        moved = True
+                        client.receive_datagram(answer, None, 0.0)
+            connection = listener.accept()
+            assert connection is not None
+            assert connection.handshake_complete
+            while connection.next_event() is not None:
+                pass
+
+    associate(0, BEFORE)
+    before = now()
+    associate(BEFORE, ASSOCIATIONS)
+    grown = now() - before
+    listener.close()
+    return grown / ASSOCIATIONS
+
+
 async def held(port: int, root: str, count: int) -> asyncio.subprocess.Process:
     """A process that holds so many connections open."""
     arguments = ["hold", str(port), root, str(count)]
@@ -119,7 +155,7 @@ def measured(kind: str) -> float:
 
 
 def probe(progress: Progress) -> Sequence[Line]:
-    kinds = ("paused", "paused-objects", "tcp", "caesura", "ssl")
+    kinds = ("paused", "paused-objects", "dtls12", "dtls13", "tcp", "caesura", "ssl")
     found = {}
     for number, kind in enumerate(kinds):
         found[kind] = statistics.median(measured(kind) for _ in range(ROUNDS))
@@ -128,6 +164,8 @@ def probe(progress: Progress) -> Sequence[Line]:
     return (
         Line("paused handshake, objects", found["paused-objects"], "KiB", must=12),
         Line("paused handshake, resident", found["paused"], "KiB"),
+        Line("DTLS 1.2 association, objects", found["dtls12"], "KiB", must=16, note="of a listener"),
+        Line("DTLS 1.3 association, objects", found["dtls13"], "KiB", must=16, note="of a listener"),
         Line("idle connection, caesura", found["caesura"] - socket, "KiB", must=24, note="beyond the socket"),
         Line("idle connection, ssl", found["ssl"] - socket, "KiB", note="beyond the socket"),
         Line("idle connection, plain TCP", socket, "KiB"),
@@ -143,5 +181,9 @@ if __name__ == "__main__":
             print(paused(resident))
         case "paused-objects":
             print(paused(allocated))
+        case "dtls12":
+            print(association(allocated, DTLS12))
+        case "dtls13":
+            print(association(allocated, DTLS13))
         case kind:
             print(asyncio.run(idle(kind)))

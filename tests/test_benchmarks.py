@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import memory, report, signers, stalls
+from benchmarks import memory, older, report, signers, stalls
 from benchmarks.__main__ import ROWS
 from benchmarks.harness import Contestant, Goal, Line, Race, Result, machine, quantile
 
@@ -48,6 +48,16 @@ def test_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stalls, "ROUNDS", 1)
     monkeypatch.setattr(stalls, "WINDOW", 0.05)
     assert [line.name for line in stalls.probe(ignore)] == ["idle", "in a ThreadEngine", "in a ThreadEngine", "inline"]
+
+
+@pytest.mark.parametrize("settings", [older.DTLS12, older.DTLS13], ids=["DTLS12", "DTLS13"])
+def test_memory_of_an_association(settings: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "BEFORE", 3)
+    monkeypatch.setattr(memory, "ASSOCIATIONS", 10)
+    try:
+        assert 1_000 < memory.association(memory.allocated, settings) < 100_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_memory_of_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -152,7 +152,7 @@ def test_the_last_epoch() -> None:
 
 def test_it_comes_by_itself_before_a_key_is_worn(monkeypatch: pytest.MonkeyPatch) -> None:
     link, tap = ready()
-    link.client._writer.application.limit = 80  # type: ignore[union-attr]
+    link.client._writer.application.worn = 70  # type: ignore[union-attr]
     for _ in range(75):
         link.client.write(b"x")
     link.run()

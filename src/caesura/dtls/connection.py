@@ -128,6 +128,7 @@ class DTLSConnection(Endpoint):
         "_installed",
         "_key_updates",
         "_last_type",
+        "_quick",
         "_read_epoch",
         "_reader",
         "_reassembly",
@@ -187,6 +188,7 @@ class DTLSConnection(Endpoint):
         self._installed: Epoch | None = None  # for which early records may now be read
         self._last_type = -1  # of the handshake messages that were handed over
         self._ack_now = False
+        self._quick = False  # whether data may take the short way
         self._held: list[Record] = []  # application data of DTLS 1.2 that came before the Finished
         self._held_bytes = 0
         self.plaintext: deque[bytes] = deque()  # datagrams that `read` will give, oldest first
@@ -202,6 +204,14 @@ class DTLSConnection(Endpoint):
 
     def receive_datagram(self, data: Data, addr: Address, now: float, ecn: int = 0) -> None:  # noqa: ARG002
         """One datagram, and where it came from. The ECN field of its IP header means nothing to DTLS."""
+        if self._quick and type(data) is bytes and not self._busy:
+            content = self._reader.open_data(data, now)
+            if content is not None:
+                self._heard = now
+                self._key_updates.data_received()
+                if content and len(self.plaintext) < self._settings.limits.received_datagrams:
+                    self.plaintext.append(content)
+                return
         if self._closed:
             return
         if self.addr is None:
@@ -229,7 +239,7 @@ class DTLSConnection(Endpoint):
 
     def datagrams_to_send(self, now: float) -> list[Datagram]:
         """Every datagram that is ready, with the address it goes to; handed over once."""
-        if self.handshake_complete and self._pending():
+        if self._pending():
             self._enter()
             try:
                 self._flush(now)
@@ -241,9 +251,12 @@ class DTLSConnection(Endpoint):
         out = self._writer.out
         if not out:
             return []
+        addr = self.addr
+        if self._address.validated:
+            self._writer.out = []
+            return [(datagram, addr) for datagram in out]
         count = self._address.allowed(out)
         self._writer.out = out[count:]
-        addr = self.addr
         return [(datagram, addr) for datagram in out[:count]]
 
     def _timers(self) -> Iterable[float | None]:
@@ -296,6 +309,8 @@ class DTLSConnection(Endpoint):
         Raises UsageError before the handshake is complete, after `shutdown`, and for more than fits a datagram (see
         `max_datagram`); and the connection's error.
         """
+        if not self.close_notify_sent and type(data) is bytes and self._writer.write_data(data):
+            return
         self._require_open()
         try:
             self._writer.write(data if type(data) is bytes else bytes(data))
@@ -419,7 +434,9 @@ class DTLSConnection(Endpoint):
 
     def _pending(self) -> bool:
         """Whether something waits to be sent that `datagrams_to_send` can send."""
-        return self._writer.paused or self._key_updates.ready or self._retransmission.waiting
+        return self.handshake_complete and (
+            self._key_updates.wanted is not None or bool(self._retransmission.queued) or self._writer.paused
+        )
 
     def _go_on(self, now: float) -> None:
         """Handshake, records, and what follows a handshake, as far as there are answers."""
@@ -659,6 +676,7 @@ class DTLSConnection(Endpoint):
                 raise PeerAlert(description)
             self.close_notify_received = True
             self._closed_at = record[:2]
+            self._quick = False
         elif description is AlertDescription.user_canceled or self._only_warns(content[0], description):
             self._warnings += 1
             if self._warnings > self._settings.limits.warning_alerts:
@@ -805,7 +823,7 @@ class DTLSConnection(Endpoint):
     def completed(self, established: Established) -> None:
         """The handshake is done: a server acknowledges the client's last flight, and its tickets follow."""
         super().completed(established)
-        self._reader.complete = True
+        self._reader.complete = self._quick = True
         self._writer.allow_data()
         if self._dtls12:  # there is nothing to acknowledge with, and the peer's Finished says that all has come
             self._retransmission.answered()
@@ -834,6 +852,7 @@ class DTLSConnection(Endpoint):
 
     def _drop(self) -> None:
         super()._drop()
+        self._quick = False
         self._retransmission.close()
         self._reassembly.clear()
         self._acks.clear()

@@ -34,13 +34,14 @@ class ReadEpoch:
 class ReadEpochs:
     """All protected epochs that are read at the moment."""
 
-    __slots__ = ("_epochs", "_lifetime", "_window", "newest")
+    __slots__ = ("_epochs", "_lifetime", "_settled", "_window", "newest")
 
     def __init__(self, window: int, lifetime: float) -> None:
         self._window = window
         self._lifetime = lifetime
         self._epochs: dict[int, ReadEpoch] = {}
         self.newest: ReadEpoch | None = None
+        self._settled: ReadEpoch | None = None  # the last one that `opened` was told of
 
     def install(self, key: ReadKey | ReadKey12) -> None:
         """Read this epoch from now on too."""
@@ -62,6 +63,9 @@ class ReadEpochs:
 
     def opened(self, epoch: ReadEpoch, now: float) -> None:
         """A record of this epoch has opened: from now on the older ones are on borrowed time."""
+        if epoch is self._settled:
+            return
+        self._settled = epoch
         for number, old in self._epochs.items():
             if number < epoch.number and old.expires is None:
                 old.expires = now + self._lifetime
@@ -73,7 +77,7 @@ class ReadEpochs:
     def clear(self) -> None:
         """Forget all keys."""
         self._epochs.clear()
-        self.newest = None
+        self.newest = self._settled = None
 
 
 class EarlyRecords:

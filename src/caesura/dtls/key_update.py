@@ -15,11 +15,11 @@ from caesura.wire.registries import KeyUpdateRequest
 class KeyUpdates:
     """What is to be sent, what is out, and how much of it the peer does."""
 
-    __slots__ = ("_asked", "_in_a_row", "_limits", "_wanted", "out")
+    __slots__ = ("_asked", "_in_a_row", "_limits", "out", "wanted")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._wanted: bool | None = None  # one that is to be sent, and whether it asks the peer for one
+        self.wanted: bool | None = None  # one that is to be sent, and whether it asks the peer for one
         self._asked = False  # whether the peer owes us one
         self._in_a_row = 0
         self.out = False  # whether one of ours is not acknowledged yet
@@ -29,16 +29,16 @@ class KeyUpdates:
         # A second request may not be sent before the peer has answered the first with a KeyUpdate of its own.
         asks = request_peer and not self._asked
         if asks or not self.out:
-            self._wanted = asks or self._wanted or False
+            self.wanted = asks or self.wanted or False
 
     @property
     def ready(self) -> bool:
         """Whether one is to be sent now."""
-        return self._wanted is not None and not self.out
+        return self.wanted is not None and not self.out
 
     def take(self) -> KeyUpdate:
         """The message, which is out from now on."""
-        asks, self._wanted = bool(self._wanted), None
+        asks, self.wanted = bool(self.wanted), None
         self.out = True
         self._asked = self._asked or asks
         return KeyUpdate(KeyUpdateRequest.update_requested if asks else KeyUpdateRequest.update_not_requested)

@@ -111,6 +111,21 @@ class RecordReader:
             else:
                 return
 
+    def open_data(self, datagram: bytes, now: float) -> bytes | None:
+        """What a datagram holds that is one record of application data of the newest epoch, as nearly all are.
+
+        None, and nothing is done, for anything else: the long way opens and judges what was declined here.
+        """
+        epoch = self.epochs.newest
+        if epoch is None or self._through_engine or self._ids.length:
+            return None
+        window = epoch.window
+        found = epoch.key.open_data(datagram, window.highest + 1)
+        if found is None or len(found[1]) >= self.max_inner or not window.take(found[0]):
+            return None
+        self.epochs.opened(epoch, now)
+        return found[1]
+
     def early_records(self, epoch: Epoch, now: float) -> Iterator[Record]:
         """The records of this epoch that came before they could be used; of DTLS 1.2, all that may be of its one."""
         for record in self._early.take(None if self._older else epoch & EPOCH_BITS):
@@ -162,9 +177,8 @@ class RecordReader:
             self._failed(epoch)
             return None
         # Only now, so that the time we take does not tell whether a number was seen (RFC 9147 section 4.5.1).
-        if epoch.window.seen(sequence):
+        if not epoch.window.take(sequence):
             return None
-        epoch.window.mark(sequence)
         self.epochs.opened(epoch, now)
         if len(inner) > self.max_inner:
             raise RecordOverflow(f"{len(inner)} bytes in a record", section="RFC 9147 section 4")

@@ -40,6 +40,10 @@ class PartialMessage:
 
     def add(self, offset: int, data: bytes) -> None:
         """One piece, which lies within the message."""
+        if len(data) == self.length:  # all of it at once, as nearly always
+            self._pieces, self._buffer, self._missing = None, bytearray(data), 0
+            self.held = _PIECE + self.length
+            return
         if self._pieces is not None:
             self._pieces.append((offset, data))
             self.held += len(data) + _PIECE

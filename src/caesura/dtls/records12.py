@@ -25,8 +25,11 @@ TLS12_CID: Final = int(ContentType.tls12_cid)
 _FIRST: Final = EPOCH << 48  # epoch and sequence number are one number of 64 bits
 _MAX_SEQUENCE: Final = 2**48 - 1
 _HEADER: Final = struct.Struct(">BHQH")  # type, version, epoch and sequence number, length
+_pack_header = _HEADER.pack
 _CID_HEADER: Final = struct.Struct(">BHQ")  # the same up to the connection id
 _LENGTH: Final = struct.Struct(">H")
+_APPLICATION_DATA: Final = int(ContentType.application_data)
+_DATA: Final = bytes((_APPLICATION_DATA,)) + RECORD_VERSION.to_bytes(2, "big") + EPOCH.to_bytes(2, "big")
 _TYPES: Final = tuple(bytes((code,)) for code in range(256))
 
 Sealed12 = tuple[int, bytes, bytes]
@@ -46,13 +49,13 @@ _PLACEHOLDER: Final = b"\xff" * 8 + _TYPES[TLS12_CID]
 class WriteKey12:
     """Seals the records of epoch 1; the same verbs as a key of DTLS 1.3. At most `limit` of them (RFC 9325 4.4)."""
 
-    __slots__ = ("_id", "_protection", "limit", "overhead", "sequence")
+    __slots__ = ("_id", "_protection", "limit", "overhead", "sequence", "worn")
 
     epoch: Final = EPOCH
 
     def __init__(self, protection: Protection12, connection_id: bytes) -> None:
         self._protection = protection
-        self.limit = min(protection.suite.aead.confidentiality_limit, _MAX_SEQUENCE)
+        self.limit = self.worn = min(protection.suite.aead.confidentiality_limit, _MAX_SEQUENCE)
         self.sequence = 0
         self.use_connection_id(connection_id)
 
@@ -78,10 +81,9 @@ class WriteKey12:
         number = _FIRST | sequence
         if self._id:
             return self._seal_with_id(number, content + _TYPES[content_type])
-        fragment = self._protection.seal(
-            number, content, additional_data(number, content_type, RECORD_VERSION, len(content))
-        )
-        header: bytes = _HEADER.pack(content_type, RECORD_VERSION, number, len(fragment))
+        associated = additional_data(number, content_type, RECORD_VERSION, len(content))
+        fragment = self._protection.seal(number, content, associated)
+        header: bytes = _pack_header(content_type, RECORD_VERSION, number, len(fragment))
         return header + fragment
 
     def _seal_with_id(self, number: int, inner: bytes) -> bytes:
@@ -122,6 +124,18 @@ class ReadKey12:
         associated = additional_data(number, content_type, header[1] << 8 | header[2], size)
         content = protection.open_untrusted(number, fragment, associated)
         return None if content is None else content + _TYPES[content_type]
+
+    def open_data(self, datagram: bytes, expected: int) -> tuple[int, bytes] | None:  # noqa: ARG002 - as in DTLS 1.3
+        """Number and content of a datagram that is one record of application data; None for any other."""
+        protection = self._protection
+        length = len(datagram) - PLAINTEXT_HEADER_LENGTH
+        size = length - protection.expansion
+        if size < 0 or datagram[:5] != _DATA or datagram[11] << 8 | datagram[12] != length:
+            return None
+        number = int.from_bytes(datagram[3:11])
+        associated = additional_data(number, _APPLICATION_DATA, RECORD_VERSION, size)
+        content = protection.open_untrusted(number, datagram[PLAINTEXT_HEADER_LENGTH:], associated)
+        return None if content is None else (number & _MAX_SEQUENCE, content)
 
     def next_generation(self) -> NoReturn:
         """There is none."""

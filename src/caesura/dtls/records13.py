@@ -26,6 +26,7 @@ SAMPLE: Final = 16
 """Bytes of ciphertext that the mask is made of; a record with fewer is rejected (section 4.2.3)."""
 
 _TAIL: Final = struct.Struct(">HH")  # sequence number and length, the end of the header
+_APPLICATION_DATA: Final = 23
 _TYPES: Final = tuple(bytes((code,)) for code in range(256))
 _MAX_SEQUENCE: Final = 2**64 - 1
 
@@ -49,13 +50,14 @@ class _Key:
 class WriteKey(_Key):
     """Seals the records of one epoch. At most `limit` of them: the connection changes keys before (section 4.5.3)."""
 
-    __slots__ = ("_first", "_shortest", "_tag_length", "limit", "overhead", "sequence")
+    __slots__ = ("_first", "_shortest", "_tag_length", "limit", "overhead", "sequence", "worn")
 
     def __init__(self, secret: TrafficSecret, prefix: bytes, epoch: int, connection_id: bytes = b"") -> None:
         super().__init__(secret, prefix, epoch)
         self._tag_length = secret.suite.aead.tag_length
         self._shortest = SAMPLE - self._tag_length  # what is shorter has to be padded (section 4.2.3)
         self.limit = min(secret.suite.aead.confidentiality_limit, 2**48)
+        self.worn = self.limit - self.limit // 8  # changing it takes its time (section 4.5.3)
         self.sequence = 0
         self.use_connection_id(connection_id)
 
@@ -99,11 +101,12 @@ class WriteKey(_Key):
 class ReadKey(_Key):
     """Opens the records of one epoch."""
 
-    __slots__ = ("integrity_limit",)
+    __slots__ = ("_data", "integrity_limit")
 
     def __init__(self, secret: TrafficSecret, prefix: bytes, epoch: int) -> None:
         super().__init__(secret, prefix, epoch)
         self.integrity_limit = secret.suite.aead.integrity_limit
+        self._data = _TYPES[UNIFIED_HEADER | SEQUENCE_16_BITS | LENGTH_PRESENT | epoch & EPOCH_BITS]
 
     def unmask(self, datagram: bytes, pos: int, number_at: int, start: int, stop: int, expected: int) -> Sealed | None:
         """What `split_ciphertext` found, its number in the clear and completed; None for too short a ciphertext."""
@@ -125,6 +128,23 @@ class ReadKey(_Key):
             return self._aead.decrypt((self._iv ^ sequence).to_bytes(12, "big"), body, header)
         except InvalidTag:
             return None
+
+    def open_data(self, datagram: bytes, expected: int) -> tuple[int, bytes] | None:
+        """Number and content of a datagram that is one record of application data, as we write it; None for others."""
+        if len(datagram) < 5 + SAMPLE or datagram[:1] != self._data:
+            return None
+        masked, length = _TAIL.unpack_from(datagram, 1)
+        body = datagram[5:]
+        if length != len(body):
+            return None
+        mask = self._mask(body[:SAMPLE])
+        low = masked ^ (mask[0] << 8 | mask[1])
+        sequence = reconstruct(low, 16, expected)
+        try:
+            inner = self._aead.decrypt((self._iv ^ sequence).to_bytes(12), body, self._data + _TAIL.pack(low, length))
+        except InvalidTag:
+            return None
+        return (sequence, inner[:-1]) if inner[-1] == _APPLICATION_DATA else None
 
     def next_generation(self) -> ReadKey:
         """The key that follows a KeyUpdate."""

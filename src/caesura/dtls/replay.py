@@ -22,6 +22,17 @@ class ReplayWindow:
         behind = self.highest - sequence
         return behind >= 0 and (behind >= self.size or self._bitmap >> behind & 1 == 1)
 
+    def take(self, sequence: int) -> bool:
+        """Mark the number of a record that has proved to be genuine; False when it was seen before."""
+        if sequence == self.highest + 1:  # nearly always
+            self._bitmap = self._bitmap << 1 & self._mask | 1
+            self.highest = sequence
+            return True
+        if self.seen(sequence):
+            return False
+        self.mark(sequence)
+        return True
+
     def mark(self, sequence: int) -> None:
         """A record with this number, which was not seen, has proved to be genuine."""
         ahead = sequence - self.highest

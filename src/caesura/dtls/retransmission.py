@@ -26,13 +26,13 @@ class Retransmission:
     __slots__ = (
         "_final_until",
         "_nudged",
-        "_queue",
         "_remembered",
         "_sent_at",
         "_settings",
         "_writer",
         "flight",
         "next_seq",
+        "queued",
         "timer",
     )
 
@@ -40,7 +40,7 @@ class Retransmission:
         self._settings = settings
         self._remembered = remembered
         self._writer = writer
-        self._queue: list[OutgoingMessage | ChangeCipherSpec] = []
+        self.queued: list[OutgoingMessage | ChangeCipherSpec] = []
         self._nudged = False  # whether an ACK without news has made us send already
         self._sent_at = 0.0
         self._final_until = 0.0
@@ -54,24 +54,24 @@ class Retransmission:
         """A message for the next flight."""
         if self.next_seq > _LAST_SEQ:
             raise InternalError("no message_seq is left", section="RFC 9147 section 5.2")
-        self._queue.append(OutgoingMessage(epoch, message[0], self.next_seq, message[4:]))
+        self.queued.append(OutgoingMessage(epoch, message[0], self.next_seq, message[4:]))
         self.next_seq += 1
 
     def change_cipher_spec(self) -> None:
         """What is queued from here on has new keys: DTLS 1.2 says so."""
-        self._queue.append(ChangeCipherSpec(self._writer.current))
+        self.queued.append(ChangeCipherSpec(self._writer.current))
 
     def flush(self, now: float, ending: Ending) -> bool:
         """Send what is queued as one flight, if it may go out. Whether that was a flight of the handshake."""
-        if not self._queue:
+        if not self.queued:
             return False
-        after = self._queue[0].epoch >= Epoch.APPLICATION
+        after = self.queued[0].epoch >= Epoch.APPLICATION
         if after:
             if self.flight is not None:
                 return False
-            for message in self._queue:  # the keys may have changed while they waited
+            for message in self.queued:  # the keys may have changed while they waited
                 message.epoch = self._writer.current
-        messages, self._queue = self._queue, []
+        messages, self.queued = self.queued, []
         self.flight = Flight(messages, ending, remembered=self._remembered)
         self.timer.reset()
         self._transmit(now)
@@ -88,17 +88,17 @@ class Retransmission:
 
     def first_epoch(self, current: int) -> int:
         """The epoch of the first message of a handshake's flight that was not sent yet; else the current one."""
-        return self._queue[0].epoch if self._queue and self._queue[0].epoch < Epoch.APPLICATION else current
+        return self.queued[0].epoch if self.queued and self.queued[0].epoch < Epoch.APPLICATION else current
 
     @property
     def waiting(self) -> bool:
         """Whether a flight could go out."""
-        return bool(self._queue) and self.flight is None
+        return bool(self.queued) and self.flight is None
 
     @property
     def idle(self) -> bool:
         """Whether nothing is out, and nothing waits."""
-        return self.flight is None and not self._queue
+        return self.flight is None and not self.queued
 
     # --- what the peer lets us know ---------------------------------------------------------------------------------
 
@@ -160,7 +160,7 @@ class Retransmission:
 
     def _forget_keys(self) -> None:
         """Drop the keys under which nothing will be sent again."""
-        needed = {message.epoch for message in self._queue}
+        needed = {message.epoch for message in self.queued}
         if self.flight is not None:
             needed |= self.flight.epochs
         self._writer.forget(needed)
@@ -190,6 +190,6 @@ class Retransmission:
 
     def close(self) -> None:
         """Send nothing more."""
-        self._queue.clear()
+        self.queued.clear()
         self.flight = None
         self.timer.reset()

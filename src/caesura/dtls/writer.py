@@ -116,7 +116,7 @@ class RecordWriter(Working):
     def update_due(self) -> bool:
         """Whether the key is so worn that a KeyUpdate should begin: it takes its time (RFC 9147 section 4.5.3)."""
         key = self.application
-        return isinstance(key, WriteKey) and key.sequence >= key.limit - key.limit // 8
+        return isinstance(key, WriteKey) and key.sequence >= key.worn
 
     def use_connection_id(self, connection_id: bytes) -> None:
         """Write this connection id from now on."""
@@ -130,6 +130,20 @@ class RecordWriter(Working):
             del self._epochs[epoch]
 
     # --- application data -------------------------------------------------------------------------------------------
+
+    def write_data(self, data: bytes) -> bool:
+        """One datagram of application data; False, and nothing is done, where it takes the long way."""
+        key, size = self.application, len(data)
+        if (
+            key is None
+            or self._through_engine
+            or size + key.overhead > self.mtu
+            or size > self.max_content
+            or key.sequence >= key.worn
+        ):
+            return False
+        self.out.append(key.seal(_APPLICATION_DATA, data))
+        return True
 
     def write(self, data: bytes) -> None:
         """One datagram of application data. UsageError when it does not fit."""
