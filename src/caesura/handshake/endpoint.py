@@ -139,21 +139,7 @@ class Endpoint(Facts):
             settings, wait_context, awaiter, settings.async_mode if async_mode is None else async_mode, server_side
         )
         self._inbox = Inbox(settings.limits.handshake_message)
-        hs = Handshake(
-            settings,
-            self,
-            self._profile,
-            server_side,
-            self.server_hostname,
-            session,
-            early_data,
-            retried=retried,
-            trace=self._performer.trace,
-            sent=message_seq,
-            received=message_seq,
-        )
-        steps = hello.accept(hs) if server_side else hello.connect(hs)
-        self._driver: Driver[None] | None = Driver(steps, self._performer, self._inbox)
+        self._driver: Driver[None] | None = self._new_handshake(session, retried, message_seq, early_data)
         self._established: Established | None = None
         self._post: list[Driver[None]] = []  # exchanges after the handshake, one after the other
         self._events: list[Event] = []  # a few at most; lists, as an empty deque takes 760 bytes
@@ -169,6 +155,30 @@ class Endpoint(Facts):
         self.close_notify_sent = False
         self.close_notify_received = False
         self.error: Error | None = None
+
+    def _new_handshake(
+        self,
+        session: Session | None,
+        retried: Retried | None = None,
+        message_seq: int = 0,
+        early_data: int | None = None,
+    ) -> Driver[None]:
+        """A handshake that has not begun."""
+        hs = Handshake(
+            self._settings,
+            self,
+            self._profile,
+            self.server_side,
+            self.server_hostname,
+            session,
+            early_data,
+            retried=retried,
+            trace=self._performer.trace,
+            sent=message_seq,
+            received=message_seq,
+        )
+        steps = hello.accept(hs) if self.server_side else hello.connect(hs)
+        return Driver(steps, self._performer, self._inbox)
 
     # --- driving --------------------------------------------------------------------------------------------------
 

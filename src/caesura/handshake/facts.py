@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from caesura.crypto.identity import Identity
 from caesura.errors import UsageError
 from caesura.handshake.schedule12 import Exporter12
@@ -18,7 +16,7 @@ class Facts:
 
     __slots__ = ()
 
-    _profile: ClassVar[Profile]
+    _profile: Profile
     _established: Established | None
     _closed: bool
 

@@ -29,7 +29,6 @@ from caesura.errors import (
     TransportErrorCode,
     UnexpectedMessage,
     UsageError,
-    VersionNegotiationError,
 )
 from caesura.errors import IdleTimeout as IdleTimeoutError
 from caesura.events import DatagramReadable, EarlyDataReason
@@ -47,7 +46,7 @@ from caesura.quic.crypto_stream import CryptoStream
 from caesura.quic.cubic import Cubic
 from caesura.quic.datagrams import Datagrams
 from caesura.quic.frames import ACK_ELICITING, NOT_PROBING, AckRanges, EcnCounts, dispatch_untrusted, permitted
-from caesura.quic.handshake import PROFILE, HandshakeIds, check_ids, own_parameters
+from caesura.quic.handshake import PROFILES, HandshakeIds, check_ids, own_parameters
 from caesura.quic.idle import IdleTimeout
 from caesura.quic.key_update import KeyPhases
 from caesura.quic.levels import (
@@ -123,6 +122,7 @@ class QUICConnection(Endpoint):
         "_ending",
         "_idle",
         "_ids",
+        "_initial_secrets",
         "_key_update_wanted",
         "_local_ids",
         "_loss",
@@ -135,6 +135,8 @@ class QUICConnection(Endpoint):
         "_peer",
         "_peer_ids",
         "_permitted",
+        "_profile",
+        "_reacted",
         "_read_secret",
         "_reader",
         "_reread",
@@ -143,12 +145,12 @@ class QUICConnection(Endpoint):
         "_to",
         "_used",
         "_validated",
+        "_version_settled",
         "_writer",
         "handshake_confirmed",
         "new_token",
     )
 
-    _profile = PROFILE
     _reader: Receiver
     _writer: Sender
 
@@ -168,6 +170,9 @@ class QUICConnection(Endpoint):
         async_mode: bool | None = None,
     ) -> None:
         settings = context.settings
+        options = settings.quic
+        first = VERSIONS[options.versions[0]]
+        self._profile = PROFILES[first.version]
         super().__init__(
             settings,
             Method.QUIC,
@@ -178,10 +183,35 @@ class QUICConnection(Endpoint):
             awaiter=awaiter,
             async_mode=async_mode,
         )
-        options, random, client = settings.quic, settings.random, not server_side
         self._outbox = Outbox()
-        self._streams = Streams(options, self._outbox, self._events, client=client)
+        self._local_ids = LocalConnectionIds(
+            options.connection_id_length,
+            options.active_connection_id_limit,
+            options.issued_connection_ids,
+            settings.random,
+            options.reset_key,
+            self._outbox,
+            on_connection_ids,
+        )
+        self._streams = Streams(options, self._outbox, self._events, client=not server_side)
         self._datagrams = Datagrams(options.max_datagram_frame_size, options.datagram_queue)
+        self._permitted = tuple(permitted(level, from_server=not server_side) for level in range(ONE_RTT + 1))
+        self._validated = validated
+        self._reacted = False  # whether a Version Negotiation packet has made us begin anew
+        self._begun = False
+        self._now = 0.0
+        self._used = b""  # the id of ours that the peer uses on the active path
+        self._to = b""  # the one that the packet at hand went to
+        self._key_update_wanted = False
+        self._ending: Ending | None = None
+        self.handshake_confirmed = False
+        self.new_token: bytes | None = None  # a client's, for its next connection (RFC 9000 section 8.1.3)
+        self._set_up(first, addr, token)
+
+    def _set_up(self, parameters: VersionParameters, addr: Address, token: bytes) -> None:
+        """Everything that a first flight of this version begins with."""
+        options, random, client = self._settings.quic, self._settings.random, not self.server_side
+        self._parameters = self._chosen = parameters
         round_trip = RoundTrip(options.initial_rtt)
         congestion = _ALGORITHMS[options.congestion](BASE)
         self._loss = LossDetection(congestion, round_trip, client=client)
@@ -191,31 +221,19 @@ class QUICConnection(Endpoint):
             self._space(HANDSHAKE_SPACE, HANDSHAKE),
             self._space(APPLICATION_SPACE, ONE_RTT),
         )
-        self._local_ids = LocalConnectionIds(
-            options.connection_id_length,
-            options.active_connection_id_limit,
-            options.issued_connection_ids,
-            random,
-            options.reset_key,
-            self._outbox,
-            on_connection_ids,
-        )
-        first = b"" if server_side else random(MIN_DESTINATION_LENGTH)
+        first = random(MIN_DESTINATION_LENGTH) if client else b""
         self._ids = HandshakeIds(first)
         self._peer_ids = PeerConnectionIds(options.active_connection_id_limit, first, self._outbox)
-        self._path = Path(
-            addr, self._peer_ids.first, random, options.max_amplification, validated=client or validated is not None
-        )
+        validated = client or self._validated is not None
+        self._path = Path(addr, self._peer_ids.first, random, options.max_amplification, validated=validated)
         self._paths = Paths(
             self._path, self._peer_ids, options.paths, options.max_amplification, random, self._on_new_path
         )
-        self._validated = validated
-        self._parameters = self._chosen = VERSIONS[options.versions[0]]
         self._reader = Receiver(
             self._spaces, self._local_ids, options.undecryptable_packets, fixed_bit=not options.grease_quic_bit
         )
         self._writer = Sender(
-            self._parameters,
+            parameters,
             self._local_ids.first,
             self._spaces,
             self._loss,
@@ -228,19 +246,11 @@ class QUICConnection(Endpoint):
             client=client,
         )
         self._writer.token = token
-        self._idle = IdleTimeout(options.max_idle_timeout, 0.0)
-        self._permitted = tuple(permitted(level, from_server=client) for level in range(ONE_RTT + 1))
+        self._idle = IdleTimeout(options.max_idle_timeout, self._now)
         self._peer: TransportParameters | None = None
         self._read_secret: TrafficSecret | None = None  # of 1-RTT packets, until they may be read
         self._reread = False  # whether keys have come that packets may have waited for
-        self._begun = False
-        self._now = 0.0
-        self._used = b""  # the id of ours that the peer uses on the active path
-        self._to = b""  # the one that the packet at hand went to
-        self._key_update_wanted = False
-        self._ending: Ending | None = None
-        self.handshake_confirmed = False
-        self.new_token: bytes | None = None  # a client's, for its next connection (RFC 9000 section 8.1.3)
+        self._version_settled = False  # whether the peer has gone on in a version
 
     def _space(self, number: int, level: int) -> PacketSpace:
         options = self._settings.quic
@@ -375,7 +385,8 @@ class QUICConnection(Endpoint):
             expected = () if self.server_side else (NewSessionTicket,)
             while (message := self._inbox.take(expected)) is not None:  # a KeyUpdate too is unexpected (RFC 9001 6)
                 assert isinstance(message, NewSessionTicket)
-                self._ticket_received(message)
+                if self._parameters is self._chosen:  # else it would lie where those of the other version do
+                    self._ticket_received(message)
         if self._reread:
             self._reread = False
             for packet, address, ecn in self._reader.take_kept():
@@ -387,16 +398,26 @@ class QUICConnection(Endpoint):
         """The first packet is there, or is about to be made; it goes to this id of the server's."""
         self._begun = True
         self._idle.received(self._now)
-        self._reader.version = int(self._parameters.version)
-        self._writer.parameters = self._parameters
-        self._initial_keys(self._parameters, destination)
+        self._initial_keys(destination)
+        self._go_on_in(self._parameters)
 
-    def _initial_keys(self, parameters: VersionParameters, destination: bytes) -> None:
-        """Packets of this version can be read and written (RFC 9001 section 5.2)."""
-        client, server = initial_secrets(parameters.initial_salt, destination)
-        own, peer = (server, client) if self.server_side else (client, server)
+    def _initial_keys(self, destination: bytes) -> None:
+        """Initial packets of every version we speak can be read (RFC 9001 section 5.2)."""
+        self._initial_secrets = {
+            version: initial_secrets(VERSIONS[version].initial_salt, destination)
+            for version in self._settings.quic.versions
+        }
+        for version, (client, server) in self._initial_secrets.items():
+            peer = client if self.server_side else server
+            self._reader.initial[int(version)] = ReadKey(peer, VERSIONS[version].label)
+
+    def _go_on_in(self, parameters: VersionParameters) -> None:
+        """Packets are written in this version from now on (RFC 9369 section 4)."""
+        self._parameters = self._writer.parameters = parameters
+        self._reader.version = int(parameters.version)
+        client, server = self._initial_secrets[parameters.version]
+        own = server if self.server_side else client
         self._spaces[INITIAL_SPACE].write = WriteKey(own, parameters.label)
-        self._reader.initial[int(parameters.version)] = ReadKey(peer, parameters.label)
 
     def _first_packet(self, header: LongHeader, size: int, addr: Address) -> bool:
         """A server's first packet: whether it may begin a connection (RFC 9000 sections 14.1 and 7.2)."""
@@ -499,6 +520,11 @@ class QUICConnection(Endpoint):
         space, number, payload, _, _ = opened
         if space.acks.seen(number):
             return
+        if header.parameters is not self._parameters and not self.server_side:
+            if self._version_settled:
+                return
+            self._version_settled = True
+            self._go_on_in(header.parameters)
         if self._reader.source is None:
             self._reader.source = header.source
             self._peer_ids.first.value = header.source
@@ -518,12 +544,22 @@ class QUICConnection(Endpoint):
             self._retry(header, datagram)
             return
         found = read_version_negotiation(datagram)
-        if found is not None and found[:2] == (self._local_ids.first, self._ids.original):
-            ours = self._settings.quic.versions
-            version = choose(int(self._chosen.version), found[2], ours)
-            if version is not None:
-                name = Version(version).name
-                raise VersionNegotiationError(f"the server wants {name} from the first packet on: `quic.versions`")
+        if found is None or found[:2] != (self._local_ids.first, self._ids.original) or self._reacted:
+            return
+        version = choose(int(self._chosen.version), found[2], tuple(map(int, self._settings.quic.versions)))
+        if version is not None:
+            self._begin_anew(VERSIONS[version])
+
+    def _begin_anew(self, parameters: VersionParameters) -> None:
+        """Another attempt, in a version that the server speaks (RFC 9368 section 2.1). No session is offered again."""
+        driver = self._driver
+        assert driver is not None
+        driver.close()
+        self._reacted = True
+        self._begun = False
+        self._profile = PROFILES[parameters.version]
+        self._set_up(parameters, self._paths.active.address, b"")
+        self._driver = self._new_handshake(None)
 
     def _retry(self, header: LongHeader, datagram: bytes) -> None:
         """Begin again, with the server's token (RFC 9000 section 17.2.5)."""
@@ -538,7 +574,8 @@ class QUICConnection(Endpoint):
         self._ids.retry = header.source
         self._peer_ids.first.value = header.source
         self._writer.token = header.token
-        self._initial_keys(self._chosen, header.source)
+        self._initial_keys(header.source)
+        self._go_on_in(self._chosen)
         self._loss.requeue(INITIAL_SPACE)
 
     def _is_reset(self, datagram: bytes) -> bool:
@@ -560,6 +597,7 @@ class QUICConnection(Endpoint):
         stream.receive(offset, data)
         ready = stream.read()
         if ready:
+            self._version_settled = True
             if level < self._inbox.epoch:
                 raise ProtocolViolation("more handshake bytes of an old level", section="RFC 9001 section 4.1.3")
             self._inbox.receive_untrusted(Epoch(level), ready)
@@ -841,14 +879,16 @@ class QUICConnection(Endpoint):
         else:
             ours = tuple(map(int, self._settings.quic.versions))
             negotiated, chosen = int(self._parameters.version), int(self._chosen.version)
-            check_server(peer.version_information, negotiated, ours, chosen=chosen, reacted=False)
+            check_server(peer.version_information, negotiated, ours, chosen=chosen, reacted=self._reacted)
         self._peer = peer
         self._apply(peer)
 
     def _agree_on_version(self, information: VersionInformation | None) -> None:
         """Go on in the version that is preferred here, if the client knows it (RFC 9368 section 2.3)."""
         ours = tuple(map(int, self._settings.quic.versions))
-        select(int(self._chosen.version), information, ours)
+        version = select(int(self._chosen.version), information, ours)
+        if version != self._chosen.version:
+            self._go_on_in(VERSIONS[version])
 
     def _apply(self, peer: TransportParameters) -> None:
         """What the peer's parameters change."""
@@ -858,6 +898,14 @@ class QUICConnection(Endpoint):
         self._datagrams.peer_limit = peer.max_datagram_frame_size
         self._writer.mtu.maximum = min(options.mtu, peer.max_udp_payload_size)
         self._peer_ids.first.reset_token = peer.stateless_reset_token
+
+    def ticket_state(self) -> bytes:
+        """The version: a ticket is good in no other (RFC 9369 section 5)."""
+        return int(self._parameters.version).to_bytes(4, "big")
+
+    def accepts(self, ticket_state: bytes) -> bool:
+        """Whether the ticket is of this version."""
+        return ticket_state == self.ticket_state()
 
     def early_data(self, accepted: bool, limit: int, reason: EarlyDataReason) -> None:
         """It is always refused: 0-RTT packets have no keys here and are dropped."""

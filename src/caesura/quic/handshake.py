@@ -6,7 +6,7 @@ records. Connection ids are chosen in the clear; the parameters, which the hands
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from caesura.errors import TransportParameterError
@@ -14,14 +14,19 @@ from caesura.handshake.transport import Profile
 from caesura.quic.connection_ids import LocalConnectionIds
 from caesura.quic.transport_parameters import TransportParameters, VersionInformation
 from caesura.quic_settings import QUICSettings
+from caesura.wire.registries import Version
 
-PROFILE: Final = Profile(
+_PROFILE: Final = Profile(
     name=b"quic",
     compatibility_session_id=False,  # RFC 9001 section 8.4
     echoes_session_id=False,
     end_of_early_data=False,  # section 8.3
     post_handshake_auth=False,  # section 4.4
 )
+PROFILES: Final = {
+    Version.QUIC1: _PROFILE,
+    Version.QUIC2: replace(_PROFILE, name=b"quicv2"),  # no ticket of the one is good in the other (RFC 9369 section 5)
+}
 
 _SECTION: Final = "RFC 9000 section 7.3"
 
