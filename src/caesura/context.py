@@ -276,9 +276,10 @@ class Settings:
     resumes was judged when it was made, as with OpenSSL, and lasts `ticket_lifetime` at most. `verify_resumed` has it
     judged again by what is remembered, before there is any early data; who is refused then does not get in.
 
-    A Context that `select_identity` gives brings its identities, trust, policy, suites, groups and protocols, and has
-    to speak the version that was chosen before; engine, deadline, limits and trace stay those the connection began
-    with.
+    A Context that `select_identity` gives counts from then on: identities, trust, policy, suites, groups, protocols,
+    engine, deadline, trace, key log, and in TLS the limits. It must be of the same method, and has to speak the version
+    that was chosen before. What the connection began with stays for the rest: the clock of its timers, `async_mode`,
+    the engine of its records, and how it is carried (`dtls`, `quic`). `selected_context` tells which one it was.
 
     A version between minimum_version and maximum_version is spoken if `cipher_suites` and `groups` have something for
     it: `versions` are those, the newest first. `offered_versions` and `offered_suites` are what a client offers.

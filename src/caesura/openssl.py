@@ -484,8 +484,8 @@ def SSL_clear(s: SSL) -> int:
 
 
 def SSL_get_SSL_CTX(s: SSL) -> Context:
-    """The connection's own copy of the context it was made from. SSL_get_SSL_CTX(3)."""
-    return s.context
+    """The connection's own copy of its context, or the one `select_identity` has brought. SSL_get_SSL_CTX(3)."""
+    return s.selected_context or s.context
 
 
 def SSL_set_bio(s: SSL, rbio: BIO | None, wbio: BIO | None) -> None:

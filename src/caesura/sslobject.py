@@ -839,6 +839,11 @@ class SSL:
         return self._connection is not None and self._connection.session_reused
 
     @property
+    def selected_context(self) -> Context | None:
+        """The context that `select_identity` has brought for this connection; None if it has brought none."""
+        return self._connection.selected_context if self._connection is not None else None
+
+    @property
     def early_data_status(self) -> EarlyDataStatus:
         """What became of early data (SSL_get_early_data_status(3))."""
         connection = self._connection

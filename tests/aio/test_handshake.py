@@ -320,3 +320,19 @@ async def test_cancelling_before_there_is_a_connection() -> None:
     task.cancel()
     with pytest.raises((asyncio.CancelledError, OSError)):
         await task
+
+
+async def test_facts_are_those_of_the_context_that_was_selected() -> None:
+    chosen = server_context(trust=trust(), verify=Verify.REQUIRED)
+    seen: list[Any] = []
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.extend((writer.get_extra_info("sslcontext"), writer.get_extra_info("peercert")))
+        await close(writer)
+
+    async with serving(handler, server_context(select_identity=lambda _: chosen)) as port:
+        reader, writer = await connect(port, client_context(identity=identity(pki().client)))
+        assert await reader.read() == b""
+        await close(writer)
+    assert seen[0] is chosen
+    assert seen[1]["subject"]  # it was verified, which the first context would not have asked for

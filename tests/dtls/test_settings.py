@@ -9,8 +9,11 @@ import pytest
 
 from caesura.context import Context, DTLSSettings, Method
 from caesura.crypto.cookies import CookieKeys
+from caesura.engines import Operation
 from caesura.errors import ConfigError
 from caesura.wire.registries import SRTPProtectionProfile, Version
+from tests.dtls.world import linked, server_context
+from tests.support.datagram_link import VirtualEngine
 
 BAD: dict[str, list[Any]] = {
     "mtu": [255, 65_508, None, "1200", 1200.5, True],
@@ -88,3 +91,13 @@ def test_versions() -> None:
     for version in (Version.TLS13, "QUIC1"):
         with pytest.raises(ConfigError, match="minimum_version"):
             Context(Method.DTLS, minimum_version=version)
+
+
+def test_context_that_is_selected() -> None:
+    """Work goes its way from then on; how the connection is carried stays as it was."""
+    engine = VirtualEngine(3.0, [Operation.SIGN])
+    chosen = server_context(engine=engine, dtls={"mtu": 300})
+    made = engine.link = linked(server={"select_identity": lambda _: chosen, "async_mode": True})
+    made.handshake()
+    assert made.server.selected_context is chosen
+    assert made.now >= 3.0

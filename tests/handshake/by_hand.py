@@ -53,6 +53,9 @@ class FakeTransport:
     def peer_extensions(self, extensions: Extensions) -> None:
         pass
 
+    def context_selected(self, context: Context) -> None:
+        self.told.append("another context")
+
     def early_data(self, accepted: bool, limit: int, reason: EarlyDataReason) -> None:
         self.told.append(f"{'' if accepted else 'no '}early data: {reason.value}")
 

@@ -137,13 +137,18 @@ class SSLObjectView:
         return f"<SSLObjectView {self.version()} {'server' if self.server_side else 'client'}>"
 
 
+def context_of(tls: TLSProtocol) -> Context:
+    """The context that counts: the one `select_identity` has brought, or else the endpoint's."""
+    return tls.connection.selected_context or tls.endpoint.context
+
+
 def _view(tls: TLSProtocol) -> SSLObjectView:
-    return SSLObjectView(tls.connection, tls.endpoint.context, tls.endpoint.server_side)
+    return SSLObjectView(tls.connection, context_of(tls), tls.endpoint.server_side)
 
 
 _FACTS: Final[dict[str, Callable[[TLSProtocol], Any]]] = {
     "ssl_object": _view,
-    "sslcontext": lambda tls: tls.endpoint.context,
+    "sslcontext": lambda tls: context_of(tls),
     "peercert": lambda tls: _view(tls).getpeercert(),
     "cipher": lambda tls: _view(tls).cipher(),
     "early_data": lambda tls: tls.connection.early_data_status,

@@ -11,7 +11,7 @@ from abc import abstractmethod
 from collections.abc import Iterable
 from typing import Protocol, TypeVar
 
-from caesura.context import Method, Settings
+from caesura.context import Context, Method, Settings
 from caesura.crypto.names import server_name
 from caesura.errors import (
     AlertDescription,
@@ -43,7 +43,7 @@ from caesura.handshake.role import check_role
 from caesura.handshake.state import Established, Handshake
 from caesura.handshake.stateless import Retried
 from caesura.handshake.tickets import MAX_TICKET
-from caesura.handshake.transport import Epoch, Keys
+from caesura.handshake.transport import Epoch, Keys, Tracer
 from caesura.jobs import NoJobs, WaitContext
 from caesura.sessions import Session
 from caesura.wire.extensions import Extensions
@@ -108,6 +108,7 @@ class Endpoint(Facts):
         "error",
         "handshake_complete",
         "needs_job",
+        "selected_context",
         "server_hostname",
         "server_side",
         "session",
@@ -138,6 +139,7 @@ class Endpoint(Facts):
         self._performer = Performer(
             settings, wait_context, awaiter, settings.async_mode if async_mode is None else async_mode, server_side
         )
+        self.selected_context: Context | None = None  # the one that select_identity has brought, if it has
         self._inbox = Inbox(settings.limits.handshake_message)
         self._driver: Driver[None] | None = self._new_handshake(session, retried, message_seq, early_data)
         self._established: Established | None = None
@@ -425,6 +427,12 @@ class Endpoint(Facts):
     @abstractmethod
     def peer_extensions(self, extensions: Extensions) -> None:
         """What the peer says to this transport."""
+
+    def context_selected(self, context: Context) -> Tracer | None:
+        """Work goes on as the context says that the application has brought (see Settings for what else follows)."""
+        self.selected_context = context
+        self._performer.adopt(context.settings)
+        return self._performer.trace
 
     @abstractmethod
     def early_data(self, accepted: bool, limit: int, reason: EarlyDataReason) -> None:

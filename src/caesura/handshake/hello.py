@@ -362,8 +362,13 @@ def select_identities(hs: Handshake, hello: ClientHello) -> Steps[tuple[Identity
     if hs.settings.select_identity is not None:
         selected = yield from perform(Operation.SELECT_IDENTITY, hs.settings.select_identity, describe(hello))
         if isinstance(selected, Context):
+            if selected.method is not hs.settings.method:
+                raise UsageError(
+                    f"select_identity: a context for {selected.method.name} on a connection of another kind"
+                )
             selected.settings.require(server_side=True)
             hs.settings = selected.settings
+            hs.trace = hs.transport.context_selected(selected)
         elif isinstance(selected, Identity):
             return (selected,)
         elif selected is not None:

@@ -34,6 +34,8 @@ _COMPUTED: Final = frozenset(
 )
 """Operations whose functions are always our own, and only compute."""
 
+_RECORDS: Final = frozenset({Operation.SEAL_RECORD, Operation.OPEN_RECORD})
+
 _COMPUTING: Final = frozenset({LocalKey, ReplayCache, ServerSessionCache, SessionCache, TicketKeys})
 """Classes of ours whose methods only compute, where a setting may bring others that pause."""
 
@@ -41,7 +43,10 @@ _COMPUTING: Final = frozenset({LocalKey, ReplayCache, ServerSessionCache, Sessio
 class Performer:
     """Performs work for one connection: with its engine, its wait context, its deadline."""
 
-    __slots__ = ("_async_mode", "_awaiter", "_deadline", "_engine", "_inline", "_operations", "_wait_context", "trace")
+    __slots__ = (
+        "_async_mode", "_awaiter", "_deadline", "_engine", "_inline", "_operations", "_record_engine", "_server_side",
+        "_wait_context", "trace",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -51,14 +56,20 @@ class Performer:
         async_mode: bool,
         server_side: bool,
     ) -> None:
+        self._record_engine = settings.engine
+        self._awaiter = awaiter
+        self._async_mode = async_mode
+        self._wait_context = wait_context
+        self._server_side = server_side
+        self.adopt(settings)
+
+    def adopt(self, settings: Settings) -> None:
+        """From now on do all work as these settings say, but records: they go where they went from the beginning."""
         self._engine = settings.engine
         self._inline = type(settings.engine) is InlineEngine
         self._operations = settings.engine.operations
         self._deadline = settings.deadline
-        self._awaiter = awaiter
-        self._async_mode = async_mode
-        self._wait_context = wait_context
-        self.trace = tracer(settings, server_side)
+        self.trace = tracer(settings, self._server_side)
 
     @property
     def wait_context(self) -> WaitContext:
@@ -68,8 +79,8 @@ class Performer:
         return self._wait_context
 
     def takes(self, operation: Operation) -> bool:
-        """Whether the engine lists this operation; records are sealed and opened inline unless it does."""
-        return operation in self._operations
+        """Whether the engine lists this operation on records; they are sealed and opened inline unless it does."""
+        return operation in self._record_engine.operations
 
     def perform(self, request: Perform[Any] | PerformBoth[Any, Any], now: float) -> Any:
         """The answer to the request, or the `Ongoing` that will have it.
@@ -134,7 +145,10 @@ class Performer:
 
     def _start(self, request: Perform[Any], deadline: float | None) -> Pending[Any]:
         operation = request.operation
-        engine = self._engine if operation in self._operations else _INLINE
+        if operation in _RECORDS:
+            engine = self._record_engine
+        else:
+            engine = self._engine if operation in self._operations else _INLINE
         caller = current_job()
         wait_context = self.wait_context if caller is None else caller.wait_context
         if self.trace is not None:

@@ -6,10 +6,12 @@ The same for all transports, so that no handshake asks which one it runs on. Wha
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
+from caesura.context import Context
 from caesura.crypto.protection12 import Protection12
 from caesura.crypto.secrets import TrafficSecret
 from caesura.events import EarlyDataReason
@@ -21,6 +23,9 @@ from caesura.wire.registries import HandshakeType, Version
 if TYPE_CHECKING:
     from caesura.handshake.state import Established
 
+
+Tracer = Callable[[str, str, int], object]
+"""What tells a context's `trace` of a kind, a name and a size."""
 
 Keys = TrafficSecret | Protection12
 """What the keys of one direction come as: a secret that they are made of, or, before TLS 1.3, half a key block."""
@@ -78,6 +83,9 @@ class MessageTransport(Protocol):
 
     def peer_extensions(self, extensions: Extensions) -> None:
         """What the peer's ClientHello, ServerHello or EncryptedExtensions says to this transport."""
+
+    def context_selected(self, context: Context) -> Tracer | None:
+        """The application has brought another context, which counts from now on. What tells its `trace`."""
 
     def early_data(self, accepted: bool, limit: int, reason: EarlyDataReason) -> None:
         """How it stands with early data, told whenever that changes.

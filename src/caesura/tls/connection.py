@@ -32,7 +32,7 @@ from caesura.events import (
 )
 from caesura.handshake.performer import Awaiter
 from caesura.handshake.state import Established
-from caesura.handshake.transport import Epoch, Keys, Profile
+from caesura.handshake.transport import Epoch, Keys, Profile, Tracer
 from caesura.jobs import NoJobs, WaitContext
 from caesura.sessions import Session
 from caesura.tls import alerts, record_size
@@ -519,6 +519,12 @@ class TLSConnection(PostHandshake):
         key = record_key(keys, PROFILE.label_prefix)
         self._writer.install(key, early=epoch is Epoch.EARLY_DATA)
         self._early.written_under(epoch, key)
+
+    def context_selected(self, context: Context) -> Tracer | None:
+        """Its limits follow too."""
+        self._settings = context.settings
+        self._inbox.limit = context.settings.limits.handshake_message
+        return super().context_selected(context)
 
     def own_extensions(self, message: HandshakeType, peer: Extensions | None) -> Extensions:
         """record_size_limit, and nothing else."""
