@@ -85,7 +85,7 @@ class QUICSettings:
     initial_rtt: float = _number(0.333, 0.001, 10.0)  # RFC 9002 section 6.2.2
     max_data_window: int = _whole(16_777_216, 0)  # bytes to which the windows grow that were announced …
     max_stream_data_window: int = _whole(8_388_608, 0)  # … with initial_max_data and _stream_data, when they hold back
-    congestion: str = _one_of("newreno", "cubic")  # RFC 9002 section 7, RFC 9438
+    congestion: str = _one_of("cubic", "newreno")  # RFC 9002 section 7, RFC 9438
 
     qlog: QlogSink | str | PathLike[str] | None = None  # a log of each connection: where to, or a directory
 

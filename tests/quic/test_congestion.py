@@ -121,7 +121,7 @@ def test_a_new_path_begins_anew() -> None:
 @pytest.mark.parametrize("name", ["newreno", "cubic"])
 def test_the_setting_names_an_algorithm(name: str) -> None:
     assert issubclass(ALGORITHMS[QUICSettings(congestion=name).congestion], Congestion)
-    assert ALGORITHMS[QUICSettings().congestion] is NewReno
+    assert ALGORITHMS[QUICSettings().congestion] is Cubic
 
 
 # --- NewReno ----------------------------------------------------------------------------------------------------

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from caesura.errors import Error, FlowControlError, IdleTimeout, PeerClose, StatelessReset
 from caesura.quic import frames
 from caesura.quic.levels import APPLICATION_SPACE, HANDSHAKE, INITIAL, ONE_RTT
 from caesura.quic.qlog import Qlog, frames_of, transport_error
 from caesura.quic.transport_parameters import TransportParameters
 from tests.quic.recovery import Sender
+from tests.quic.world import Bottleneck, quic_link
 
 
 def new() -> tuple[Qlog, list[dict[str, Any]]]:
@@ -131,17 +133,15 @@ def test_packets_with_all_their_frames() -> None:
     qlog.packet_sent(INITIAL, 0, 1200, payload, 100.0015)
     qlog.exponent, qlog.peer_exponent = 5, 0
     qlog.packet_received(HANDSHAKE, 7, 300, frames.ack([(0, 1)], 100), 100.02)
-    qlog.packet_dropped(ONE_RTT, 50, "key_unavailable", 100.03)
-    qlog.packet_dropped(None, 51, "invalid", 100.03)
+    qlog.packet_dropped(50, 100.03)
     qlog.packet_lost(APPLICATION_SPACE, 4, True, 101.0)
-    sent, received, dropped, nameless, lost = records[1:]
+    sent, received, dropped, lost = records[1:]
     assert (sent["time"], sent["name"]) == (1.5, "quic:packet_sent")
     assert sent["data"]["header"] == {"packet_type": "initial", "packet_number": 0}
     assert sent["data"]["raw"] == {"length": 1200}
     assert [each["frame_type"] for each in sent["data"]["frames"]] == ["crypto", "ping", "padding"]
     assert received["data"]["frames"][0]["ack_delay"] == 0.1
-    assert dropped["data"]["header"] == {"packet_type": "1RTT"}
-    assert nameless["data"] == {"raw": {"length": 51}, "trigger": "invalid"}
+    assert dropped["data"]["raw"] == {"length": 50}
     assert lost["data"] == {
         "header": {"packet_type": "1RTT", "packet_number": 4},
         "trigger": "reordering_threshold",
@@ -156,16 +156,16 @@ def test_what_was_agreed_on() -> None:
         initial_max_data=5, max_idle_timeout=30.0, initial_source_connection_id=b"\xaa", stateless_reset_token=bytes(16)
     )
     qlog.parameters_set(parameters, 100.0, local=False)
-    qlog.key_updated("server_1rtt_secret", 1, "remote_update", 100.0)
-    qlog.connection_closed({"initiator": "local", "trigger": "idle_timeout"}, 100.0)
+    qlog.key_updated(True, 1, 100.0)
+    qlog.connection_closed(None, 100.0, by_us=True)
     versions, alpn, said, key, closed = [each["data"] for each in records[1:]]
     assert versions == {"client_versions": ["00000001", "6b3343cf"], "chosen_version": "00000001"}
     assert alpn == {"chosen_alpn": {"string_value": "h3"}}
     assert (said["initiator"], said["initial_max_data"], said["max_idle_timeout"]) == ("remote", 5, 30_000)
     assert said["initial_source_connection_id"] == "aa"
     assert "stateless_reset_token" not in said
-    assert key["key_phase"] == 1
-    assert closed["trigger"] == "idle_timeout"
+    assert key == {"key_type": "server_1rtt_secret", "key_phase": 1, "trigger": "local_update"}
+    assert closed == {"initiator": "local", "trigger": "application"}
 
 
 def test_metrics_when_they_change() -> None:
@@ -207,3 +207,57 @@ def test_losses_are_told_with_their_reason() -> None:
 )
 def test_errors_have_the_schemas_names(code: int, said: dict[str, Any]) -> None:
     assert transport_error(code) == said
+
+
+@pytest.mark.parametrize(
+    ("error", "by_us", "said"),
+    [
+        (FlowControlError("why"), True, {"connection_error": "flow_control_error", "trigger": "error"}),
+        (PeerClose(0x0A), False, {"connection_error": "protocol_violation", "trigger": "error"}),
+        (PeerClose(7, application=True), False, {"application_error": "unknown", "error_code": 7, "trigger": "error"}),
+        (IdleTimeout("why"), False, {"trigger": "idle_timeout"}),
+        (StatelessReset(), False, {"trigger": "stateless_reset"}),
+    ],
+)
+def test_why_it_ended(error: Error, by_us: bool, said: dict[str, Any]) -> None:
+    qlog, records = new()
+    qlog.connection_closed(error, 100.0, by_us=by_us)
+    data = records[1]["data"]
+    assert data.pop("reason")
+    assert data == {"initiator": "local" if by_us else "remote", **said}
+
+
+def test_the_log_of_two_connections() -> None:
+    """All they have sent is in it, and nothing of what the application has."""
+    written: dict[str, list[str]] = {}
+    settings = {"quic": {"qlog": lambda name: written.setdefault(name, []).append}}
+    link = quic_link(settings, settings, Bottleneck(queue=8000)).handshake()
+    link.client.connection.key_update()
+    stream_id = link.client.say(None, b"nobody else's business" * 3000)
+    link.run(lambda: stream_id in link.client.ended)
+    link.client.connection.shutdown()
+    link.wait(5.0)
+    client, server = sorted(written)
+    assert client.removesuffix("_client") == server.removesuffix("_server")
+    for name, by_client in ((client, True), (server, False)):
+        records = [json.loads(each[1:]) for each in written[name]]
+        assert "business" not in "".join(written[name])
+        assert records[0]["trace"]["common_fields"]["reference_time"]["wall_clock_time"].endswith("Z")
+        times = [each["time"] for each in records[1:]]
+        assert times == sorted(times)
+        names = {each["name"].removeprefix("quic:") for each in records[1:]}
+        assert names >= {
+            "packet_sent",
+            "packet_received",
+            "parameters_set",
+            "version_information",
+            "alpn_information",
+            "recovery_metrics_updated",
+            "connection_closed",
+            "packet_lost",
+        }
+        assert ("key_updated" in names) is by_client
+        sizes = [each["data"]["raw"]["length"] for each in records if each.get("name") == "quic:packet_sent"]
+        assert 0 <= sum(map(len, link.datagrams(by_client))) - sum(sizes) < 100  # but for the last words
+        (closed,) = [each["data"] for each in records if each.get("name") == "quic:connection_closed"]
+        assert closed["initiator"] == ("local" if by_client else "remote")

@@ -74,6 +74,7 @@ from caesura.quic.packets import (
 )
 from caesura.quic.path import Address, Path
 from caesura.quic.protection import ReadKey, WriteKey
+from caesura.quic.qlog import Qlog, log_of
 from caesura.quic.receiver import Opened, Receiver
 from caesura.quic.rtt import RoundTrip
 from caesura.quic.sender import Datagram, Sender
@@ -136,6 +137,7 @@ class QUICConnection(Endpoint):
         "_peer_ids",
         "_permitted",
         "_profile",
+        "_qlog",
         "_reacted",
         "_read_secret",
         "_reader",
@@ -204,6 +206,7 @@ class QUICConnection(Endpoint):
         self._to = b""  # the one that the packet at hand went to
         self._key_update_wanted = False
         self._ending: Ending | None = None
+        self._qlog: Qlog | None = None
         self.handshake_confirmed = False
         self.new_token: bytes | None = None  # a client's, for its next connection (RFC 9000 section 8.1.3)
         self._set_up(first, addr, token)
@@ -397,6 +400,12 @@ class QUICConnection(Endpoint):
     def _begin(self, destination: bytes) -> None:
         """The first packet is there, or is about to be made; it goes to this id of the server's."""
         self._begun = True
+        if self._qlog is None:
+            self._qlog = log_of(self._settings, self._ids.original, self._now, client=not self.server_side)
+        self._writer.qlog = self._qlog
+        if self._qlog is not None:
+            self._qlog.exponent = self._settings.quic.ack_delay_exponent
+            self._loss.on_lost = self._qlog.packet_lost
         self._idle.received(self._now)
         self._initial_keys(destination)
         self._go_on_in(self._parameters)
@@ -460,6 +469,8 @@ class QUICConnection(Endpoint):
             return
         if self._packets(datagram, addr, ecn):
             return
+        if self._qlog is not None:
+            self._qlog.packet_dropped(len(datagram), self._now)
         if self.server_side and self._reader.source is None:
             self._forget()
         elif self._is_reset(datagram):
@@ -497,6 +508,8 @@ class QUICConnection(Endpoint):
         acks, paths = space.acks, self._paths
         if acks.seen(number):
             return
+        if self._qlog is not None:
+            self._qlog.packet_received(ONE_RTT, number, size or len(payload), payload, self._now)
         newest = number > acks.largest
         path = paths.active if addr == paths.active.address else paths.find(addr)
         if path is None:
@@ -520,6 +533,8 @@ class QUICConnection(Endpoint):
         space, number, payload, _, _ = opened
         if space.acks.seen(number):
             return
+        if self._qlog is not None:
+            self._qlog.packet_received(space.level, number, header.stop - header.start, payload, self._now)
         if header.parameters is not self._parameters and not self.server_side:
             if self._version_settled:
                 return
@@ -590,6 +605,9 @@ class QUICConnection(Endpoint):
         if level == ONE_RTT and self._reader.phases is not None:
             self._reader.phases.acknowledged(ranges[0][1] - 1)
         self._loss.ack_received(SPACES[level], ranges, (delay << exponent) / 1_000_000, self._now)
+        if self._qlog is not None:
+            self._qlog.peer_exponent = exponent
+            self._qlog.recovery_metrics(self._loss, self._now)
 
     def on_crypto(self, level: int, offset: int, data: bytes) -> None:
         """CRYPTO: bytes of the handshake, in order to its inbox."""
@@ -863,6 +881,8 @@ class QUICConnection(Endpoint):
                 server_side=self.server_side,
             )
             extensions.put(QUIC_TRANSPORT_PARAMETERS, parameters.encode())
+            if self._qlog is not None:
+                self._qlog.parameters_set(parameters, self._now, local=True)
         return extensions
 
     def peer_extensions(self, extensions: Extensions) -> None:
@@ -873,6 +893,8 @@ class QUICConnection(Endpoint):
                 raise MissingExtension("quic_transport_parameters", section="RFC 9001 section 8.2")
             return
         peer = decode_untrusted(data, from_server=not self.server_side)
+        if self._qlog is not None:
+            self._qlog.parameters_set(peer, self._now, local=False)
         check_ids(peer, self._ids, self._peer_ids.first.value, server_side=self.server_side)
         if self.server_side:
             self._agree_on_version(peer.version_information)
@@ -927,6 +949,14 @@ class QUICConnection(Endpoint):
         self._read_secret = None
         self._reread = True
         super().completed(established)
+        if self._qlog is not None:
+            self._qlog.version_information(
+                map(int, self._settings.quic.versions),
+                int(self._parameters.version),
+                self._now,
+                client=not self.server_side,
+            )
+            self._qlog.alpn_information(established.alpn, self._now)
         self._streams.permit(self._peer)
         self._local_ids.issue(self._peer.active_connection_id_limit)
         if self.server_side:
@@ -964,6 +994,8 @@ class QUICConnection(Endpoint):
         if due and phases.may_update(space.sent.largest_acked):
             self._key_update_wanted = False
             phases.update()
+            if self._qlog is not None:
+                self._qlog.key_updated(self.server_side, space.write.generation, self._now)
 
     # --- the end --------------------------------------------------------------------------------------------------
 
@@ -978,6 +1010,8 @@ class QUICConnection(Endpoint):
         """Closing, or draining when there is nothing to say."""
         datagram = self._writer.last_words(close) if close is not None and self._begun else b""
         self._ending = Ending(datagram, self._now, self._probe_timeout())
+        if self._qlog is not None:
+            self._qlog.connection_closed(self.error, self._now, by_us=close is not None)
         self._drop()
 
     def _send_close_notify(self) -> None:

@@ -11,9 +11,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import fields
+from datetime import UTC, datetime
 from typing import Any, Final
 
-from caesura.errors import TRANSPORT_ERRORS, TransportError, TransportErrorCode
+from caesura.context import Settings
+from caesura.errors import (
+    TRANSPORT_ERRORS,
+    Error,
+    IdleTimeout,
+    PeerClose,
+    StatelessReset,
+    TransportError,
+    TransportErrorCode,
+)
 from caesura.quic import frames
 from caesura.quic.frames import AckRanges, EcnCounts
 from caesura.quic.levels import HANDSHAKE, INITIAL, ONE_RTT, ZERO_RTT
@@ -29,6 +39,16 @@ _LOGGED_PARAMETERS: Final = tuple(
 _UNNAMED: Final = TransportErrorCode.VERSION_NEGOTIATION_ERROR  # the schema has no name for it
 
 Json = dict[str, Any]
+
+
+def log_of(settings: Settings, group: bytes, now: float, *, client: bool) -> Qlog | None:
+    """The log of a connection that begins now; None when there is none. `group`: see `Qlog`."""
+    write = settings.quic.qlog_writer(f"{group.hex()}_{'client' if client else 'server'}")
+    if write is None:
+        return None
+    moment = datetime.fromtimestamp(settings.clock.wall(), UTC)
+    wall = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return Qlog(write, client=client, group=group, now=now, wall=wall)
 
 
 class Qlog:
@@ -78,10 +98,9 @@ class Qlog:
         """The same of one that came and could be opened."""
         self.event("packet_received", now, _packet(level, number, size, payload, self.peer_exponent))
 
-    def packet_dropped(self, level: int | None, size: int, trigger: str, now: float) -> None:
-        """One that came and is not taken; `level` if that much is known."""
-        header = {} if level is None else {"header": {"packet_type": _PACKET_TYPES[level]}}
-        self.event("packet_dropped", now, {**header, "raw": {"length": size}, "trigger": trigger})
+    def packet_dropped(self, size: int, now: float) -> None:
+        """One that came and is not the peer's, or cannot be read yet."""
+        self.event("packet_dropped", now, {"raw": {"length": size}, "trigger": "general"})
 
     def packet_lost(self, space: int, number: int, by_number: bool, now: float) -> None:
         """Loss detection has given one up."""
@@ -116,12 +135,27 @@ class Qlog:
             data["unknown_parameters"] = [{"id": code, "value": value.hex()} for code, value in parameters.unknown]
         self.event("parameters_set", now, data)
 
-    def key_updated(self, key_type: str, phase: int, trigger: str, now: float) -> None:
-        """New keys; which ones is not logged."""
-        self.event("key_updated", now, {"key_type": key_type, "key_phase": phase, "trigger": trigger})
+    def key_updated(self, server_side: bool, phase: int, now: float) -> None:
+        """We have begun to write with the next 1-RTT key; which one it is is not logged."""
+        key_type = "server_1rtt_secret" if server_side else "client_1rtt_secret"
+        self.event("key_updated", now, {"key_type": key_type, "key_phase": phase, "trigger": "local_update"})
 
-    def connection_closed(self, data: Json, now: float) -> None:
-        """The end: initiator, trigger, reason and what else the schema has."""
+    def connection_closed(self, error: Error | None, now: float, *, by_us: bool) -> None:
+        """The end. `error`: why, if it is a failure."""
+        data: Json = {"initiator": "local" if by_us else "remote"}
+        if isinstance(error, PeerClose):
+            data |= {"application_error": "unknown", "error_code": error.error_code} if error.application else {}
+            data |= {} if error.application else _renamed(transport_error(error.error_code))
+        elif isinstance(error, TransportError):
+            data |= _renamed(transport_error(error.error_code))
+        if isinstance(error, IdleTimeout):
+            data["trigger"] = "idle_timeout"
+        elif isinstance(error, StatelessReset):
+            data["trigger"] = "stateless_reset"
+        else:
+            data["trigger"] = "application" if error is None else "error"
+        if error is not None:
+            data["reason"] = error.strerror or ""
         self.event("connection_closed", now, data)
 
     # --- recovery -------------------------------------------------------------------------------------------------
@@ -272,6 +306,11 @@ def transport_error(error_code: int) -> Json:
     if error_code in TRANSPORT_ERRORS and error_code != _UNNAMED:
         return {"error": TRANSPORT_ERRORS[error_code].name.lower()}
     return {"error": "unknown", "error_code": error_code}
+
+
+def _renamed(error: Json) -> Json:
+    """An error as events have it, which is not as frames have it."""
+    return {"connection_error" if name == "error" else name: value for name, value in error.items()}
 
 
 def _stream_type(unidirectional: bool) -> str:

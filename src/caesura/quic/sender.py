@@ -24,6 +24,7 @@ from caesura.quic.pacing import Pacer
 from caesura.quic.packets import FIXED_BIT, MIN_INITIAL_DATAGRAM, long_header, number_length
 from caesura.quic.path import Address, Path
 from caesura.quic.protection import MIN_PAYLOAD, WriteKey
+from caesura.quic.qlog import Qlog
 from caesura.quic.sent_packets import Recall
 from caesura.quic.space import PacketSpace
 from caesura.quic.streams import Streams
@@ -99,6 +100,7 @@ class Sender(Working):
         "mtu",
         "out",
         "parameters",
+        "qlog",
         "token",
     )
 
@@ -124,6 +126,7 @@ class Sender(Working):
         self.handshake_sent = False
         self.elicited = False
         self.out: list[Datagram] = []
+        self.qlog: Qlog | None = None
         self._spaces = spaces
         self._loss = loss
         self._pacer = pacer
@@ -212,6 +215,9 @@ class Sender(Working):
             return 0
         first = FIXED_BIT | key.phase_bit | length - 1
         packets = key.seal_bulk(first, rest, number, [payload for payload, _ in carried])
+        if self.qlog is not None:
+            for at, (payload, _) in enumerate(carried):
+                self.qlog.packet_sent(ONE_RTT, number + at, size, payload, now)
         loss.bulk_sent(number, size, [recalls for _, recalls in carried], now)
         space.sent.next_number = number + len(packets)
         sent = size * len(packets)
@@ -332,6 +338,8 @@ class Sender(Working):
             packet = self._seal(draft)
             packets.append(packet)
             self.elicited |= draft.eliciting
+            if self.qlog is not None:
+                self.qlog.packet_sent(draft.space.level, draft.number, len(packet), b"".join(draft.payload), now)
             if draft.eliciting or draft.padded:
                 number, recalls = draft.space.number, tuple(draft.recalls)
                 self._loss.packet_sent(number, draft.number, len(packet), draft.eliciting, recalls, now)
