@@ -86,7 +86,8 @@ async def test_every_operation_pauses_on_both_sides() -> None:
 
 
 async def test_delays_are_timers_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["caesura.jobs.wait"], "call_later", None)  # the thread's
+    for module in ("wait", "waitcontext"):
+        monkeypatch.setattr(sys.modules[f"caesura.jobs.{module}"], "call_later", None)  # the thread's
     async with serving(context=server_context(engine=DelayEngine(0.001, operations=SIGNING))) as port:
         await talk(port)
 

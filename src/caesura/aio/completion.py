@@ -17,6 +17,7 @@ from threading import get_ident
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
+from caesura.aio.alarms import Alarm, Alarms
 from caesura.jobs import AsyncStatus, WaitContext
 
 __all__ = ["Pause", "Waiting", "Waker", "waker_of"]
@@ -45,15 +46,16 @@ class Waiting(Protocol):
 
 
 class Waker:
-    """What the connections of one loop share: the queue of completions, the watched descriptors, the receive buffer."""
+    """What the connections of one loop share: a queue of completions, watched descriptors, alarms, a receive buffer."""
 
-    __slots__ = ("_ready", "_scheduled", "_thread", "_watched", "buffer")
+    __slots__ = ("_ready", "_scheduled", "_thread", "_watched", "alarms", "buffer")
 
     def __init__(self) -> None:
         self._ready: deque[Waiting] = deque()
         self._scheduled = False
         self._thread = 0
         self._watched: dict[int, dict[Waiting, None]] = {}
+        self.alarms = Alarms()
         # One for all: a loop reads one socket at a time, and what was read is consumed before it reads the next.
         self.buffer = memoryview(bytearray(BUFFER_SIZE))
 
@@ -133,7 +135,7 @@ class Pause:
         self._context = contextvars.copy_context()
         self._fds: list[int] = []  # those the loop watches for us; a number twice if two keys have it
         self._delay = FIRST_POLL
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Alarm | None = None
         self._when = 0.0
         self._watch(connection.wait_context.get_all_fds())  # some may have outlived an earlier pause
 
@@ -180,7 +182,7 @@ class Pause:
             self._timer = None
         if when is not None:
             self._when = when
-            self._timer = self._connection.loop.call_at(max(when, now + CLOCK_TICK), self._ring)
+            self._timer = self._waker.alarms.call_at(self._connection.loop, max(when, now + CLOCK_TICK), self._ring)
 
     def _ring(self) -> None:
         self._timer = None

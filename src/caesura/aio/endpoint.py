@@ -8,6 +8,7 @@ from threading import get_ident
 from typing import Any, Protocol, TypeAlias
 
 from caesura.aio.awaiting import Awaiter
+from caesura.aio.completion import waker_of
 from caesura.context import Context
 from caesura.errors import ConfigError
 from caesura.jobs.waitcontext import Cancellable
@@ -93,7 +94,7 @@ class Endpoint:
 
     __slots__ = (
         "_thread", "awaiter", "context", "early_data", "handshake_timeout", "loop", "make_protocol", "peers",
-        "server_hostname", "server_side", "session", "shutdown_timeout",
+        "server_hostname", "server_side", "session", "shutdown_timeout", "waker",
     )  # fmt: skip
 
     def __init__(
@@ -113,6 +114,7 @@ class Endpoint:
         context.settings.require(server_side=server_side)
         self.loop = asyncio.get_running_loop()
         self._thread = get_ident()
+        self.waker = waker_of(self.loop)
         self.make_protocol = make_protocol
         self.context = context
         self.server_side = server_side

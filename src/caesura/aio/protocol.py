@@ -22,10 +22,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from enum import IntEnum, unique
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from caesura.aio.completion import Pause, waker_of
+from caesura.aio.alarms import Alarm
+from caesura.aio.completion import Pause
 from caesura.aio.transport import Data, TLSTransport
 from caesura.errors import Error, OperationFailed, OperationTimeout, PeerAlert, UnexpectedEOF
 from caesura.jobs import WaitContext
@@ -97,11 +99,11 @@ class TLSProtocol(asyncio.BufferedProtocol):
         self.write_limits = WRITE_LIMITS
         self._waiter = waiter
         self._time = endpoint.loop.time
-        self._waker = waker_of(endpoint.loop)
+        self._waker = endpoint.waker
         self.wait_context.set_callback(self._waker.completed, self)
         self.wait_context.call_later = endpoint.call_later
         self._pause: Pause | None = None
-        self._timer: asyncio.TimerHandle | None = None  # of the handshake, or of the end
+        self._timer: Alarm | None = None  # of the handshake, or of the end
         self._handshaking = True
         self._confirmed: asyncio.Future[None] | None = None  # whoever was introduced early may wait for the end of that
         self._error: BaseException | None = None  # what `connection_lost()` will say
@@ -137,7 +139,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
         if not self.endpoint.peers.begin(self):
             self.abort()
             return
-        self._timer = self.loop.call_later(self.endpoint.handshake_timeout, self._handshake_expired)
+        self._set_timer(self.endpoint.handshake_timeout, self._handshake_expired)
         self.resume_paused(self._time())
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
@@ -500,7 +502,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
                 self.connection.shutdown()
             self._settle(self._time())
             if not self.raw.is_closing() or self.raw.get_write_buffer_size():
-                self._timer = self.loop.call_later(self.endpoint.shutdown_timeout, self._shutdown_expired)
+                self._set_timer(self.endpoint.shutdown_timeout, self._shutdown_expired)
 
     def abort(self) -> None:
         """Drop everything, now."""
@@ -592,7 +594,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
         else:
             self.raw.close()
         if not self.raw.is_closing() or self.raw.get_write_buffer_size():
-            self._timer = self.loop.call_later(self.endpoint.shutdown_timeout, self.raw.abort)
+            self._set_timer(self.endpoint.shutdown_timeout, self.raw.abort)
 
     def _linger(self) -> None:
         """Wait for the client to go, discarding what it sends.
@@ -642,6 +644,9 @@ class TLSProtocol(asyncio.BufferedProtocol):
             self._confirmed.set_exception(self._error or self._gone())
             self._confirmed.exception()  # the one who waits may have been cancelled: nobody need hear of it then
             self._confirmed = None
+
+    def _set_timer(self, seconds: float, function: Callable[[], object]) -> None:
+        self._timer = self._waker.alarms.call_at(self.loop, self._time() + seconds, function)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:

@@ -218,8 +218,11 @@ class Endpoint(Facts):
         """When `handle_timeout` is due, on the clock of `now`: a timer, or paused work that is overdue. None: never."""
         if self._closed or self.error is not None:
             return None
-        deadlines = (*self._timers(), *(part.deadline for part in self._parts()))
-        return min((each for each in deadlines if each is not None), default=None)
+        first: float | None = None
+        for due in (*self._timers(), *[part.deadline for part in self._parts()]):
+            if due is not None and (first is None or due < first):
+                first = due
+        return first
 
     def handle_timeout(self, now: float) -> None:
         """Serve every timer that has expired, and fail paused work that is overdue. Too early a call does nothing."""
@@ -316,7 +319,7 @@ class Endpoint(Facts):
     @property
     def waiting_for_async(self) -> bool:
         """Whether anything is paused (SSL_waiting_for_async(3))."""
-        return self.handshake_paused or self.read_paused or self.write_paused
+        return self._reader.paused or self._writer.paused or self.handshake_paused
 
     @property
     def write_backlog(self) -> int:
@@ -331,10 +334,9 @@ class Endpoint(Facts):
 
     def _parts(self) -> list[Part]:
         """What may have work under way."""
-        parts: list[Part] = [self._reader, self._writer, *self._post]
         if self._driver is not None:
-            parts.insert(0, self._driver)
-        return parts
+            return [self._driver, self._reader, self._writer, *self._post]
+        return [self._reader, self._writer, *self._post]
 
     def _timers(self) -> Iterable[float | None]:
         """When the protocol's own timers expire."""

@@ -144,6 +144,8 @@ class WaitContext:
         A number may stand in both lists, when a descriptor was closed and its number used again: apply the deletions
         first.
         """
+        if self._entries is self._mark is self._baseline:
+            return [], []
         with self._lock:
             live, mark, baseline = self._entries, self._mark, self._baseline
             added = [entry for entry in live if entry not in baseline]
