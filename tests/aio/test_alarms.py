@@ -55,15 +55,15 @@ def at(loop: Loop) -> Callable[..., Any]:
     return lambda when, function: alarms.call_at(cast("asyncio.AbstractEventLoop", loop), when, function)
 
 
-@pytest.mark.parametrize("after", [-1.0, 0.0, 0.001, BIN / 2, BIN, 1.0, 59.99])
+@pytest.mark.parametrize("after", [0.0, 0.001, BIN / 2, BIN, 1.0, 59.99])
 def test_it_rings_when_it_is_due(loop: Loop, at: Callable[..., Any], after: float) -> None:
     rung: list[float] = []
     when = loop.now + after
     at(when, lambda: rung.append(loop.now))
-    loop.until(when - 0.0001)
-    assert not rung or after < 0
+    loop.until(when - 0.00001)
+    assert not rung
     loop.until(loop.now + 100)
-    assert rung == [max(when, 1000.1)]
+    assert rung == [when]
 
 
 def test_many_of_one_bin_are_one_timer_of_the_loop(loop: Loop, at: Callable[..., Any]) -> None:
