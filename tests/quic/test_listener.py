@@ -95,6 +95,24 @@ def test_a_retry_is_sent_when_many_handshakes_are_under_way() -> None:
     assert packets.retry_is_genuine(retry, answer, b"client-x")
 
 
+def test_a_token_for_the_next_time_saves_the_retry() -> None:
+    link = quic_link(server={"quic": {"retry": True}}, listener=True).handshake()
+    token = link.client.connection.new_token
+    assert token is not None
+    for again, datagrams in ((False, 1), (True, 2)):  # it is good once
+        del link.sent[:], link.servers[:]
+        link.clients = quic_link(clients=1, token=token).clients
+        link.client.addr = (CLIENT[0], 6000 + again)
+        link.start().run(lambda: bool(link.servers))
+        assert len([each for each in link.sent if each.by_client]) == datagrams
+        link.run(lambda: link.client.connection.handshake_confirmed)
+
+
+def test_tokens_for_the_next_time_can_be_switched_off() -> None:
+    link = quic_link(server={"quic": {"new_token": False}}, listener=True).handshake()
+    assert link.client.connection.new_token is None
+
+
 def test_a_token_of_somebody_elses_retry_is_refused() -> None:
     to = listener(quic={"retry": True})
     (answer,) = answers(to, initial())

@@ -45,7 +45,15 @@ from caesura.quic.connection_ids import LocalConnectionIds, PeerConnectionIds
 from caesura.quic.crypto_stream import CryptoStream
 from caesura.quic.cubic import Cubic
 from caesura.quic.datagrams import Datagrams
-from caesura.quic.frames import ACK_ELICITING, NOT_PROBING, AckRanges, EcnCounts, dispatch_untrusted, permitted
+from caesura.quic.frames import (
+    ACK_ELICITING,
+    NOT_PROBING,
+    AckRanges,
+    EcnCounts,
+    dispatch_untrusted,
+    new_token,
+    permitted,
+)
 from caesura.quic.handshake import PROFILES, HandshakeIds, check_ids, own_parameters
 from caesura.quic.idle import IdleTimeout
 from caesura.quic.key_update import KeyPhases
@@ -107,7 +115,8 @@ class QUICConnection(Endpoint):
     `addr` is the server's address on a client; a server learns its client's from the first datagram. `validated`: what
     a token has proved to whoever makes the connection (a listener); without it a server sends at most
     `quic.max_amplification` times what has come, until the client has proved its address. `on_connection_ids` is told
-    all ids that lead here whenever they change.
+    all ids that lead here whenever they change. `next_token` makes the token that a client is given for its next
+    connection, from the version and the address.
 
     Raises ConfigError for settings that cannot make a connection of this role. A connection belongs to one thread at a
     time; calling it from within its own callback is a UsageError, except for `close()`, which then takes effect when
@@ -127,6 +136,7 @@ class QUICConnection(Endpoint):
         "_key_update_wanted",
         "_local_ids",
         "_loss",
+        "_next_token",
         "_now",
         "_outbox",
         "_pacer",
@@ -167,6 +177,7 @@ class QUICConnection(Endpoint):
         token: bytes = b"",
         validated: Validated | None = None,
         on_connection_ids: Callable[[list[bytes]], object] | None = None,
+        next_token: Callable[[int, Address], bytes] | None = None,
         wait_context: WaitContext | None = None,
         awaiter: Awaiter | None = None,
         async_mode: bool | None = None,
@@ -199,6 +210,7 @@ class QUICConnection(Endpoint):
         self._datagrams = Datagrams(options.max_datagram_frame_size, options.datagram_queue)
         self._permitted = tuple(permitted(level, from_server=not server_side) for level in range(ONE_RTT + 1))
         self._validated = validated
+        self._next_token = next_token
         self._reacted = False  # whether a Version Negotiation packet has made us begin anew
         self._begun = False
         self._now = 0.0
@@ -961,6 +973,9 @@ class QUICConnection(Endpoint):
         self._local_ids.issue(self._peer.active_connection_id_limit)
         if self.server_side:
             LastingFrame(self._outbox, _HANDSHAKE_DONE)
+            if self._next_token is not None:
+                token = self._next_token(int(self._parameters.version), self.addr)
+                LastingFrame(self._outbox, new_token(token))
             self._confirm()
 
     def _confirm(self) -> None:

@@ -63,13 +63,13 @@ class QUICListener:
         self._async_mode = async_mode
         self._id_length = settings.quic.connection_id_length
         self._versions = tuple(map(int, settings.quic.versions))
-        self._tokens = AddressTokens(
+        tokens = AddressTokens(
             settings.quic.token_keys,
             settings.quic.retry_lifetime,
             settings.quic.token_lifetime,
             settings.quic.used_tokens,
         )
-        self._answers = StatelessAnswers(settings, self._tokens, self._versions)
+        self._answers = StatelessAnswers(settings, tokens, self._versions)
         self._by_id: dict[bytes, _Association] = {}
         self._by_first: dict[tuple[Address, bytes], _Association] = {}
         self._by_address: dict[Address, _Association] = {}  # where our ids have no bytes
@@ -201,6 +201,7 @@ class QUICListener:
             server_side=True,
             validated=proven,
             on_connection_ids=lambda ids: self._register(association, ids),
+            next_token=self._answers.next_token if self.context.settings.quic.new_token else None,
             awaiter=self._awaiter,
             async_mode=self._async_mode,
         )

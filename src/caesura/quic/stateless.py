@@ -49,6 +49,11 @@ class StatelessAnswers:
         version = int(header.parameters.version)
         return self._tokens.check_untrusted(header.token, version, address, host, header.destination, wall)
 
+    def next_token(self, version: int, addr: Address) -> bytes:
+        """For a client that has proved where it is: with it, its next connection begins without a Retry."""
+        wall = self._settings.clock.wall()
+        return self._tokens.new_token(version, address_bytes(addr)[1], self._random(_NONCE), wall)
+
     def retry(self, header: LongHeader, addr: Address, wall: float) -> bytes:
         """To an Initial packet: come again, with this token."""
         parameters = header.parameters
