@@ -246,7 +246,9 @@ class SSL:
         else:
             datagram, address = rbio.read(), None
         if datagram:
-            listener = DTLSListener(self.context, async_mode=True, on_connection=self._adopt)
+            listener = DTLSListener(
+                self.context, async_mode=True, on_connection=lambda connection, _: self._adopt(connection)
+            )
             now = self.context.settings.clock.monotonic()
             listener.receive_datagram(datagram, address, now)
             for answer, _ in listener.datagrams_to_send(now):

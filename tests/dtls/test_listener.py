@@ -9,7 +9,7 @@ import pytest
 
 from caesura.context import Limits
 from caesura.dtls import DTLSConnection, DTLSListener
-from caesura.errors import AlertDescription, PeerAlert, UnexpectedEOF
+from caesura.errors import AlertDescription, IdleTimeout, PeerAlert, UnexpectedEOF, UsageError
 from caesura.wire.registries import NamedGroup
 from tests.dtls.world import client_context, linked, server_context
 from tests.support.datagram_link import CLIENT, Lossy, drain, received
@@ -160,6 +160,57 @@ def test_connection_ids_lead_to_connections_from_anywhere_but_answers_stay() -> 
     assert received(drain(server)) == [b"from elsewhere"]
     server.write(b"x")
     assert {to for _, to in server.datagrams_to_send(0.0)} == {CLIENT}
+
+
+def test_an_address_is_followed_when_the_application_says_so() -> None:
+    moved = ("203.0.113.5", 9)
+    listener = DTLSListener(server_context(dtls={"connection_id": 6}))
+    client = other_client(1)
+    server = shake(listener, client, CLIENT)
+    late, newer = [client.write(data) or client.datagrams_to_send(0.0)[0][0] for data in (b"late", b"newer")]
+    listener.receive_datagram(newer[:-1] + b"x", moved, 0.0)  # not authentic
+    assert server.heard_from == CLIENT
+    listener.receive_datagram(newer, moved, 0.0)
+    assert server.heard_from == moved
+    for data in (late, newer):  # older, repeated
+        listener.receive_datagram(data, ("198.51.100.7", 1), 0.0)
+    assert server.heard_from == moved
+    listener.follow(server)
+    server.write(b"x")
+    assert {to for _, to in server.datagrams_to_send(0.0)} == {moved}
+    assert listener.connections == (server,)
+    other = shake(listener, other_client(2), CLIENT)  # the old address is somebody else's now
+    assert set(listener.connections) == {server, other}
+    client.write(b"back")
+    listener.receive_datagram(client.datagrams_to_send(0.0)[0][0], CLIENT, 0.0)
+    with pytest.raises(UsageError, match="another association"):
+        listener.follow(server)
+    listener.forget(server)
+    with pytest.raises(UsageError, match="no such connection"):
+        listener.follow(server)
+
+
+def test_what_takes_no_new_ones_serves_those_it_has() -> None:
+    begun: list[tuple[DTLSConnection, DTLSConnection | None]] = []
+    listener = DTLSListener(server_context(), on_connection=lambda *each: begun.append(each))
+    client = other_client(1)
+    server = shake(listener, client, CLIENT)
+    assert begun == [(server, None)]
+    again = shake(listener, other_client(2), CLIENT)
+    assert begun[1:] == [(again, server)]
+    listener.accepting = False
+    assert listener.receive_datagram(hello()[0], ("a", 1), 0.0) is None
+    assert listener.datagrams_to_send(0.0) == []
+    assert listener.receive_datagram(b"\x17", CLIENT, 0.0) is again
+
+
+def test_silence_ends_an_association() -> None:
+    for setting, seconds in ((None, 7.0), (3.0, 3.0)):
+        listener = DTLSListener(server_context(ticket_count=0, dtls={"idle_timeout": setting}), idle_timeout=7.0)
+        server = shake(listener, other_client(1), CLIENT)
+        assert server.timeout() == seconds
+        server.handle_timeout(seconds)
+        assert isinstance(server.error, IdleTimeout)
 
 
 def test_bounds_on_connections() -> None:

@@ -32,7 +32,9 @@ CLOCK_TICK = 0.001  # seconds: loops may round their clock to this
 class Waiting(Protocol):
     """A connection, as seen from here."""
 
-    wait_context: WaitContext
+    @property
+    def wait_context(self) -> WaitContext:
+        """What its paused work waits with."""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:

@@ -89,25 +89,24 @@ class Peers:
             await asyncio.shield(self._emptied)
 
 
-class Endpoint:
-    """Role, context and timeouts (seconds), and where the application's protocols come from."""
+class Terms:
+    """Role, context and timeouts (seconds) of connections that belong together."""
 
     __slots__ = (
-        "_thread", "awaiter", "context", "early_data", "handshake_timeout", "loop", "make_protocol", "peers",
-        "server_hostname", "server_side", "session", "shutdown_timeout", "waker",
+        "_thread", "awaiter", "context", "handshake_timeout", "loop", "server_hostname", "server_side", "session",
+        "shutdown_timeout", "waker",
     )  # fmt: skip
 
     def __init__(
         self,
-        make_protocol: ProtocolFactory,
         context: Context,
         *,
         server_side: bool,
         server_hostname: str | None = None,
         session: Session | None = None,
-        early_data: bytes | bytearray | memoryview | bool | None = None,
         handshake_timeout: float | None = None,
         shutdown_timeout: float | None = None,
+        default_shutdown_timeout: float = SHUTDOWN_TIMEOUT,
     ) -> None:
         if not isinstance(context, Context):
             raise ConfigError(f"context: expected a caesura.Context, not {type(context).__name__}")
@@ -115,20 +114,36 @@ class Endpoint:
         self.loop = asyncio.get_running_loop()
         self._thread = get_ident()
         self.waker = waker_of(self.loop)
-        self.make_protocol = make_protocol
         self.context = context
         self.server_side = server_side
         self.server_hostname = server_hostname or None
         self.session = session
-        self.early_data = early_data  # on a server: whether protocols meet their transports as soon as some has come
         self.handshake_timeout = _seconds("ssl_handshake_timeout", handshake_timeout, HANDSHAKE_TIMEOUT)
-        self.shutdown_timeout = _seconds("ssl_shutdown_timeout", shutdown_timeout, SHUTDOWN_TIMEOUT)
+        self.shutdown_timeout = _seconds("ssl_shutdown_timeout", shutdown_timeout, default_shutdown_timeout)
         self.awaiter = Awaiter(self.loop)
-        self.peers = Peers()
 
     def call_later(self, seconds: float, function: Callable[[], object]) -> Cancellable:
         """A timer for paused work: one of the loop's, whose thread this should be, or else on the thread for them."""
         return (self.loop.call_later if get_ident() == self._thread else call_later)(seconds, function)
+
+
+class Endpoint(Terms):
+    """The terms of connections over streams, who they are, and where the application's protocols come from."""
+
+    __slots__ = ("early_data", "make_protocol", "peers")
+
+    def __init__(
+        self,
+        make_protocol: ProtocolFactory,
+        context: Context,
+        *,
+        early_data: bytes | bytearray | memoryview | bool | None = None,
+        **terms: Any,
+    ) -> None:
+        super().__init__(context, **terms)
+        self.make_protocol = make_protocol
+        self.early_data = early_data  # on a server: whether protocols meet their transports as soon as some has come
+        self.peers = Peers()
 
 
 def _seconds(name: str, given: float | None, default: float) -> float:

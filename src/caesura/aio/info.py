@@ -1,4 +1,4 @@
-"""What `get_extra_info()` tells of a TLS connection, and the view that stands where asyncio has an `ssl.SSLObject`.
+"""What `get_extra_info()` tells of a connection, and the view that stands where asyncio has an `ssl.SSLObject`.
 
 Programs ask for facts under the standard library's names: frameworks read `ssl_object.selected_alpn_protocol()`,
 `peercert`, `cipher`. They get them here in the standard library's shapes; nobody can drive the connection through it.
@@ -9,23 +9,44 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
+from caesura.aio.endpoint import Terms
 from caesura.context import Context, Verify
 from caesura.crypto.describe import peercert_dict
 from caesura.crypto.suites import SUITES
 from caesura.crypto.trust import TrustStore, verify_chain
+from caesura.dtls.connection import DTLSConnection
+from caesura.events import EarlyDataStatus
 from caesura.sessions import Session
 from caesura.tls.connection import TLSConnection
 from caesura.wire.registries import Version
 
-if TYPE_CHECKING:
-    from caesura.aio.protocol import TLSProtocol
-
-_VERSIONS: Final = {Version.TLS12: "TLSv1.2", Version.TLS13: "TLSv1.3"}  # as OpenSSL spells them
+_VERSIONS: Final = {  # as OpenSSL spells them
+    Version.TLS12: "TLSv1.2",
+    Version.TLS13: "TLSv1.3",
+    Version.DTLS12: "DTLSv1.2",
+    Version.DTLS13: "DTLSv1.3",
+}
 
 _EXPORTER_LABEL: Final = "EXPORTER-Channel-Binding"  # RFC 9266 section 2
 _EXPORTER_LENGTH: Final = 32
+
+
+class Described(Protocol):
+    """Of what facts are told."""
+
+    @property
+    def connection(self) -> TLSConnection | DTLSConnection:
+        """The connection."""
+
+    @property
+    def endpoint(self) -> Terms:
+        """Its role and context."""
+
+    @property
+    def raw(self) -> asyncio.BaseTransport:
+        """What carries its bytes or datagrams."""
 
 
 class SSLObjectView:
@@ -33,7 +54,7 @@ class SSLObjectView:
 
     __slots__ = ("_connection", "context", "server_side")
 
-    def __init__(self, connection: TLSConnection, context: Context, server_side: bool) -> None:
+    def __init__(self, connection: TLSConnection | DTLSConnection, context: Context, server_side: bool) -> None:
         self._connection = connection
         self.context = context
         self.server_side = server_side
@@ -137,27 +158,27 @@ class SSLObjectView:
         return f"<SSLObjectView {self.version()} {'server' if self.server_side else 'client'}>"
 
 
-def context_of(tls: TLSProtocol) -> Context:
+def context_of(tls: Described) -> Context:
     """The context that counts: the one `select_identity` has brought, or else the endpoint's."""
     return tls.connection.selected_context or tls.endpoint.context
 
 
-def _view(tls: TLSProtocol) -> SSLObjectView:
+def _view(tls: Described) -> SSLObjectView:
     return SSLObjectView(tls.connection, context_of(tls), tls.endpoint.server_side)
 
 
-_FACTS: Final[dict[str, Callable[[TLSProtocol], Any]]] = {
+_FACTS: Final[dict[str, Callable[[Described], Any]]] = {
     "ssl_object": _view,
     "sslcontext": lambda tls: context_of(tls),
     "peercert": lambda tls: _view(tls).getpeercert(),
     "cipher": lambda tls: _view(tls).cipher(),
-    "early_data": lambda tls: tls.connection.early_data_status,
+    "early_data": lambda tls: getattr(tls.connection, "early_data_status", EarlyDataStatus.NOT_SENT),
     "compression": lambda tls: _view(tls).compression(),
     "caesura": lambda tls: tls.connection,
 }
 
 
-def extra_info(tls: TLSProtocol, name: str, default: Any) -> Any:
+def extra_info(tls: Described, name: str, default: Any) -> Any:
     """One fact of the connection, else of its raw transport, else `default`."""
     fact = _FACTS.get(name)
     if fact is not None:

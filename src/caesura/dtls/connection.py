@@ -100,7 +100,8 @@ class DTLSConnection(Endpoint):
     the last event says so.
 
     `addr` is the peer's address; None leaves it to the first datagram. It stays: a datagram from elsewhere is read when
-    its connection id and its keys are right, but nothing is sent there (RFC 9147 section 11). `address_validated`: who
+    its connection id and its keys are right, and `heard_from` tells it, but nothing is sent there unless `follow` is
+    called (RFC 9147 section 11). `idle_timeout` counts where `dtls.idle_timeout` is None. `address_validated`: who
     makes the connection knows that the peer is at this address; otherwise a server sends no more than
     `dtls.amplification` times what has come from there until the peer has proved it. `proven` is what a cookie has
     proved; `on_connection_ids` is told all ids that lead here whenever they change (see the listener).
@@ -124,10 +125,12 @@ class DTLSConnection(Endpoint):
         "_heard",
         "_held",
         "_held_bytes",
+        "_idle_timeout",
         "_ids",
         "_installed",
         "_key_updates",
         "_last_type",
+        "_newest",
         "_quick",
         "_read_epoch",
         "_reader",
@@ -137,6 +140,7 @@ class DTLSConnection(Endpoint):
         "_version",
         "_writer",
         "addr",
+        "heard_from",
         "plaintext",
     )
 
@@ -158,6 +162,7 @@ class DTLSConnection(Endpoint):
         wait_context: WaitContext | None = None,
         awaiter: Awaiter | None = None,
         async_mode: bool | None = None,
+        idle_timeout: float | None = None,
     ) -> None:
         settings = context.settings
         limits, options = settings.limits, settings.dtls
@@ -198,7 +203,10 @@ class DTLSConnection(Endpoint):
         self._alerts_left = limits.repeated_alerts
         self._address = AddressValidation(options.amplification, validated=address_validated or proven is not None)
         self._heard: float | None = None
+        self._idle_timeout = idle_timeout if options.idle_timeout is None else options.idle_timeout
+        self._newest: RecordNumber = (0, 0)
         self.addr = addr
+        self.heard_from = addr
 
     # --- driving --------------------------------------------------------------------------------------------------
 
@@ -215,7 +223,7 @@ class DTLSConnection(Endpoint):
         if self._closed:
             return
         if self.addr is None:
-            self.addr = addr
+            self.addr = self.heard_from = addr
         self._address.received(len(data))
         if self.error is not None:
             self._repeat_alert()
@@ -223,7 +231,7 @@ class DTLSConnection(Endpoint):
         datagram = data if type(data) is bytes else bytes(data)
         self._enter()
         try:
-            if self._receive(datagram, now):
+            if self._receive(datagram, addr, now):
                 self._go_on(now)
         except BaseException as error:  # noqa: BLE001 - sorted there
             self._stopped_by(error)
@@ -260,7 +268,7 @@ class DTLSConnection(Endpoint):
         return [(datagram, addr) for datagram in out[:count]]
 
     def _timers(self) -> Iterable[float | None]:
-        idle = self._settings.dtls.idle_timeout
+        idle = self._idle_timeout
         return (
             self._retransmission.timer.deadline,
             self._acks.deadline,
@@ -273,10 +281,9 @@ class DTLSConnection(Endpoint):
         return self._settings.dtls.timer_slack
 
     def _serve_timers(self, now: float) -> None:
-        options = self._settings.dtls
-        due = now + self.timer_slack
-        if options.idle_timeout is not None and self._heard is not None and self._heard + options.idle_timeout <= due:
-            raise IdleTimeout(f"nothing has come for {options.idle_timeout:g} s")
+        due, idle = now + self.timer_slack, self._idle_timeout
+        if idle is not None and self._heard is not None and self._heard + idle <= due:
+            raise IdleTimeout(f"nothing has come for {idle:g} s")
         deadline = self._acks.deadline
         if deadline is not None and deadline <= due:
             self._send_ack()
@@ -412,6 +419,14 @@ class DTLSConnection(Endpoint):
             raise UsageError("change_connection_id: the peer has given no spare one")
         self._writer.use_connection_id(self._ids.theirs)
 
+    def follow(self) -> None:
+        """Send to `heard_from` from now on: where the newest authentic record has come from, which may be new.
+
+        Anybody in between can make a record come from elsewhere. So this is for applications that have seen, by their
+        own means, that the peer hears what is sent there (RFC 9147 section 11, RFC 9146 section 6).
+        """
+        self.addr = self.heard_from
+
     def _check_ids(self, in_use: bool, reason: str) -> None:
         self._require_open()
         if self._dtls12:
@@ -518,12 +533,14 @@ class DTLSConnection(Endpoint):
 
     # --- records --------------------------------------------------------------------------------------------------
 
-    def _receive(self, datagram: bytes, now: float) -> bool:
+    def _receive(self, datagram: bytes, addr: Address, now: float) -> bool:
         """The records of a datagram; whether anything but application data was among them, or may follow."""
         busy = self._reader.paused
         for record in self._reader.records(datagram, now):
             if record.content_type != _APPLICATION_DATA or not self.handshake_complete:
                 busy = True
+            if record.epoch and self._ids.length and record[:2] > self._newest:
+                self._newest, self.heard_from = record[:2], addr
             self._record(record, now)
             if busy:
                 self._run_handshake(now)

@@ -19,7 +19,7 @@ from caesura.dtls.cookies import Address, Proven
 from caesura.dtls.hellos import HELLOS, ForeignHellos
 from caesura.dtls.plaintext import split_plaintext
 from caesura.dtls.records12 import CONNECTION_ID_AT, TLS12_CID
-from caesura.errors import DecodeError, IllegalParameter
+from caesura.errors import DecodeError, IllegalParameter, UsageError
 from caesura.handshake.performer import Awaiter
 from caesura.handshake.role import check_role
 from caesura.wire.dtls import (
@@ -52,8 +52,9 @@ class DTLSListener:
 
     After `receive_datagram`, send what `datagrams_to_send` returns; it answers clients of whom nothing is kept. The
     connection that the datagram was for is returned: drive it as any other. New ones come out of `accept` too, their
-    handshake still going on; `on_connection` is given each before it has read or done anything. Timers and paused work
-    are the connections' own. `forget` one that is over.
+    handshake still going on; `on_connection` is given each before it has read or done anything, and with it the one it
+    replaces, if any. Timers and paused work are the connections' own. `forget` one that is over. While `accepting` is
+    false there are no new ones. `idle_timeout` is for contexts whose `dtls.idle_timeout` is None.
 
     Whether cookies are asked for, `dtls.cookies` says; without them a connection begins with the first hello, and sends
     no more than `dtls.amplification` allows until its peer has proved its address. Bounds: `limits.hello_bytes`,
@@ -66,13 +67,16 @@ class DTLSListener:
         *,
         awaiter: Awaiter | None = None,
         async_mode: bool | None = None,
-        on_connection: Callable[[DTLSConnection], object] | None = None,
+        on_connection: Callable[[DTLSConnection, DTLSConnection | None], object] | None = None,
+        idle_timeout: float | None = None,
     ) -> None:
         check_role(context.settings, Method.DTLS, True, None)
         self.context = context
         self._awaiter = awaiter
         self._async_mode = async_mode
         self._on_connection = on_connection
+        self._idle_timeout = idle_timeout
+        self.accepting = True
         self._hellos = ForeignHellos(context.settings.limits.hello_bytes)
         self._by_address: dict[Address, _Association] = {}
         self._by_id: dict[bytes, _Association] = {}
@@ -90,7 +94,7 @@ class DTLSListener:
             return None
         association = self._find(datagram, addr)
         hello = self._hello_in(datagram) if datagram[0] == _HANDSHAKE else None
-        if hello is not None and (association is None or self._begins_anew(association, hello[0])):
+        if hello is not None and self.accepting and (association is None or self._begins_anew(association, hello[0])):
             return self._greet(datagram, addr, now, *hello)
         if association is None:
             return None
@@ -106,6 +110,22 @@ class DTLSListener:
     def accept(self) -> DTLSConnection | None:
         """The next new connection, its handshake perhaps still going on; None when there is none."""
         return self._new.popleft() if self._new else None
+
+    def follow(self, connection: DTLSConnection) -> None:
+        """Have a connection send to where it was last heard from (`DTLSConnection.follow`), and look for it there.
+
+        Raises UsageError when there is another association at that address.
+        """
+        association = self._by_address.get(connection.addr)
+        there = self._by_address.get(connection.heard_from)
+        if association is None or association.connection is not connection:
+            raise UsageError("follow: this listener has no such connection")
+        if there is not None and there is not association:
+            raise UsageError("follow: there is another association at that address")
+        del self._by_address[association.addr]
+        connection.follow()
+        association.addr = connection.addr
+        self._by_address[association.addr] = association
 
     def forget(self, connection: DTLSConnection) -> None:
         """Have no more to do with a connection; it is not closed by that."""
@@ -215,6 +235,7 @@ class DTLSListener:
             on_connection_ids=lambda ids: self._register(association, ids),
             awaiter=self._awaiter,
             async_mode=self._async_mode,
+            idle_timeout=self._idle_timeout,
         )
         if old is not None:
             self._remove(old)
@@ -223,7 +244,7 @@ class DTLSListener:
         self._half_open.add(connection)
         self._new.append(connection)
         if self._on_connection is not None:
-            self._on_connection(connection)
+            self._on_connection(connection, old.connection if old is not None else None)
         connection.advance(now)
         for datagram in datagrams:
             connection.receive_datagram(datagram, addr, now)
