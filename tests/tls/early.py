@@ -10,8 +10,8 @@ from caesura.handshake.schedule13 import EarlySecret
 from caesura.sessions import Session
 from caesura.tls import TLSConnection
 from caesura.tls.records import RecordKey
-from caesura.wire.extensions import EARLY_DATA, PRE_SHARED_KEY_SERVER
-from caesura.wire.messages import ClientHello, EndOfEarlyData
+from caesura.wire.extensions import ALPN_SERVER, EARLY_DATA, PRE_SHARED_KEY_SERVER, Extensions
+from caesura.wire.messages import ClientHello, EncryptedExtensions, EndOfEarlyData
 from caesura.wire.registries import ExtensionType, HandshakeType
 from tests.support.clock import FakeClock
 from tests.support.link import Link
@@ -127,3 +127,12 @@ class EarlyServer(PuppetServer):
         self.greet(hello)
         self.read_key = before
         return self
+
+
+def with_early_data(alpn: bytes | None = None) -> EncryptedExtensions:
+    """EncryptedExtensions that take early data."""
+    extensions = Extensions()
+    extensions.put(EARLY_DATA, True)
+    if alpn is not None:
+        extensions.put(ALPN_SERVER, alpn)
+    return EncryptedExtensions(extensions)

@@ -9,6 +9,7 @@ from caesura.context import Context, Verify
 from caesura.sessions import Session
 from caesura.tls import TLSConnection
 from tests.support.link import link
+from tests.tls.early import Acquainted, EarlyClient, EarlyServer, with_early_data
 from tests.tls.puppet import Puppet, PuppetClient, PuppetServer
 from tests.tls.world import asking_context, client_context, identity, server_context
 
@@ -16,6 +17,18 @@ from tests.tls.world import asking_context, client_context, identity, server_con
 @cache
 def _contexts() -> tuple[Context, Context]:
     return client_context(), server_context()
+
+
+@cache
+def _known() -> Acquainted:
+    return Acquainted()
+
+
+def _acquainted() -> Acquainted:
+    """Contexts that have met, with a session nobody has used."""
+    known = _known()
+    known.session = known.meet()
+    return known
 
 
 def fresh_session() -> tuple[Session, Context, Context]:
@@ -90,6 +103,21 @@ def client_connected() -> PuppetServer:
     return wait_server_hello().run()
 
 
+def wait_server_hello_early() -> PuppetServer:
+    """It has sent early data, as in the next two."""
+    return EarlyServer(_acquainted())
+
+
+def wait_encrypted_extensions_early() -> PuppetServer:
+    return EarlyServer(_acquainted()).accept()
+
+
+def wait_server_finished_early() -> PuppetServer:
+    puppet = EarlyServer(_acquainted()).accept()
+    puppet.say(with_early_data())
+    return puppet
+
+
 # --- servers -----------------------------------------------------------------------------------------------------
 
 
@@ -132,6 +160,14 @@ def wait_client_finished_anonymous() -> PuppetClient:
     return puppet
 
 
+def wait_end_of_early_data() -> PuppetClient:
+    return EarlyClient(_acquainted()).begin()
+
+
+def wait_client_finished_early() -> PuppetClient:
+    return EarlyClient(_acquainted()).begin().end()
+
+
 def server_connected() -> PuppetClient:
     return wait_client_finished().finish()
 
@@ -147,6 +183,9 @@ STATES: dict[Callable[[], Puppet], frozenset[str]] = {
     wait_server_finished: frozenset({"finished"}),
     wait_encrypted_extensions_resumed: frozenset({"encrypted_extensions"}),
     wait_server_finished_resumed: frozenset({"finished"}),
+    wait_server_hello_early: frozenset({"server_hello", "hello_retry_request"}),
+    wait_encrypted_extensions_early: frozenset({"encrypted_extensions"}),
+    wait_server_finished_early: frozenset({"finished"}),
     client_connected: frozenset({"new_session_ticket", "key_update"}),
     wait_client_hello: frozenset({"client_hello"}),
     wait_client_hello_again: frozenset({"client_hello"}),
@@ -156,5 +195,7 @@ STATES: dict[Callable[[], Puppet], frozenset[str]] = {
     wait_client_certificate_verify: frozenset({"certificate_verify"}),
     wait_client_finished_certified: frozenset({"finished"}),
     wait_client_finished_anonymous: frozenset({"finished"}),
+    wait_end_of_early_data: frozenset({"end_of_early_data"}),
+    wait_client_finished_early: frozenset({"finished"}),
     server_connected: frozenset({"key_update"}),
 }

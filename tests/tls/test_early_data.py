@@ -44,7 +44,6 @@ from caesura.sessions import Session
 from caesura.tls import TLSConnection
 from caesura.tls.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, RecordKey
 from caesura.wire.extensions import (
-    ALPN_SERVER,
     EARLY_DATA,
     EARLY_DATA_TICKET,
     KEY_SHARE_CLIENT,
@@ -62,7 +61,7 @@ from caesura.wire.messages import (
 )
 from caesura.wire.registries import CipherSuite, ExtensionType, HandshakeType, KeyUpdateRequest, NamedGroup
 from tests.support.link import Link, drain, received
-from tests.tls.early import MOST, PING, Acquainted, EarlyClient, EarlyServer, early, early_key, reasons
+from tests.tls.early import MOST, PING, Acquainted, EarlyClient, EarlyServer, early, early_key, reasons, with_early_data
 from tests.tls.puppet import CCS, PuppetClient, PuppetServer, refused
 from tests.tls.states import client, fresh_session, server
 from tests.tls.world import EITHER, TLS12, client_context, identity, server_context
@@ -1154,15 +1153,6 @@ def test_nothing_is_passed_over_behind_a_second_hello() -> None:
 
 
 # --- a client and what a server may do wrong -------------------------------------------------------------------------
-
-
-def with_early_data(alpn: bytes | None = None) -> EncryptedExtensions:
-    """EncryptedExtensions that take early data."""
-    extensions = Extensions()
-    extensions.put(EARLY_DATA, True)
-    if alpn is not None:
-        extensions.put(ALPN_SERVER, alpn)
-    return EncryptedExtensions(extensions)
 
 
 def test_puppet_takes_early_data() -> None:

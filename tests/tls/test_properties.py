@@ -14,6 +14,7 @@ from caesura.errors import Error
 from caesura.tls.records import HANDSHAKE
 from tests.fuzz.states import SEEDS, TARGETS, hold
 from tests.support.link import link
+from tests.tls.early import Acquainted
 from tests.tls.puppet import Puppet
 from tests.tls.reframing import ReframedLink
 from tests.tls.states import STATES
@@ -50,11 +51,11 @@ def test_seeds(name: str) -> None:
 
 
 @settings(max_examples=40)
-@given(seed=st.integers(0, 2**32), damages=st.integers(0, 3))
-def test_genuine_flights_damaged_on_their_way(seed: int, damages: int) -> None:
+@given(seed=st.integers(0, 2**32), damages=st.integers(0, 3), early=st.booleans())
+def test_genuine_flights_damaged_on_their_way(seed: int, damages: int, early: bool) -> None:
     """Bytes change, vanish or repeat: both sides end in peace or with an error each."""
     draw = random.Random(seed)  # flights differ in length from run to run, so hypothesis draws nothing on the way
-    pair = link(client_context(), server_context()).start()
+    pair = (Acquainted().pair(bytes(1000)) if early else link(client_context(), server_context())).start()
     for _ in range(6):
         for sender, receiver in ((pair.client, pair.server), (pair.server, pair.client)):
             wire = bytearray(sender.data_to_send(0.0))

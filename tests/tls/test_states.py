@@ -17,7 +17,15 @@ from caesura.wire.registries import KeyUpdateRequest
 from tests.support.link import drain
 from tests.tls.messages import MESSAGES
 from tests.tls.puppet import CCS, Puppet, PuppetClient, refused, silent, told
-from tests.tls.states import STATES, client_connected, server, server_connected, wait_client_hello, wait_server_hello
+from tests.tls.states import (
+    STATES,
+    client_connected,
+    server,
+    server_connected,
+    wait_client_hello,
+    wait_end_of_early_data,
+    wait_server_hello,
+)
 from tests.tls.world import server_context
 
 States = pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
@@ -51,6 +59,9 @@ def test_application_data_only_after_the_handshake(state: Callable[[], Puppet]) 
     if state in (client_connected, server_connected):
         assert puppet.connection.error is None
         assert puppet.connection.read() == b"data"
+    elif state is wait_end_of_early_data:
+        assert puppet.connection.error is None
+        assert puppet.connection.read_early_data() == b"data"
     else:
         refused(puppet, UnexpectedMessage)
 
