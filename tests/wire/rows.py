@@ -106,6 +106,7 @@ UNBOUNDED_EXTENSIONS: list[tuple[Extension[Any], Any, str]] = [
     (x.PADDING, b"", ""),
     (x.SESSION_TICKET, b"ticket", "7469636b6574"),
     (x.SESSION_TICKET, b"", ""),
+    (x.QUIC_TRANSPORT_PARAMETERS, b"\x01\x01\x1e", "01011e"),
     (x.STATUS_REQUEST, x.CertificateStatusRequest(7, b"abc"), "07 616263"),
 ]
 

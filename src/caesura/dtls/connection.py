@@ -44,6 +44,7 @@ from caesura.errors import (
     PeerAlert,
     UnexpectedEOF,
     UnexpectedMessage,
+    UnsupportedExtension,
     UsageError,
 )
 from caesura.events import EarlyDataReason
@@ -818,6 +819,8 @@ class DTLSConnection(Endpoint):
 
         In DTLS 1.3 the limit counts the content type too.
         """
+        if ExtensionType.quic_transport_parameters in extensions:
+            raise UnsupportedExtension("quic_transport_parameters without QUIC", section="RFC 9001 section 8.2")
         if not self.server_side:
             self._ids.answered(extensions)
             self._srtp.answered(extensions)

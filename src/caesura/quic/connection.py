@@ -37,7 +37,7 @@ from caesura.handshake.performer import Awaiter
 from caesura.handshake.state import Established
 from caesura.handshake.transport import Epoch, Keys
 from caesura.jobs import WaitContext
-from caesura.quic import stateless_reset
+from caesura.quic import frames, stateless_reset
 from caesura.quic.acks import Acknowledgements
 from caesura.quic.closing import Close, Ending, close_for
 from caesura.quic.congestion import Congestion, NewReno
@@ -112,8 +112,9 @@ class QUICConnection(Endpoint):
     read `next_event()` until it gives None, and ask `timeout()` anew: when that time has come, call
     `handle_timeout(now)`. What the peer does is never raised: it is in `error`, and the last event says so.
 
-    `addr` is the server's address on a client; a server learns its client's from the first datagram. `validated`: what
-    a token has proved to whoever makes the connection (a listener); without it a server sends at most
+    `addr` is the server's address on a client, and `token` what an earlier connection's `new_token` was: with it the
+    server need not ask for the client's address. A server learns its client's from the first datagram. `validated`:
+    what a token has proved to whoever makes the connection (a listener); without it a server sends at most
     `quic.max_amplification` times what has come, until the client has proved its address. `on_connection_ids` is told
     all ids that lead here whenever they change. `next_token` makes the token that a client is given for its next
     connection, from the version and the address.
@@ -638,7 +639,7 @@ class QUICConnection(Endpoint):
             self._confirm()
 
     def on_new_token(self, token: bytes) -> None:
-        """NEW_TOKEN: the latest is kept."""
+        """NEW_TOKEN: the latest is kept, for the application to give to its next connection (`token`)."""
         self.new_token = token
 
     def on_stream(self, stream_id: int, offset: int, data: bytes, fin: bool) -> None:

@@ -147,6 +147,8 @@ class Receiver(Working):
             return False
         if self.source is not None and header.source != self.source:  # RFC 9000 section 7.2
             return False
+        if header.token and not self.original:  # a server's packet (RFC 9000 section 17.2.2)
+            return False
         if header.destination == self._ids.first:
             return True
         return header.kind == INITIAL and header.destination == self.original != b""

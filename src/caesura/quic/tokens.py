@@ -19,7 +19,8 @@ from caesura.wire.codec import U8, U32, U64, Fixed, Opaque, Struct
 
 _RETRY: Final = 1
 _NEW_TOKEN: Final = 2
-_NONCE: Final = 8  # bytes that tell two tokens of the same millisecond apart
+NONCE_LENGTH: Final = 8
+"""Bytes that tell two tokens of the same millisecond apart."""
 
 
 @dataclass(slots=True)
@@ -40,7 +41,7 @@ _TOKEN: Final = Struct(
     kind=U8,
     version=U32,
     issued=U64,
-    nonce=Fixed(_NONCE),
+    nonce=Fixed(NONCE_LENGTH),
     address=Opaque(0, 255),
     original_id=Opaque(0, MAX_ID_LENGTH),
     retry_id=Opaque(0, MAX_ID_LENGTH),

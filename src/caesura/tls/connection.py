@@ -21,6 +21,7 @@ from caesura.errors import (
     PeerAlert,
     UnexpectedEOF,
     UnexpectedMessage,
+    UnsupportedExtension,
     UsageError,
 )
 from caesura.events import (
@@ -43,7 +44,7 @@ from caesura.tls.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HAN
 from caesura.tls.records12 import AnyRecordKey, RecordKey12
 from caesura.tls.writer import RecordWriter
 from caesura.wire.extensions import RECORD_SIZE_LIMIT, Extensions
-from caesura.wire.registries import HandshakeType, Version
+from caesura.wire.registries import ExtensionType, HandshakeType, Version
 
 PROFILE: Final = Profile(name=b"tls")
 
@@ -532,6 +533,8 @@ class TLSConnection(PostHandshake):
 
     def peer_extensions(self, extensions: Extensions) -> None:
         """The peer's record_size_limit; it puts our own into force."""
+        if ExtensionType.quic_transport_parameters in extensions:
+            raise UnsupportedExtension("quic_transport_parameters without QUIC", section="RFC 9001 section 8.2")
         limit = extensions.get(RECORD_SIZE_LIMIT)
         if limit is not None:
             self._writer.max_fragment, self._reader.max_inner = record_size.agreed(
