@@ -37,7 +37,7 @@ from caesura.handshake.performer import Awaiter
 from caesura.handshake.state import Established
 from caesura.handshake.transport import Epoch, Keys
 from caesura.jobs import WaitContext
-from caesura.quic import frames, stateless_reset
+from caesura.quic import stateless_reset
 from caesura.quic.acks import Acknowledgements
 from caesura.quic.closing import Close, Ending, close_for
 from caesura.quic.congestion import Congestion, NewReno
