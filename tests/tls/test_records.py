@@ -11,7 +11,7 @@ from caesura.crypto.secrets import Secret, TrafficSecret
 from caesura.crypto.suites import SUITES
 from caesura.engines import HANDSHAKE_OPERATIONS, InlineEngine, Operation
 from caesura.errors import BadRecordMAC, IllegalParameter, PeerAlert, RecordOverflow, UnexpectedMessage
-from caesura.tls.records import ALERT, APPLICATION_DATA, HANDSHAKE, RecordKey
+from caesura.tls.records import ALERT, APPLICATION_DATA, HANDSHAKE, RecordKey, record_key
 from caesura.wire.extensions import EARLY_DATA, RECORD_SIZE_LIMIT, Extensions
 from caesura.wire.messages import EncryptedExtensions, KeyUpdate, decode_message
 from caesura.wire.registries import CipherSuite, ExtensionType, HandshakeType, KeyUpdateRequest
@@ -176,6 +176,18 @@ def test_data_before_a_failure_is_still_given_out(state: Callable[[], Puppet]) -
     puppet.feed(good + good)
     assert isinstance(puppet.connection.error, BadRecordMAC)
     assert puppet.connection.read() == b"good"
+
+
+@pytest.mark.parametrize("suite", SUITES, ids=lambda code: CipherSuite(code).name)
+def test_the_short_way_seals_the_same_bytes(suite: CipherSuite) -> None:
+    """Of every size; and a record is its own even when the next one is sealed."""
+    secret = TrafficSecret(bytes(range(SUITES[suite].hash.digest_size)), SUITES[suite])
+    short, long = record_key(secret, PREFIX), record_key(secret, PREFIX)
+    sizes = [1, 2047, 2048, 2049, 16383, 16384, 3000, 16384]
+    contents = [bytes((number,)) * size for number, size in enumerate(sizes)]
+    records = [short.seal_data(content) for content in contents]
+    if records[0] is not None:  # the suite has a short way
+        assert records == [long.seal(APPLICATION_DATA, content) for content in contents]
 
 
 @pytest.mark.parametrize("suite", SUITES, ids=lambda code: CipherSuite(code).name)

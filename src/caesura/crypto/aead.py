@@ -40,7 +40,9 @@ class AeadKey(Protocol):
     def decrypt(self, nonce: bytes, data: bytes | memoryview, associated_data: bytes | None, /) -> bytes:
         """The plaintext; `InvalidTag` if it was not sealed with this key, nonce and associated data."""
 
-    def encrypt_into(self, nonce: bytes, data: bytes, associated_data: bytes | None, buf: bytearray, /) -> int:
+    def encrypt_into(
+        self, nonce: bytes, data: bytes, associated_data: bytes | None, buf: bytearray | memoryview, /
+    ) -> int:
         """As `encrypt`, written into a buffer of just that length; how many bytes that were."""
 
     def decrypt_into(self, nonce: bytes, data: bytes, associated_data: bytes | None, buf: bytearray, /) -> int:
