@@ -24,6 +24,7 @@ from caesura.errors import (
     OperationTimeout,
     PeerAlert,
     ProtocolVersionAlert,
+    RecordOverflow,
     UnexpectedEOF,
     UnexpectedMessage,
     UnsupportedExtension,
@@ -47,6 +48,7 @@ from caesura.wire.extensions import (
     EARLY_DATA,
     EARLY_DATA_TICKET,
     KEY_SHARE_CLIENT,
+    RECORD_SIZE_LIMIT,
     Extensions,
     KeyShareEntry,
 )
@@ -191,6 +193,18 @@ def test_written_as_it_comes() -> None:
     assert early(pair.server_events) == b"one, two, " + bytes(90)
     assert pair.client.early_data_ended
     assert pair.client.write_early_data(b"late") == 0
+
+
+def test_no_more_than_one_key_may_protect() -> None:
+    """RFC 9846 section 5.5: there is no other key to change to."""
+    pair = Acquainted(most=10**6).pair(True)
+    pair.client.advance(0.0)
+    assert pair.client._early._records > 2**20
+    pair.client._early._records = 3
+    assert pair.client.write_early_data(bytes(2**14 + 1)) == 2**14 + 1
+    assert pair.client.write_early_data(bytes(2**15)) == 2**14
+    assert pair.client.write_early_data(b"x") == 0
+    assert pair.exchange().server.handshake_complete
 
 
 def test_written_behind_the_servers_hello() -> None:
@@ -945,6 +959,21 @@ def test_empty_records_in_a_row() -> None:
     refused(puppet, UnexpectedMessage)
 
 
+def test_size_of_records_during_and_after() -> None:
+    """Our limit holds once the client has heard of it (RFC 8449 section 4)."""
+    puppet = EarlyClient(Acquainted(server={"record_size_limit": 100}))
+    hello = puppet.hello()
+    hello.extensions.put(RECORD_SIZE_LIMIT, 16_385)
+    puppet.begin(hello)
+    puppet.send(APPLICATION_DATA, bytes(500))
+    assert early(drain(puppet.connection)) == bytes(500)
+    puppet.end().finish()
+    puppet.send(APPLICATION_DATA, bytes(99))
+    assert puppet.connection.read() == bytes(99)
+    puppet.send(APPLICATION_DATA, bytes(100))
+    refused(puppet, RecordOverflow)
+
+
 def handshake_key(puppet: EarlyClient) -> RecordKey:
     return RecordKey(puppet.own(puppet.handshake), b"tls13 ")
 
@@ -1034,6 +1063,11 @@ def alert_in_the_clear(puppet: EarlyClient) -> None:
     puppet.send(ALERT, b"\2\50")
 
 
+def alert_in_the_clear_behind_the_end(puppet: EarlyClient) -> None:
+    puppet.end()
+    alert_in_the_clear(puppet)
+
+
 def of_no_type(puppet: EarlyClient) -> None:
     puppet.send(CHANGE_CIPHER_SPEC, b"\1")
 
@@ -1059,6 +1093,7 @@ def of_no_type(puppet: EarlyClient) -> None:
         (twice, BadRecordMAC),
         (in_the_clear, UnexpectedMessage),
         (alert_in_the_clear, UnexpectedMessage),
+        (alert_in_the_clear_behind_the_end, UnexpectedMessage),
         (of_no_type, UnexpectedMessage),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

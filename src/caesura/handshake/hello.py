@@ -460,10 +460,11 @@ def ask_for_share(
     """Send a HelloRetryRequest; the second hello and the share it brings (RFC 9846 section 4.2.4)."""
     hs.transcript.add(first.raw)
     hs.transcript.retry(suite.hash)
-    hs.send(hello_retry_request(hs.profile, first.legacy_session_id, suite, group, None))
+    request = hello_retry_request(hs.profile, first.legacy_session_id, suite, group, None)
+    hs.send(request)
     second = yield from hs.receive_raw(hs.profile.client_hello)
     check_client_hello(second, hs.settings, hs.profile)
-    return second, check_second_hello(first, second, group)
+    return second, check_second_hello(first, second, group, request.extensions.get(COOKIE))
 
 
 def continue_retry(hs: Handshake, retried: Retried, hello: ClientHello, share: KeyShareEntry | None) -> None:

@@ -138,11 +138,16 @@ def _check_hello_of_tls12(hello: ClientHello) -> None:
         raise HandshakeFailure("renegotiation_info of no connection before", section="RFC 5746 section 3.6")
 
 
-def check_second_hello(first: ClientHello, second: ClientHello, group: NamedGroup) -> KeyShareEntry:
-    """Hold what may change after a HelloRetryRequest that asked for a share (RFC 9846 section 4.2.2); that share."""
+def check_second_hello(
+    first: ClientHello, second: ClientHello, group: NamedGroup, cookie: bytes | None
+) -> KeyShareEntry:
+    """Hold what may change after a HelloRetryRequest (RFC 9846 section 4.2.2) that asked for a share, which it gives.
+
+    `cookie` is what it brought; without one the hello has none, or the one it had before.
+    """
     if unchanging(first) != unchanging(second):
         raise IllegalParameter("the second ClientHello changed what must stay", section="RFC 9846 section 4.2.2")
-    if second.extensions.get(COOKIE) != first.extensions.get(COOKIE):
+    if second.extensions.get(COOKIE) != (cookie or first.extensions.get(COOKIE)):
         raise IllegalParameter("a cookie that nobody gave", section="RFC 9846 section 4.2.2")
     offered = iter(psk_identities(first))
     if not all(identity in offered for identity in psk_identities(second)):  # which also keeps them in order
