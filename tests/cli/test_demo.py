@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from caesura.cli.demo import NOTICEABLE, Outcome, Plan, comparison, conclusion, perform
+from caesura.cli.demo import NOTICEABLE, Outcome, Plan, comparison, conclusion, perform, together
 from caesura.cli.group import caesura as command
 
 SMALL = Plan(clients=6, delay=0.001, concurrency=3)
@@ -26,10 +26,12 @@ def shown() -> str:
 
 def test_handshakes_and_pauses_are_counted(shown: str) -> None:
     assert re.search(r"^ +pausing +blocking +key in memory *$", shown, re.MULTILINE)
-    assert re.search(r"^handshakes +6 +6 +6 *$", shown, re.MULTILINE)
-    assert re.search(r"^pauses +6 +0 +0 *$", shown, re.MULTILINE)
-    assert re.search(r"^handshakes per second +[\d,]+ +[\d,]+ +[\d,]+ *$", shown, re.MULTILINE)
-    assert re.search(r"^longest stall of the event loop +[\d,]+ ms +[\d,]+ ms +[\d,]+ ms *$", shown, re.MULTILINE)
+    tls, dtls = re.split(r"^DTLS 1\.3 *$", shown.split("\nTLS 1.3")[1], flags=re.MULTILINE)
+    for block in (tls, dtls):
+        assert re.search(r"^ +handshakes +6 +6 +6 *$", block, re.MULTILINE)
+        assert re.search(r"^ +pauses +6 +0 +0 *$", block, re.MULTILINE)
+        assert re.search(r"^ +handshakes per second +[\d,]+ +[\d,]+ +[\d,]+ *$", block, re.MULTILINE)
+        assert re.search(r"^ +longest stall of the event loop +[\d,]+ ms +[\d,]+ ms +[\d,]+ ms *$", block, re.MULTILINE)
 
 
 def test_the_drawn_handshake_has_all_its_messages_and_pauses_in_order(shown: str) -> None:
@@ -63,7 +65,7 @@ def test_on_a_terminal_there_are_colours_and_progress_bars(width: int) -> None:
     out = StringIO()
     console = Console(file=out, force_terminal=True, width=width, color_system="standard", highlight=False)
     asyncio.run(perform(console, SMALL))
-    assert out.getvalue().count("6/6") >= 3
+    assert out.getvalue().count("6/6") >= 6
     assert "\x1b[33m" in out.getvalue()
     for line in re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", out.getvalue()).replace("\r", "\n").splitlines():
         assert len(line) <= width
@@ -91,13 +93,23 @@ def test_what_is_concluded() -> None:
     assert nothing.endswith("there is little to be gained by pausing.")
 
 
+def test_transports_are_added_up() -> None:
+    tls = [Outcome(10, 10, 1.0, 0.1), Outcome(10, 0, 2.0, 0.3), Outcome(10, 0, 0.5, 0.0)]
+    dtls = [Outcome(20, 20, 2.0, 0.2), Outcome(20, 0, 3.0, 0.2), Outcome(20, 0, 1.5, 0.1)]
+    assert together([tls, dtls]) == [
+        Outcome(30, 30, 3.0, 0.2),
+        Outcome(30, 0, 5.0, 0.3),
+        Outcome(30, 0, 2.0, 0.1),
+    ]
+
+
 def test_the_table_shows_the_measured_figures() -> None:
     out = StringIO()
-    table = comparison(["one", "two"], [Outcome(1000, 7, 2.0, 0.25), Outcome(1000, 0, 4.0, 1.5)])
+    table = comparison(["one", "two"], {"both": [Outcome(1000, 7, 2.0, 0.25), Outcome(1000, 0, 4.0, 1.5)]})
     Console(file=out, width=80).print(table)
     figures = [line.split()[-4:] for line in out.getvalue().splitlines()]
-    assert figures[1][-2:] == ["1,000", "1,000"]
-    assert figures[2][-2:] == ["7", "0"]
-    assert figures[3][-2:] == ["2.00", "4.00"]
-    assert figures[4][-2:] == ["500", "250"]
-    assert figures[5] == ["250", "ms", "1,500", "ms"]
+    assert figures[2][-2:] == ["1,000", "1,000"]
+    assert figures[3][-2:] == ["7", "0"]
+    assert figures[4][-2:] == ["2.00", "4.00"]
+    assert figures[5][-2:] == ["500", "250"]
+    assert figures[6] == ["250", "ms", "1,500", "ms"]

@@ -109,14 +109,15 @@ class DatagramLink:
     async def recv(self) -> bytes:
         """The next datagram that has arrived.
 
-        Raises `ZeroReturn` after the peer's close_notify, or our own `close`; the association's error once it has one.
+        Raises `ZeroReturn` after the peer's close_notify, or when our own `close` has ended; the association's error
+        once it has one. While `close` waits for the peer, what it still sends may be received.
         """
         while not (data := self.ssl.read()):
             if self._failure is not None:
                 raise self._failure.with_traceback(None)
             if self.ssl.close_notify_received:
                 raise ZeroReturn("the peer has closed the association")
-            if self._closing or self._ended:
+            if self._ended:
                 raise ZeroReturn("the association was closed on this side")
             await self._change()
         return data

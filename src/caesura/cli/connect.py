@@ -2,7 +2,7 @@
 
 Standard input goes to the server, what the server sends to standard output, and the handshake's facts to standard
 error. The end of the input closes our direction (close_notify) and leaves the server's open; the command ends when the
-server has closed its own.
+server has closed its own. Over DTLS, what is read at a time is a datagram, and the server has a second to answer.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 import click
 from rich.console import Console
@@ -23,7 +24,8 @@ from caesura import aio
 from caesura.cli.blocking import BlockingCalls
 from caesura.cli.common import Address, Misused, address_to_connect, load_identity, load_trust, readable_file, told
 from caesura.cli.facts import facts_table
-from caesura.context import Context, Verify
+from caesura.context import Context, Method, Verify
+from caesura.dtls import DTLSConnection
 from caesura.errors import Error
 from caesura.sessions import Session
 from caesura.tls import TLSConnection
@@ -32,8 +34,9 @@ CHUNK = 65_536  # bytes read at a time
 INTERRUPTED = 130  # the exit code of a program that SIGINT has ended
 
 
-@click.command(short_help="Connect to a TLS server, like openssl s_client.")
+@click.command(short_help="Connect to a TLS or DTLS server, like openssl s_client.")
 @click.argument("address", metavar="HOST:PORT", type=address_to_connect)
+@click.option("--dtls", is_flag=True, help="Speak DTLS over UDP: what is read at a time is sent as one datagram.")
 @click.option(
     "--ca", type=readable_file(), metavar="FILE", help="Trust the certificates in FILE (PEM or DER), not the system's."
 )
@@ -69,6 +72,7 @@ INTERRUPTED = 130  # the exit code of a program that SIGINT has ended
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing about the handshake.")
 def connect(
     address: Address,
+    dtls: bool,
     ca: Path | None,
     insecure: bool,
     servername: str | None,
@@ -79,7 +83,7 @@ def connect(
     early_data: Path | None,
     quiet: bool,
 ) -> None:
-    """Connect to a TLS server, like openssl s_client.
+    """Connect to a TLS or DTLS server, like openssl s_client.
 
     Standard input goes to the server, what it sends comes to standard output, and the facts of the handshake to
     standard error. At the end of the input our direction is closed; the command ends when the server closes its own.
@@ -99,6 +103,7 @@ def connect(
       caesura connect example.org:443 --alpn http/1.1
       printf 'GET / HTTP/1.0\\r\\n\\r\\n' | caesura connect localhost:4433 --ca ca.pem
       caesura connect localhost:4433 --ca ca.pem --session last.session
+      caesura connect localhost:4433 --ca ca.pem --dtls
     """
     if ca is not None and insecure:
         raise click.UsageError("--ca and --insecure exclude each other.")
@@ -106,8 +111,11 @@ def connect(
         raise click.UsageError("--key needs --cert.")
     if early_data is not None and session_file is None:
         raise click.UsageError("--early-data needs --session.")
+    if early_data is not None and dtls:
+        raise click.UsageError("--early-data and --dtls exclude each other: DTLS takes no early data here.")
     with told(str(address)):
         context = Context.client(
+            method=Method.DTLS if dtls else Method.TLS,
             trust=load_trust(ca) if ca is not None else None,
             verify=Verify.NONE if insecure else Verify.REQUIRED,
             identity=load_identity(cert, key) if cert is not None else None,
@@ -121,6 +129,74 @@ def connect(
             asyncio.run(client.run(console))
         except KeyboardInterrupt:
             raise click.exceptions.Exit(INTERRUPTED) from None
+
+
+class Conversation(Protocol):
+    """A connection that is open, and how bytes are carried over it."""
+
+    connection: TLSConnection | DTLSConnection
+    peername: tuple[str, int]
+
+    async def carry(self) -> None:
+        """Carry bytes both ways until the server closes."""
+
+
+class Stream:
+    """Bytes over TLS."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connection: TLSConnection | DTLSConnection = writer.get_extra_info("caesura")
+        self.peername: tuple[str, int] = writer.get_extra_info("peername")[:2]
+        self._reader = reader
+        self._writer = writer
+
+    async def carry(self) -> None:
+        """Bytes both ways; the end of the input closes our direction."""
+        sending = asyncio.create_task(self._send_input())
+        write = BlockingCalls()
+        try:
+            while data := await self._reader.read(CHUNK):
+                await write(write_all, data)
+        finally:
+            sending.cancel()
+            self._writer.close()
+        with suppress(Error, OSError):  # the server has closed already: nothing that comes now matters
+            await self._writer.wait_closed()
+
+    async def _send_input(self) -> None:
+        read = BlockingCalls()
+        with suppress(Error, OSError):  # what is wrong with the connection is told to who reads from it
+            while data := await read(read_some, CHUNK):
+                self._writer.write(data)
+                await self._writer.drain()
+            self._writer.write_eof()
+
+
+class Datagrams:
+    """Datagrams over DTLS."""
+
+    def __init__(self, link: aio.DatagramLink) -> None:
+        self.connection: TLSConnection | DTLSConnection = link.ssl
+        self.peername: tuple[str, int] = link.get_extra_info("peername")[:2]
+        self._link = link
+
+    async def carry(self) -> None:
+        """Datagrams both ways; the end of the input closes the association, and what still comes is taken."""
+        sending = asyncio.create_task(self._send_input())
+        write = BlockingCalls()
+        try:
+            async for data in self._link:
+                await write(write_all, data)
+        finally:
+            sending.cancel()
+            await self._link.close()
+
+    async def _send_input(self) -> None:
+        read = BlockingCalls()
+        with suppress(Error, OSError):
+            while data := await read(read_some, self._link.max_datagram):
+                await self._link.send(data)
+            await self._link.close()
 
 
 class Client:
@@ -145,50 +221,45 @@ class Client:
     async def run(self, console: Console) -> None:
         """Connect, tell the facts, and carry bytes both ways until the server closes."""
         started = time.perf_counter()
-        connection: TLSConnection | None = None
+        connection: TLSConnection | DTLSConnection | None = None
         try:
-            reader, writer = await aio.open_connection(
-                self._address.host,
-                self._address.port,
-                context=self._context,
-                server_hostname=self._name,
-                session=self._session,
-                early_data=self._early_data,
-            )
-            connection = writer.get_extra_info("caesura")
-            assert connection is not None
-            console.print(self._greeting(writer, time.perf_counter() - started))
+            conversation = await self._open()
+            connection = conversation.connection
+            console.print(self._greeting(conversation, time.perf_counter() - started))
             console.print(facts_table(connection, self._verified(connection)))
             console.print()
-            await self._carry(reader, writer)
+            await conversation.carry()
         finally:
             self._keep_session(connection)
 
-    def _greeting(self, writer: asyncio.StreamWriter, seconds: float) -> Text:
-        host, port = writer.get_extra_info("peername")[:2]
-        return Text.assemble(
-            ("connected", "bold green"), f" to {self._name} at {Address(host, port)} in {seconds * 1000:.0f} ms"
+    async def _open(self) -> Conversation:
+        host, port = self._address
+        if self._context.method is Method.DTLS:
+            link = await aio.connect_datagram(
+                host, port, context=self._context, server_hostname=self._name, session=self._session
+            )
+            return Datagrams(link)
+        reader, writer = await aio.open_connection(
+            host,
+            port,
+            context=self._context,
+            server_hostname=self._name,
+            session=self._session,
+            early_data=self._early_data,
         )
+        return Stream(reader, writer)
 
-    def _verified(self, connection: TLSConnection) -> Text:
+    def _greeting(self, conversation: Conversation, seconds: float) -> Text:
+        where = Address(*conversation.peername)
+        return Text.assemble(("connected", "bold green"), f" to {self._name} at {where} in {seconds * 1000:.0f} ms")
+
+    def _verified(self, connection: TLSConnection | DTLSConnection) -> Text:
         if self._context.verify is Verify.NONE:
             return Text("no: --insecure takes any certificate", style="bold red")
         when = " when the session was made" if connection.session_reused else ""
         return Text(f"yes, as {self._name}{when}", style="green")
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        sending = asyncio.create_task(send_input(writer))
-        write = BlockingCalls()
-        try:
-            while data := await reader.read(CHUNK):
-                await write(write_all, data)
-        finally:
-            sending.cancel()
-            writer.close()
-        with suppress(Error, OSError):  # the server has closed already: nothing that comes now matters
-            await writer.wait_closed()
-
-    def _keep_session(self, connection: TLSConnection | None) -> None:
+    def _keep_session(self, connection: TLSConnection | DTLSConnection | None) -> None:
         """Write the newest session; forget the one that has been offered, for a ticket is used once."""
         if self._session_file is None:
             return
@@ -198,20 +269,10 @@ class Client:
             self._session_file.unlink(missing_ok=True)
 
 
-async def send_input(writer: asyncio.StreamWriter) -> None:
-    """Send standard input, and close our direction when it ends."""
-    read = BlockingCalls()
-    with suppress(Error, OSError):  # what is wrong with the connection is told to who reads from it
-        while data := await read(read_some):
-            writer.write(data)
-            await writer.drain()
-        writer.write_eof()
-
-
-def read_some() -> bytes:
+def read_some(size: int) -> bytes:
     """What standard input has, waited for; empty at its end, and if it is closed or cannot be read."""
     try:
-        return os.read(sys.stdin.fileno(), CHUNK) if sys.stdin is not None else b""
+        return os.read(sys.stdin.fileno(), size) if sys.stdin is not None else b""
     except OSError:
         return b""
 

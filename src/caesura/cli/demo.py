@@ -1,19 +1,22 @@
 """`caesura demo`: what pausing is worth, measured on this machine and drawn.
 
-A server and its clients share one process, one thread and one event loop, and speak TLS 1.3 over loopback. The server's
-private key "lives in an HSM": each signature takes its time to come back. The same work is done three times. First the
-handshakes pause while they wait (a `DelayEngine` stands for the HSM); then the signer blocks, as it would behind an API
-that has no other way; then the key is in memory, which shows what the processor allows. At last one handshake is
-traced, in which both sides have their keys in the HSM and the server decides by coroutines, and is drawn.
+A server and its clients share one process, one thread and one event loop, and speak TLS 1.3, then DTLS 1.3, over
+loopback. The server's private key "lives in an HSM": each signature takes its time to come back. The same work is done
+three times. First the handshakes pause while they wait (a `DelayEngine` stands for the HSM); then the signer blocks, as
+it would behind an API that has no other way; then the key is in memory, which shows what the processor allows. At last
+one handshake is traced, in which both sides have their keys in the HSM and the server decides by coroutines, and is
+drawn.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Protocol
 
 import click
 from rich.console import Console, RenderableType
@@ -24,7 +27,7 @@ from rich.text import Text
 from caesura import aio
 from caesura.cli.common import told
 from caesura.cli.timeline import DIM, PAUSED, Timeline
-from caesura.context import ClientHelloInfo, Context, Identity, PeerChain, TraceEvent, TrustStore, Verify
+from caesura.context import ClientHelloInfo, Context, Identity, Method, PeerChain, TraceEvent, TrustStore, Verify
 from caesura.crypto.selfsigned import Authority
 from caesura.crypto.signatures import SigningKey
 from caesura.engines import DelayEngine, Operation
@@ -62,10 +65,10 @@ BEAT = 0.001  # seconds between two looks at whether the loop comes round
 def demo(clients: int, delay: float, concurrency: int) -> None:
     """Show what it is worth that a handshake can pause.
 
-    A server and its clients, in one process and on one event loop, perform real TLS 1.3 handshakes over loopback. The
-    server's private key is in an HSM, simulated by a delay, that takes its time for each signature. The same
-    work is done with handshakes that pause meanwhile, with a signer that blocks, and with a key in memory; the figures
-    stand side by side. Then one handshake is drawn on a time axis, with its messages and its pauses.
+    A server and its clients, in one process and on one event loop, perform real handshakes of TLS 1.3 and DTLS 1.3 over
+    loopback. The server's private key is in an HSM, simulated by a delay, that takes its time for each signature. The
+    same work is done with handshakes that pause meanwhile, with a signer that blocks, and with a key in memory; the
+    figures stand side by side. Then one handshake is drawn on a time axis, with its messages and its pauses.
     """
     with told():
         asyncio.run(perform(Console(highlight=False), Plan(clients, delay / 1000, concurrency)))
@@ -187,18 +190,70 @@ class Bar:
         self._progress.refresh()
 
 
-async def run(plan: Plan, clients: int, server: Context, client: Context, bar: Bar) -> Outcome:
+class Transport(Protocol):
+    """What the handshakes travel on."""
+
+    name: str
+    method: Method
+
+    async def listen(self, context: Context) -> aio.Server | aio.DatagramServer:
+        """A server that sends back one line to each client."""
+
+    async def visit(self, port: int, context: Context) -> None:
+        """A client: a handshake, and one line that has to come back."""
+
+
+class Streams:
+    """TLS over TCP."""
+
+    name = "TLS 1.3"
+    method = Method.TLS
+
+    async def listen(self, context: Context) -> aio.Server:
+        """Serve."""
+        return await aio.start_server(greet, HOST, 0, context=context)
+
+    async def visit(self, port: int, context: Context) -> None:
+        """Connect, exchange a line, close."""
+        await exchange_greetings(*await aio.open_connection(HOST, port, context=context, server_hostname=NAME))
+
+
+class Datagrams:
+    """DTLS over UDP."""
+
+    name = "DTLS 1.3"
+    method = Method.DTLS
+
+    async def listen(self, context: Context) -> aio.DatagramServer:
+        """Serve."""
+        return await aio.serve_datagram(greet_link, HOST, 0, context=context)
+
+    async def visit(self, port: int, context: Context) -> None:
+        """Connect, exchange a line, close. A line that gets lost is sent again."""
+        async with await aio.connect_datagram(HOST, port, context=context, server_hostname=NAME) as link:
+            answer = b""
+            while not answer:
+                await link.send(GREETING)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(1):
+                        answer = await link.recv()
+        check_greeting(answer)
+
+
+TRANSPORTS: Sequence[Transport] = (Streams(), Datagrams())
+
+
+async def run(plan: Plan, clients: int, transport: Transport, server: Context, client: Context, bar: Bar) -> Outcome:
     """Some of the clients of a plan against one server."""
     pauses = PauseCounter()
     server.trace = pauses.trace
-    async with await aio.start_server(greet, HOST, 0, context=server) as listening:
+    async with await transport.listen(server) as listening:
         port = listening.sockets[0].getsockname()[1]
         visits = iter(range(clients))
 
         async def visit() -> None:
             for _ in visits:
-                reader, writer = await aio.open_connection(HOST, port, context=client, server_hostname=NAME)
-                await exchange_greetings(reader, writer)
+                await transport.visit(port, client)
                 bar.advance()
 
         heartbeat = Heartbeat(bar.draw)
@@ -209,14 +264,16 @@ async def run(plan: Plan, clients: int, server: Context, client: Context, bar: B
     return Outcome(clients, pauses.count, seconds, heartbeat.longest_stall)
 
 
-async def run_all(plan: Plan, servers: Sequence[Context], client: Context, bars: Sequence[Bar]) -> list[Outcome]:
+async def run_all(
+    plan: Plan, transport: Transport, servers: Sequence[Context], client: Context, bars: Sequence[Bar]
+) -> list[Outcome]:
     """A whole plan against each of the servers, in turns, so that whatever else the machine does falls upon all."""
     rounds = max(1, min(ROUNDS, plan.clients // (2 * plan.concurrency)))
     outcomes = [Outcome() for _ in servers]
     for number in range(rounds):
         clients = plan.clients * (number + 1) // rounds - plan.clients * number // rounds
         for outcome, server, bar in zip(outcomes, servers, bars, strict=True):
-            outcome.add(await run(plan, clients, server, client, bar))
+            outcome.add(await run(plan, clients, transport, server, client, bar))
     return outcomes
 
 
@@ -226,12 +283,22 @@ async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     writer.close()
 
 
+async def greet_link(link: aio.DatagramLink) -> None:
+    """The same over DTLS."""
+    await link.send(await link.recv())
+
+
 async def exchange_greetings(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """The client: one line, which has to come back."""
     writer.write(GREETING)
-    if await reader.readline() != GREETING:
-        raise click.ClickException("the server did not send back what it was sent")
+    check_greeting(await reader.readline())
     writer.close()
+
+
+def check_greeting(answer: bytes) -> None:
+    """Insist that it has come back."""
+    if answer != GREETING:
+        raise click.ClickException("the server did not send back what it was sent")
 
 
 async def trace_one(trust: TrustStore, server: Identity, client: Identity, delay: float) -> Timeline:
@@ -272,25 +339,42 @@ async def perform(console: Console, plan: Plan) -> None:
     authority = Authority.create("Caesura demonstration CA", now)
     identity = authority.issue("the server", [NAME, HOST], now=now)
     trust = TrustStore.load(authority.pem)
-    client = Context.client(trust=trust, sessions=None)
-    hsm = DelayEngine(plan.delay, operations={Operation.SIGN})
-    servers = {
-        PAUSING: Context.server(identity=identity, engine=hsm, ticket_count=0),
-        BLOCKING: Context.server(identity=replace(identity, key=BlockingKey(identity.key, plan.delay)), ticket_count=0),
-        IN_MEMORY: Context.server(identity=identity, ticket_count=0),
-    }
     say(console, introduction(plan))
+    results: dict[str, list[Outcome]] = {}
     with progress_display(console) as progress:
-        bars = [Bar(progress, title, plan.clients) for title in servers]
-        outcomes = await run_all(plan, tuple(servers.values()), client, bars)
+        for transport in TRANSPORTS:
+            client = Context.client(method=transport.method, trust=trust, sessions=None)
+            servers = servers_of(transport.method, identity, plan.delay)
+            bars = [Bar(progress, f"{transport.name}, {title}", plan.clients) for title in servers]
+            results[transport.name] = await run_all(plan, transport, tuple(servers.values()), client, bars)
     if console.is_terminal:
         console.print()
-    say(console, comparison(tuple(servers), outcomes))
-    say(console, conclusion(*outcomes))
+    say(console, comparison((PAUSING, BLOCKING, IN_MEMORY), results))
+    say(console, conclusion(*together(results.values())))
     timeline = await trace_one(trust, identity, authority.issue("the client", now=now), plan.delay)
     say(console, caption())
     say(console, timeline)
     console.print(legend(timeline))
+
+
+def servers_of(method: Method, identity: Identity, delay: float) -> dict[str, Context]:
+    """The three servers whose work is compared."""
+    hsm = DelayEngine(delay, operations={Operation.SIGN})
+    blocking = replace(identity, key=BlockingKey(identity.key, delay))
+    return {
+        PAUSING: Context.server(method=method, identity=identity, engine=hsm, ticket_count=0),
+        BLOCKING: Context.server(method=method, identity=blocking, ticket_count=0),
+        IN_MEMORY: Context.server(method=method, identity=identity, ticket_count=0),
+    }
+
+
+def together(results: Iterable[Sequence[Outcome]]) -> list[Outcome]:
+    """The outcomes of all transports, added up for each server."""
+    sums = [Outcome(), Outcome(), Outcome()]
+    for outcomes in results:
+        for each, outcome in zip(sums, outcomes, strict=True):
+            each.add(outcome)
+    return sums
 
 
 def say(console: Console, what: RenderableType) -> None:
@@ -303,8 +387,8 @@ def introduction(plan: Plan) -> Text:
     """What is about to happen."""
     coming = f"{plan.clients:,} clients come, {min(plan.clients, plan.concurrency)} at a time; each"
     return Text.assemble(
-        "A server and its clients share one thread and one event loop, and speak TLS 1.3 over loopback. The server's "
-        "private key is in an HSM (simulated), which takes ",
+        "A server and its clients share one thread and one event loop, and speak TLS 1.3, then DTLS 1.3, over "
+        "loopback. The server's private key is in an HSM (simulated), which takes ",
         (f"{plan.delay * 1000:g} ms", f"bold {PAUSED}"),
         f" for a signature. {coming if plan.clients > 1 else 'One client comes, and'} "
         "performs a full handshake and exchanges a line of text.",
@@ -342,14 +426,16 @@ ROWS: Sequence[tuple[str, Callable[[Outcome], str]]] = (
 )
 
 
-def comparison(titles: Sequence[str], outcomes: Sequence[Outcome]) -> Table:
-    """The runs side by side."""
+def comparison(titles: Sequence[str], results: Mapping[str, Sequence[Outcome]]) -> Table:
+    """The runs side by side, one transport below the other."""
     table = Table(box=None, padding=(0, 3, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("")
     for title in titles:
         table.add_column(title, justify="right", style="bold" if title is PAUSING else "")
-    for name, show in ROWS:
-        table.add_row(name, *map(show, outcomes))
+    for transport, outcomes in results.items():
+        table.add_row(Text(transport, style="bold"))
+        for name, show in ROWS:
+            table.add_row(f"  {name}", *map(show, outcomes))
     return table
 
 

@@ -12,17 +12,23 @@ from rich.table import Table
 from rich.text import Text
 
 from caesura.crypto.certificates import Certificate, parse_certificate, printable
+from caesura.dtls import DTLSConnection
 from caesura.errors import LocalAlert
 from caesura.events import EarlyDataReason, EarlyDataStatus
 from caesura.tls import TLSConnection
 from caesura.wire.registries import NamedGroup, Version
 
-VERSIONS = {Version.TLS12: "TLS 1.2", Version.TLS13: "TLS 1.3"}
+VERSIONS = {
+    Version.TLS12: "TLS 1.2",
+    Version.TLS13: "TLS 1.3",
+    Version.DTLS12: "DTLS 1.2",
+    Version.DTLS13: "DTLS 1.3",
+}
 _NO_EARLY_DATA = {EarlyDataReason.DISABLED, EarlyDataReason.UNKNOWN}
 HYBRID = {NamedGroup.X25519MLKEM768}
 
 
-def facts_table(connection: TLSConnection, verified: Text) -> Table:
+def facts_table(connection: TLSConnection | DTLSConnection, verified: Text) -> Table:
     """Everything about a client's connection; `verified` says how far the server's certificate is believed."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(style="bright_black", no_wrap=True)
@@ -33,7 +39,7 @@ def facts_table(connection: TLSConnection, verified: Text) -> Table:
     return table
 
 
-def _facts(connection: TLSConnection) -> Iterator[tuple[str, Text]]:
+def _facts(connection: TLSConnection | DTLSConnection) -> Iterator[tuple[str, Text]]:
     version, suite, group = connection.version, connection.cipher_suite, connection.group
     assert version is not None
     assert suite is not None
@@ -43,7 +49,7 @@ def _facts(connection: TLSConnection) -> Iterator[tuple[str, Text]]:
         yield "key exchange", Text(group.name + (" (post-quantum hybrid)" if group in HYBRID else ""))
     yield "ALPN", Text(connection.alpn or "none")
     yield "session", Text("resumed" if connection.session_reused else "new")
-    if connection.early_data_reason not in _NO_EARLY_DATA:
+    if isinstance(connection, TLSConnection) and connection.early_data_reason not in _NO_EARLY_DATA:
         yield "early data", Text(early_data(connection))
     chain = connection.peer_certificates
     if chain:
@@ -81,7 +87,7 @@ def _validity(certificate: Certificate) -> Text:
     )
 
 
-def facts_line(connection: TLSConnection) -> str:
+def facts_line(connection: TLSConnection | DTLSConnection) -> str:
     """A server's connection in one line."""
     words = [VERSIONS[version] for version in (connection.version,) if version is not None]
     words += [code.name for code in (connection.cipher_suite, connection.group) if code is not None]
@@ -91,7 +97,7 @@ def facts_line(connection: TLSConnection) -> str:
         words.append(f"ALPN {printable(connection.alpn)}")
     if connection.session_reused:
         words.append("resumed")
-    if connection.early_data_status is not EarlyDataStatus.NOT_SENT:
+    if isinstance(connection, TLSConnection) and connection.early_data_status is not EarlyDataStatus.NOT_SENT:
         words.append(f"early data {early_data(connection)}")
     if connection.peer_certificates:
         words.append(f"client {parse_certificate(connection.peer_certificates[0]).subject}")

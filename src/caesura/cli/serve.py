@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
@@ -31,7 +32,7 @@ from caesura.cli.www import (
     refusal,
     response_head,
 )
-from caesura.context import Context, Verify
+from caesura.context import Context, Method, Verify
 from caesura.crypto.certificates import printable
 from caesura.errors import ConfigError, Error
 
@@ -43,8 +44,9 @@ SHUTDOWN_SECONDS = 30.0  # for the rest to be sent, and the client's close_notif
 GRACE_SECONDS = 1.0  # for all of that when the server ends
 
 
-@click.command(short_help="Serve TLS: an echo, or files over HTTP.")
+@click.command(short_help="Serve TLS or DTLS: an echo, or files over HTTP.")
 @click.argument("address", metavar="HOST:PORT", type=address_to_listen)
+@click.option("--dtls", is_flag=True, help="Serve DTLS on a UDP port; only an echo, of each datagram.")
 @click.option(
     "--cert",
     required=True,
@@ -82,6 +84,7 @@ GRACE_SECONDS = 1.0  # for all of that when the server ends
 @click.option("--quiet", "-q", is_flag=True, help="Do not tell of connections.")
 def serve(
     address: Address,
+    dtls: bool,
     cert: Path,
     key: Path | None,
     alpn: tuple[str, ...],
@@ -91,7 +94,7 @@ def serve(
     www: Path | None,
     quiet: bool,
 ) -> None:
-    """Serve TLS: an echo, or files over HTTP.
+    """Serve TLS or DTLS: an echo, or files over HTTP.
 
     Standard error tells where the server listens (port 0 chooses a free one; an empty host stands for every address of
     the machine) and tells of each connection. Ctrl-C ends it; SIGHUP makes it read the certificate and the key again,
@@ -109,20 +112,32 @@ def serve(
       caesura serve localhost:4433 --cert server.pem --key server.key
       caesura serve '[::1]:0' --cert server.pem --www public --alpn http/1.0
       caesura serve :443 --cert server.pem --key server.key --client-ca staff.pem
+      caesura serve localhost:4433 --cert server.pem --key server.key --dtls
     """
     if echo and www is not None:
         raise click.UsageError("--echo and --www exclude each other.")
+    if dtls and www is not None:
+        raise click.UsageError("--dtls and --www exclude each other: HTTP needs a stream.")
+    if dtls and max_early_data:
+        raise click.UsageError("--dtls and --max-early-data exclude each other: DTLS takes no early data here.")
     with told(str(address)):
         context = Context.server(
+            method=Method.DTLS if dtls else Method.TLS,
             identity=load_identity(cert, key),
             alpn=alpn,
             trust=load_trust(client_ca) if client_ca is not None else None,
             verify=Verify.REQUIRED if client_ca is not None else Verify.NONE,
             max_early_data=max_early_data,
         )
-        service: Service = Files(www) if www is not None else Echo()
         console = Console(stderr=True, highlight=False, soft_wrap=True)
-        serving = Serving(context, service, console, quiet=quiet, reload=lambda: load_identity(cert, key))
+        serving: Serving
+        if dtls:
+            serving = ServingDatagrams(context, console, quiet=quiet, reload=lambda: load_identity(cert, key))
+        else:
+            service: Service = Files(www) if www is not None else Echo()
+            serving = ServingStreams(
+                context, console, quiet=quiet, reload=lambda: load_identity(cert, key), service=service
+            )
         asyncio.run(serving.run(address))
 
 
@@ -151,7 +166,12 @@ class Echo:
             writer.write(data)
             await writer.drain()
             total += len(data)
-        tell(f"{total:,} {'byte' if total == 1 else 'bytes'} sent back")
+        tell(sent_back(total))
+
+
+def sent_back(total: int) -> str:
+    """How much that was, for who reads along."""
+    return f"{total:,} {'byte' if total == 1 else 'bytes'} sent back"
 
 
 class Files:
@@ -208,18 +228,16 @@ async def send_file(writer: asyncio.StreamWriter, request: Request, found: Found
             await writer.drain()
 
 
-class Serving:
+class Serving(ABC):
     """A server from its start to its end."""
 
-    def __init__(
-        self, context: Context, service: Service, console: Console, *, quiet: bool, reload: Callable[[], object]
-    ) -> None:
+    title: str
+
+    def __init__(self, context: Context, console: Console, *, quiet: bool, reload: Callable[[], object]) -> None:
         self._context = context
-        self._service = service
         self._console = console
         self._quiet = quiet
         self._reload = reload
-        self._clients: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._served = 0
 
     async def run(self, address: Address) -> None:
@@ -229,25 +247,24 @@ class Serving:
         logger.setLevel(logging.DEBUG)
         enough = asyncio.Event()
         self._on_signals(enough)
-        server = await aio.start_server(
-            self._connected,
-            address.host or None,
-            address.port,
-            context=self._context,
-            ssl_handshake_timeout=HANDSHAKE_SECONDS,
-            ssl_shutdown_timeout=SHUTDOWN_SECONDS,
-        )
+        server = await self._listen(address)
         for socket in server.sockets:
             where = Address(*socket.getsockname()[:2])
-            self._console.print(
-                Text.assemble(("listening", "bold green"), f" on {where}, serving {self._service.title}")
-            )
+            self._console.print(Text.assemble(("listening", "bold green"), f" on {where}, serving {self.title}"))
         try:
             await enough.wait()
         finally:
             server.close()
-            await self._dismiss()
+            await self._dismiss(server)
         self._console.print(f"done; connections served: {self._served}")
+
+    @abstractmethod
+    async def _listen(self, address: Address) -> aio.Server | aio.DatagramServer:
+        """Serve at this address from now on."""
+
+    @abstractmethod
+    async def _dismiss(self, server: aio.Server | aio.DatagramServer) -> None:
+        """End what is under way: with close_notify while there is time for it."""
 
     def _on_signals(self, enough: asyncio.Event) -> None:
         """The first Ctrl-C ends the server in an orderly way, the second one at once."""
@@ -271,8 +288,35 @@ class Serving:
         else:
             self._console.print("certificate and key renewed")
 
-    async def _dismiss(self) -> None:
-        """End what is under way: with close_notify while there is time for it."""
+    def _tell(self, peer: tuple[object, ...] | None, text: str) -> None:
+        if not self._quiet:
+            who = str(Address(str(peer[0]), int(str(peer[1])))) if peer else "somebody"
+            self._console.print(Text.assemble((f"{who}  ", "bright_black"), printable(text)))
+
+
+class ServingStreams(Serving):
+    """Connections over TLS, each served by a task."""
+
+    def __init__(
+        self, context: Context, console: Console, *, quiet: bool, reload: Callable[[], object], service: Service
+    ) -> None:
+        super().__init__(context, console, quiet=quiet, reload=reload)
+        self.title = service.title
+        self._service = service
+        self._clients: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+
+    async def _listen(self, address: Address) -> aio.Server:
+        return await aio.start_server(
+            self._connected,
+            address.host or None,
+            address.port,
+            context=self._context,
+            ssl_handshake_timeout=HANDSHAKE_SECONDS,
+            ssl_shutdown_timeout=SHUTDOWN_SECONDS,
+        )
+
+    async def _dismiss(self, server: aio.Server | aio.DatagramServer) -> None:  # noqa: ARG002 - it is closed
+        """Give the clients a moment for their close_notify."""
         for task in self._clients:
             task.cancel()
         if self._clients:
@@ -304,10 +348,37 @@ class Serving:
             finally:
                 writer.transport.abort()
 
-    def _tell(self, peer: tuple[object, ...] | None, text: str) -> None:
-        if not self._quiet:
-            who = str(Address(str(peer[0]), int(str(peer[1])))) if peer else "somebody"
-            self._console.print(Text.assemble((f"{who}  ", "bright_black"), printable(text)))
+
+class ServingDatagrams(Serving):
+    """An echo of datagrams over DTLS."""
+
+    title = "an echo of datagrams (DTLS)"
+
+    async def _listen(self, address: Address) -> aio.DatagramServer:
+        return await aio.serve_datagram(
+            self._answer,
+            address.host or None,
+            address.port,
+            context=self._context,
+            ssl_handshake_timeout=HANDSHAKE_SECONDS,
+            ssl_shutdown_timeout=GRACE_SECONDS,
+        )
+
+    async def _dismiss(self, server: aio.Server | aio.DatagramServer) -> None:
+        await server.wait_closed()
+
+    async def _answer(self, link: aio.DatagramLink) -> None:
+        self._served += 1
+        peer, total = link.get_extra_info("peername"), 0
+        self._tell(peer, facts_line(link.ssl))
+        try:
+            async for data in link:
+                await link.send(data)
+                total += len(data)
+        except (Error, OSError) as error:
+            self._tell(peer, reason(error))
+        else:
+            self._tell(peer, sent_back(total))
 
 
 class FailedHandshakes(logging.Handler):
