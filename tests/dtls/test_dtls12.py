@@ -478,6 +478,34 @@ def test_authentic_alerts() -> None:
     assert isinstance(link.server.error, IllegalParameter)
 
 
+@pytest.mark.parametrize("by_client", [True, False])
+def test_an_alert_in_the_clear_is_believed_when_the_peer_stays_silent(by_client: bool) -> None:
+    """Anybody may have written it. Somebody who answers has not."""
+    link = linked(DTLS12, DTLS12, losing(*range(2, 100)))
+    link.start().wait(0.05)
+    subject = link.client if by_client else link.server
+    for content in (bytes((1, 40)), bytes((2,)), bytes((2, 40))):
+        link.deliver(plain(ALERT, content), to_server=not by_client)
+    assert subject.error is None
+    link.wait(1.1)
+    assert subject.error is None
+    link.run(seconds=2.1)
+    assert isinstance(subject.error, PeerAlert)
+
+
+@pytest.mark.parametrize("alert", [bytes((2, 40)), bytes((1, 0)), bytes((2, 0))])
+def test_but_not_when_the_peer_goes_on(alert: bytes) -> None:
+    for at in (0.015, 0.025, 0.035):
+        for to_server in (True, False):
+            link = linked(DTLS12, DTLS12, losing(3)).start().wait(at)
+            if to_server or at > 0.02:
+                link.deliver(plain(ALERT, alert), to_server=to_server)
+            link.run()
+            assert link.client.error is link.server.error is None
+            assert link.client.handshake_complete
+            assert link.server.handshake_complete
+
+
 def test_closing() -> None:
     link, _ = established()
     link.client.shutdown()

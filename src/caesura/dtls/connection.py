@@ -81,6 +81,7 @@ _CHANGE_CIPHER_SPEC: Final = int(ContentType.change_cipher_spec)
 _HANDSHAKE: Final = int(ContentType.handshake)
 _WARNING: Final = 1
 _FATAL: Final = 2
+_FATAL_LEVEL: Final = bytes((_FATAL,))
 _HELD_COST: Final = 64  # bytes that a record costs besides its content
 _RENEGOTIATION: Final = frozenset({int(HandshakeType.hello_request), int(HandshakeType.client_hello)})
 _LAST_OF_A_FLIGHT: Final = frozenset({int(HandshakeType.client_hello), int(HandshakeType.finished)})
@@ -122,6 +123,8 @@ class DTLSConnection(Endpoint):
         "_alert_sent",
         "_alerts_left",
         "_closed_at",
+        "_doubted",
+        "_doubts",
         "_dtls12",
         "_heard",
         "_held",
@@ -194,6 +197,8 @@ class DTLSConnection(Endpoint):
         self._installed: Epoch | None = None  # for which early records may now be read
         self._last_type = -1  # of the handshake messages that were handed over
         self._ack_now = False
+        self._doubted: PeerAlert | None = None  # an alert that anybody may have written
+        self._doubts = False  # whether a flight was sent again since
         self._quick = False  # whether data may take the short way
         self._held: list[Record] = []  # application data of DTLS 1.2 that came before the Finished
         self._held_bytes = 0
@@ -271,7 +276,7 @@ class DTLSConnection(Endpoint):
     def _timers(self) -> Iterable[float | None]:
         idle = self._idle_timeout
         return (
-            self._retransmission.timer.deadline,
+            None if self._reader.paused else self._retransmission.timer.deadline,
             self._acks.deadline,
             None if idle is None or self._heard is None else self._heard + idle,
         )
@@ -289,7 +294,9 @@ class DTLSConnection(Endpoint):
         if deadline is not None and deadline <= due:
             self._send_ack()
         deadline = self._retransmission.timer.deadline
-        if deadline is not None and deadline <= due:
+        if deadline is not None and deadline <= due and not self._reader.paused:  # else its answer may have come
+            if self._doubted is not None:
+                self._doubt(self._doubted)
             self._retransmission.expire(now)
 
     # --- the application ------------------------------------------------------------------------------------------
@@ -616,7 +623,8 @@ class DTLSConnection(Endpoint):
             if self._dtls12 and self.handshake_complete and fragment.msg_type in _RENEGOTIATION:
                 self._renegotiation(fragment.msg_type)
             elif fragment.message_seq < self._reassembly.next_seq:
-                if fragment.message_seq == self._reassembly.next_seq - 1 and fragment.stop == fragment.length:
+                last = fragment.message_seq == self._reassembly.next_seq - 1 and fragment.stop == fragment.length
+                if last and not self._reader.paused:  # else what it has not answered yet may be an answer to us
                     self._retransmission.repeated(now)
             elif epoch != self._read_epoch:
                 text = "a new handshake message under old keys"
@@ -625,6 +633,7 @@ class DTLSConnection(Endpoint):
             else:
                 kept = self._take(epoch, fragment) and kept
         if kept:
+            self._doubted, self._doubts = None, False
             self._acks.received(record[:2])
             if self._version is Version.DTLS13:
                 self._acks.schedule(now + self._ack_delay())
@@ -679,6 +688,8 @@ class DTLSConnection(Endpoint):
     def _alert(self, record: Record) -> None:
         epoch, content = record.epoch, record.content
         if not epoch and not self._believes_anybody():
+            if content[:1] == _FATAL_LEVEL and len(content) == 2 and not self.handshake_complete:
+                self._doubted = self._doubted or PeerAlert(ALERTS.get(content[1], content[1]))
             return
         if len(content) != 2:
             self._wrong(epoch, DecodeError("a record of type alert holds one alert", section="RFC 9846 section 5.1"))
@@ -701,6 +712,16 @@ class DTLSConnection(Endpoint):
                 raise UnexpectedMessage(f"more than {self._settings.limits.warning_alerts} warnings")
         else:
             raise PeerAlert(description)
+
+    def _doubt(self, alert: PeerAlert) -> None:
+        """Our flight is due again, and an alert in the clear has come that anybody may have written.
+
+        If nothing comes after the next repetition either, it was the peer's: whoever wants to be rid of us has said so
+        and does not answer any more.
+        """
+        if self._doubts:
+            raise alert
+        self._doubts = True
 
     def _only_warns(self, level: int, description: int) -> bool:
         """Whether the alert leaves the connection as it is, which DTLS 1.3 does not have (RFC 5246 section 7.2.2).
