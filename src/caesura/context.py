@@ -56,6 +56,10 @@ __all__ = [
 ]
 
 
+QUIC_EARLY_DATA: Final = 2**32 - 1
+"""`max_early_data` of a QUIC server that takes early data: flow control bounds it (RFC 9001 section 4.6.1)."""
+
+
 class Method(Enum):
     """Which protocol a context is for (SSL_CTX_new(3))."""
 
@@ -479,8 +483,10 @@ def _check_together(settings: Settings) -> None:
             raise ConfigError(f"{name}: {version.name} where {settings.method.name} has {known}")
     if versions.index(settings.minimum_version) > versions.index(settings.maximum_version):
         raise ConfigError("minimum_version: above maximum_version")
-    if settings.max_early_data and settings.method is not Method.TLS:
-        raise ConfigError(f"max_early_data: {settings.method.name} has no early data in this release")
+    if settings.max_early_data and settings.method is Method.DTLS:
+        raise ConfigError("max_early_data: DTLS has no early data in this release")
+    if settings.method is Method.QUIC and settings.max_early_data not in (0, QUIC_EARLY_DATA):
+        raise ConfigError(f"max_early_data: in QUIC 0 or {QUIC_EARLY_DATA}, and flow control does the rest")
     if not settings.versions:
         raise ConfigError(
             "cipher_suites, groups: there is nothing for a version between minimum_version and maximum_version"

@@ -39,7 +39,7 @@ class SecretOpaque(Codec[Secret]):
 
 @dataclass(slots=True)
 class _Stored:
-    """The bytes form of a session, format 5."""
+    """The bytes form of a session, format 6."""
 
     format: int
     version: int
@@ -60,9 +60,10 @@ class _Stored:
     max_early_data: int
     ocsp_response: bytes
     signature_scheme: int
+    transport_state: bytes
 
 
-_FORMAT = 5
+_FORMAT = 6
 _STORED = Struct(
     _Stored,
     format=U8,
@@ -84,6 +85,7 @@ _STORED = Struct(
     max_early_data=U32,
     ocsp_response=Opaque(0, 2**24 - 1),
     signature_scheme=U16,  # 0 where there is none
+    transport_state=Opaque(0, 2**16 - 1),
 )
 
 
@@ -116,6 +118,7 @@ class Session:
     max_early_data: int = 0  # bytes that a server may take before the next handshake is complete
     ocsp_response: bytes | None = field(default=None, repr=False)  # as it came with the certificates
     signature_scheme: int | None = None  # that the peer signed with
+    transport_state: bytes = field(default=b"", repr=False)  # what early data relies on, in QUIC
     resumable: bool = True
 
     def usable(self, wall: float) -> bool:
@@ -145,6 +148,7 @@ class Session:
                 self.max_early_data,
                 self.ocsp_response or b"",
                 self.signature_scheme or 0,
+                self.transport_state,
             )
         )
 
@@ -177,6 +181,7 @@ class Session:
             stored.max_early_data,
             stored.ocsp_response or None,
             stored.signature_scheme or None,
+            stored.transport_state,
         )
 
 

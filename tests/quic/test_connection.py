@@ -29,8 +29,8 @@ from caesura.quic.levels import INITIAL
 from caesura.quic.protection import WriteKey
 from caesura.quic.versions import QUIC1
 from caesura.wire.registries import CipherSuite, Version
+from tests.quic.forger import Forger
 from tests.quic.link import QUICLink, client_context, linked, server_context
-from tests.quic.puppet import Puppet
 from tests.support.datagram_link import CLIENT, SERVER, ByHand, Lossy
 
 DATA = bytes(range(256)) * 2000
@@ -337,14 +337,14 @@ def test_suites_that_protect_no_packets_are_not_offered() -> None:
 
 
 def test_a_server_s_first_packets_have_no_token() -> None:
-    puppet = Puppet(by_client=False)
-    puppet.link.start()
-    puppet.link.wait(0.015)
-    found = packets.read_invariant(puppet.link.sent[0].data, 0)
+    forger = Forger(by_client=False)
+    forger.link.start()
+    forger.link.wait(0.015)
+    found = packets.read_invariant(forger.link.sent[0].data, 0)
     assert found is not None
     secret = initial_secrets(QUIC1.initial_salt, found[1])[1]
     header = packets.long_header(QUIC1, INITIAL, found[2], b"server", b"token")
     packet = WriteKey(secret, QUIC1.label).seal(header[0], header[1:] + b"\x40\x40", 0, b"\x1e" + bytes(46))
-    puppet.victim.receive_datagram(packet, SERVER, puppet.link.now)
-    assert puppet.victim.error is None
-    puppet.link.establish()
+    forger.victim.receive_datagram(packet, SERVER, forger.link.now)
+    assert forger.victim.error is None
+    forger.link.establish()

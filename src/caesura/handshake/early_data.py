@@ -58,6 +58,8 @@ def obstacle(hs: Handshake, size: int, keys: Sequence[OfferedKey]) -> EarlyDataR
         return EarlyDataReason.CIPHER_SUITE_MISMATCH
     if session.alpn is not None and session.alpn not in hs.settings.alpn:
         return EarlyDataReason.ALPN_MISMATCH
+    if not hs.transport.accepts_early_data(session.transport_state):
+        return EarlyDataReason.TRANSPORT_MISMATCH
     return EarlyDataReason.LIMIT if size > session.max_early_data else None
 
 

@@ -88,6 +88,7 @@ def keep_session(
         max_early_data=message.extensions.get(EARLY_DATA_TICKET) or 0,
         ocsp_response=established.peer.ocsp_response,
         signature_scheme=established.peer.signature_scheme,
+        transport_state=established.transport_state,
     )
     yield from perform(Operation.STORE_SESSION, settings.sessions.put, session)
     received(session)

@@ -72,6 +72,7 @@ class Established:
     client_type: CertificateType = CertificateType.X509  # of that certificate
     session: Session | None = None  # what a client keeps of TLS 1.2, where it is known at the end of the handshake
     ticket_age_skew: float | None = None  # seconds, on a server that has resumed
+    transport_state: bytes = b""  # what a client's sessions remember of the transport
 
 
 @dataclass(slots=True, eq=False)

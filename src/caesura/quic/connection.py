@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from caesura.context import Context, Method
+from caesura.context import QUIC_EARLY_DATA, Context, Method
 from caesura.crypto.quic import initial_secrets
 from caesura.crypto.secrets import TrafficSecret
 from caesura.errors import (
@@ -31,7 +31,7 @@ from caesura.errors import (
     UsageError,
 )
 from caesura.errors import IdleTimeout as IdleTimeoutError
-from caesura.events import DatagramReadable, EarlyDataReason
+from caesura.events import DatagramReadable, EarlyDataReason, EarlyDataStatus
 from caesura.handshake.endpoint import Endpoint
 from caesura.handshake.performer import Awaiter
 from caesura.handshake.state import Established
@@ -45,6 +45,7 @@ from caesura.quic.connection_ids import LocalConnectionIds, PeerConnectionIds
 from caesura.quic.crypto_stream import CryptoStream
 from caesura.quic.cubic import Cubic
 from caesura.quic.datagrams import Datagrams
+from caesura.quic.early_data import EarlyData, nothing_lowered, recall, remember
 from caesura.quic.frames import (
     ACK_ELICITING,
     NOT_PROBING,
@@ -65,6 +66,7 @@ from caesura.quic.levels import (
     INITIAL_SPACE,
     ONE_RTT,
     SPACES,
+    ZERO_RTT,
 )
 from caesura.quic.loss_detection import LossDetection
 from caesura.quic.migration import Paths
@@ -93,7 +95,7 @@ from caesura.quic.transport_parameters import TransportParameters, VersionInform
 from caesura.quic.version_negotiation import check_server, choose, select
 from caesura.quic.versions import RETRY, VERSIONS, VersionParameters
 from caesura.sessions import Session
-from caesura.wire.extensions import QUIC_TRANSPORT_PARAMETERS, Extensions
+from caesura.wire.extensions import EARLY_DATA_TICKET, QUIC_TRANSPORT_PARAMETERS, Extensions
 from caesura.wire.messages import NewSessionTicket
 from caesura.wire.registries import HandshakeType, Version
 
@@ -119,6 +121,10 @@ class QUICConnection(Endpoint):
     all ids that lead here whenever they change. `next_token` makes the token that a client is given for its next
     connection, from the version and the address.
 
+    `early_data` lets a client open streams before the handshake is complete, if its session permits that (0-RTT): what
+    it sends so may be read twice, by anybody's doing. If the server takes none, it is sent again. A server takes some
+    when `max_early_data` says so.
+
     Raises ConfigError for settings that cannot make a connection of this role. A connection belongs to one thread at a
     time; calling it from within its own callback is a UsageError, except for `close()`, which then takes effect when
     the callback has returned.
@@ -130,6 +136,7 @@ class QUICConnection(Endpoint):
         "_begun",
         "_chosen",
         "_datagrams",
+        "_early",
         "_ending",
         "_idle",
         "_ids",
@@ -182,6 +189,7 @@ class QUICConnection(Endpoint):
         wait_context: WaitContext | None = None,
         awaiter: Awaiter | None = None,
         async_mode: bool | None = None,
+        early_data: bool = False,
     ) -> None:
         settings = context.settings
         options = settings.quic
@@ -196,6 +204,7 @@ class QUICConnection(Endpoint):
             wait_context=wait_context,
             awaiter=awaiter,
             async_mode=async_mode,
+            early_data=0 if early_data or server_side else None,
         )
         self._outbox = Outbox()
         self._local_ids = LocalConnectionIds(
@@ -219,6 +228,7 @@ class QUICConnection(Endpoint):
         self._to = b""  # the one that the packet at hand went to
         self._key_update_wanted = False
         self._ending: Ending | None = None
+        self._early = EarlyData()
         self._qlog: Qlog | None = None
         self.handshake_confirmed = False
         self.new_token: bytes | None = None  # a client's, for its next connection (RFC 9000 section 8.1.3)
@@ -401,6 +411,8 @@ class QUICConnection(Endpoint):
             expected = () if self.server_side else (NewSessionTicket,)
             while (message := self._inbox.take(expected)) is not None:  # a KeyUpdate too is unexpected (RFC 9001 6)
                 assert isinstance(message, NewSessionTicket)
+                if message.extensions.get(EARLY_DATA_TICKET) not in (None, 0, QUIC_EARLY_DATA):
+                    raise ProtocolViolation("a ticket with a limit of its own", section="RFC 9001 section 4.6.1")
                 if self._parameters is self._chosen:  # else it would lie where those of the other version do
                     self._ticket_received(message)
         if self._reread:
@@ -440,6 +452,8 @@ class QUICConnection(Endpoint):
         client, server = self._initial_secrets[parameters.version]
         own = server if self.server_side else client
         self._spaces[INITIAL_SPACE].write = WriteKey(own, parameters.label)
+        if parameters is not self._chosen and self._spaces[APPLICATION_SPACE].level == ZERO_RTT:
+            self._spaces[APPLICATION_SPACE].write = None  # 0-RTT packets are of the version that was chosen first
 
     def _first_packet(self, header: LongHeader, size: int, addr: Address) -> bool:
         """A server's first packet: whether it may begin a connection (RFC 9000 sections 14.1 and 7.2)."""
@@ -453,6 +467,7 @@ class QUICConnection(Endpoint):
             self._ids.retry = proved.retry_id
         self._ids.original = original
         self._reader.original = header.destination
+        self._reader.early_expected = self._settings.max_early_data > 0
         self._parameters = self._chosen = header.parameters
         self._peer_ids.first.value = header.source
         self._paths.active.address = addr
@@ -547,7 +562,7 @@ class QUICConnection(Endpoint):
         if space.acks.seen(number):
             return
         if self._qlog is not None:
-            self._qlog.packet_received(space.level, number, header.stop - header.start, payload, self._now)
+            self._qlog.packet_received(header.kind, number, header.stop - header.start, payload, self._now)
         if header.parameters is not self._parameters and not self.server_side:
             if self._version_settled:
                 return
@@ -560,7 +575,7 @@ class QUICConnection(Endpoint):
             self._paths.active.validated = True  # RFC 9000 section 8.1
             if not self._spaces[INITIAL_SPACE].discarded:
                 self._abandon(INITIAL_SPACE)
-        flags = dispatch_untrusted(payload, space.level, self._permitted[space.level], self)
+        flags = dispatch_untrusted(payload, header.kind, self._permitted[header.kind], self)
         space.acks.received(number, flags & ACK_ELICITING != 0, self._now, ecn)
         self._idle.received(self._now)
 
@@ -605,6 +620,7 @@ class QUICConnection(Endpoint):
         self._initial_keys(header.source)
         self._go_on_in(self._chosen)
         self._loss.requeue(INITIAL_SPACE)
+        self._loss.requeue(APPLICATION_SPACE)
 
     def _is_reset(self, datagram: bytes) -> bool:
         token = stateless_reset.token_of(datagram)
@@ -860,13 +876,19 @@ class QUICConnection(Endpoint):
     def install_write(self, epoch: Epoch, keys: Keys) -> None:
         """Packets of this level can be sent."""
         assert isinstance(keys, TrafficSecret)
-        self._spaces[SPACES[epoch]].write = WriteKey(keys, self._parameters.label)
+        space = self._spaces[SPACES[epoch]]
+        space.level = int(epoch)
+        space.write = WriteKey(keys, (self._chosen if epoch is Epoch.EARLY_DATA else self._parameters).label)
         if epoch is Epoch.HANDSHAKE:
             self._loss.handshake_keys = True
 
     def install_read(self, epoch: Epoch, keys: Keys) -> None:
         """Packets of this level can be read; 1-RTT packets when the handshake is complete (RFC 9001 section 5.7)."""
         assert isinstance(keys, TrafficSecret)
+        self._reread = True
+        if epoch is Epoch.EARLY_DATA:
+            self._reader.early = ReadKey(keys, self._chosen.label)
+            return
         if not self._inbox.empty:
             raise UnexpectedMessage("handshake bytes behind the last message of a level", section="RFC 9001 4.1.3")
         self._inbox.epoch = epoch
@@ -874,7 +896,6 @@ class QUICConnection(Endpoint):
             self._spaces[HANDSHAKE_SPACE].read = ReadKey(keys, self._parameters.label)
         else:
             self._read_secret = keys
-        self._reread = True
 
     def version_chosen(self, version: Version) -> None:
         """The handshake's version, of which there is one."""
@@ -883,20 +904,16 @@ class QUICConnection(Endpoint):
         """Our transport parameters, in ClientHello and EncryptedExtensions."""
         extensions = Extensions()
         if message is not HandshakeType.server_hello:
-            options = self._settings.quic
-            information = VersionInformation(int(self._parameters.version), tuple(map(int, options.versions)))
-            parameters = own_parameters(
-                options,
-                self._ids,
-                self._local_ids,
-                information,
-                self._settings.random(4),
-                server_side=self.server_side,
-            )
+            parameters = self._own_parameters()
             extensions.put(QUIC_TRANSPORT_PARAMETERS, parameters.encode())
             if self._qlog is not None:
                 self._qlog.parameters_set(parameters, self._now, local=True)
         return extensions
+
+    def _own_parameters(self) -> TransportParameters:
+        options, noise = self._settings.quic, self._settings.random(4)
+        information = VersionInformation(int(self._parameters.version), tuple(map(int, options.versions)))
+        return own_parameters(options, self._ids, self._local_ids, information, noise, server_side=self.server_side)
 
     def peer_extensions(self, extensions: Extensions) -> None:
         """The peer's transport parameters; its ServerHello has none."""
@@ -935,19 +952,48 @@ class QUICConnection(Endpoint):
         self._peer_ids.first.reset_token = peer.stateless_reset_token
 
     def ticket_state(self) -> bytes:
-        """The version: a ticket is good in no other (RFC 9369 section 5)."""
-        return int(self._parameters.version).to_bytes(4, "big")
+        """The version, as a ticket is good in no other (RFC 9369 section 5), and what 0-RTT may rely on."""
+        return int(self._parameters.version).to_bytes(4, "big") + remember(self._own_parameters())
 
     def accepts(self, ticket_state: bytes) -> bool:
         """Whether the ticket is of this version."""
-        return ticket_state == self.ticket_state()
+        return ticket_state[:4] == int(self._parameters.version).to_bytes(4, "big")
 
-    def early_data(self, accepted: bool, limit: int, reason: EarlyDataReason) -> None:
-        """It is always refused: 0-RTT packets have no keys here and are dropped."""
+    def accepts_early_data(self, ticket_state: bytes) -> bool:
+        """Whether 0-RTT may be sent, or taken, by what is remembered: a server that permits less now takes none."""
+        remembered = recall(ticket_state[4:] if self.server_side else ticket_state)
+        if remembered is None:
+            return False
+        self._early.remembered = remembered
+        return not self.server_side or nothing_lowered(remembered, self._own_parameters())
 
-    def accepts_early_data(self, ticket_state: bytes) -> bool:  # noqa: ARG002
-        """Not here."""
-        return False
+    def early_data(self, accepted: bool, limit: int, reason: EarlyDataReason) -> None:  # noqa: ARG002
+        """0-RTT: streams are opened by it, or what was sent is sent again when the handshake is complete."""
+        if self._early.told(accepted, reason):
+            self._spaces[APPLICATION_SPACE].write = None
+            self._loss.requeue(APPLICATION_SPACE)
+            self._streams.early_data_rejected()
+        elif accepted:
+            permitted_by = self._peer if self.server_side else self._early.remembered
+            assert permitted_by is not None
+            self._streams.permit(permitted_by)
+        elif self.server_side:
+            self._reader.early_expected = False
+
+    @property
+    def may_write(self) -> bool:
+        """Whether streams may be opened: the handshake is complete, or 0-RTT is under way."""
+        return self.handshake_complete or self._early.open
+
+    @property
+    def early_data_status(self) -> EarlyDataStatus:
+        """What became of 0-RTT."""
+        return self._early.status
+
+    @property
+    def early_data_reason(self) -> EarlyDataReason:
+        """Why."""
+        return self._early.reason
 
     def completed(self, established: Established) -> None:
         """The handshake is done: 1-RTT packets are read, streams may be opened; to a server it is confirmed too."""
@@ -961,6 +1007,11 @@ class QUICConnection(Endpoint):
         self._reader.phases = KeyPhases(write, read, self._parameters.label, self._probe_timeout)
         self._read_secret = None
         self._reread = True
+        before = self._early.remembered
+        if not self.server_side and before is not None and self._early.open and not nothing_lowered(before, self._peer):
+            raise ProtocolViolation("less permitted than 0-RTT could rely on", section="RFC 9000 section 7.4.1")
+        if not self.server_side:
+            established.transport_state = remember(self._peer)
         super().completed(established)
         if self._qlog is not None:
             self._qlog.version_information(
@@ -982,6 +1033,7 @@ class QUICConnection(Endpoint):
     def _confirm(self) -> None:
         """Both sides have completed the handshake (RFC 9001 section 4.1.2)."""
         self.handshake_confirmed = self._loss.handshake_confirmed = True
+        self._reader.early, self._reader.early_expected = None, False
         self._paths.active.validated = True
         if not self._spaces[HANDSHAKE_SPACE].discarded:
             self._abandon(HANDSHAKE_SPACE)

@@ -8,17 +8,17 @@ packet.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from caesura.errors import AEADLimitReached
 from caesura.handshake.performer import Working
 from caesura.quic.connection_ids import LocalConnectionIds
 from caesura.quic.key_update import KeyPhases
-from caesura.quic.levels import APPLICATION_SPACE, HANDSHAKE, INITIAL, SPACES
+from caesura.quic.levels import APPLICATION_SPACE, HANDSHAKE, INITIAL, SPACES, ZERO_RTT
 from caesura.quic.packets import FIXED_BIT, LONG_HEADER, LongHeader, read_long
 from caesura.quic.path import Address
 from caesura.quic.protection import ReadKey
 from caesura.quic.space import PacketSpace
+from caesura.quic.versions import RETRY
 
 Opened = tuple[PacketSpace, int, bytes, LongHeader | None, bytes]
 """Its space, its number, its frames, its header if that is long, and the id that it was sent to."""
@@ -26,14 +26,13 @@ Opened = tuple[PacketSpace, int, bytes, LongHeader | None, bytes]
 Kept = tuple[bytes, Address, int]
 """A packet for later: its bytes, where it came from, its ECN marks."""
 
-_KINDS: Final = (INITIAL, HANDSHAKE)
-
 
 class Receiver(Working):
     """Opens the packets of one connection.
 
     `initial` are the keys of Initial packets by version, of which there are two while the version is being agreed on;
-    `version` is that of Handshake packets. `phases` opens 1-RTT packets. `original` is where a client's first packets
+    `version` is that of Handshake packets. `early` opens 0-RTT packets, which may come while they are `early_expected`,
+    `phases` 1-RTT packets. `original` is where a client's first packets
     went; `source` the Source Connection ID that the peer has chosen, None before that. `fixed_bit`: whether it has to
     be set (RFC 9287).
     """
@@ -44,6 +43,8 @@ class Receiver(Working):
         "_kept",
         "_limit",
         "_spaces",
+        "early",
+        "early_expected",
         "fixed_bit",
         "initial",
         "original",
@@ -71,6 +72,8 @@ class Receiver(Working):
         self.original = b""
         self.source: bytes | None = None
         self.fixed_bit = fixed_bit
+        self.early: ReadKey | None = None
+        self.early_expected = False
         self._ongoing = None  # packets are opened at once
 
     def packets(self, datagram: bytes, address: Address, now: float, ecn: int) -> Iterator[Opened]:
@@ -102,7 +105,7 @@ class Receiver(Working):
         """Forget keys and packets."""
         self._kept.clear()
         self.initial.clear()
-        self.phases = None
+        self.phases = self.early = None
 
     # --- one packet -----------------------------------------------------------------------------------------------
 
@@ -126,14 +129,14 @@ class Receiver(Working):
 
     def _long(self, datagram: bytes, header: LongHeader, address: Address, ecn: int) -> Opened | None:
         kind, version = header.kind, int(header.parameters.version)
-        if kind not in _KINDS or not self._is_ours(datagram, header):
+        if kind == RETRY or not self._is_ours(datagram, header):
             return None
         space = self._spaces[SPACES[kind]]
         if space.discarded or (kind == HANDSHAKE and version != self.version):
             return None
-        key = self.initial.get(version) if kind == INITIAL else space.read
+        key = self.initial.get(version) if kind == INITIAL else space.read if kind == HANDSHAKE else self.early
         if key is None:
-            if kind == HANDSHAKE:
+            if kind == HANDSHAKE or (kind == ZERO_RTT and self.early_expected):
                 self._keep(datagram[header.start : header.stop], address, ecn)
             return None
         opened = key.open_untrusted(datagram, header.start, header.number_at, header.stop, space.acks.largest)
@@ -151,7 +154,7 @@ class Receiver(Working):
             return False
         if header.destination == self._ids.first:
             return True
-        return header.kind == INITIAL and header.destination == self.original != b""
+        return header.kind in (INITIAL, ZERO_RTT) and header.destination == self.original != b""
 
     def _keep(self, packet: bytes, address: Address, ecn: int) -> None:
         if len(self._kept) < self._limit:

@@ -156,7 +156,7 @@ class Sender(Working):
     def fill(self, now: float) -> None:
         """Make every datagram that may be sent now."""
         out, paths = self.out, self._paths
-        key = self._spaces[APPLICATION_SPACE].write
+        key = self._spaces[APPLICATION_SPACE].write if self._spaces[HANDSHAKE_SPACE].discarded else None
         if key is not None:
             for path in paths.all:
                 if path.challenge is not None or path.responses:
@@ -201,8 +201,8 @@ class Sender(Working):
 
         None while there is anything else to send: then `_datagram` makes the next one.
         """
-        (_, handshake, space), loss = self._spaces, self._loss
-        if space.acks.pending or self._outbox or self._datagrams or space.crypto or not handshake.discarded:
+        space, loss = self._spaces[APPLICATION_SPACE], self._loss
+        if space.acks.pending or self._outbox or self._datagrams or space.crypto:
             return 0
         size, number = self.mtu.size, space.sent.next_number
         count = min(_BURST - len(self.out), allowance // size, loss.congestion.room // size, key.limit - key.sealed)
@@ -290,7 +290,11 @@ class Sender(Working):
         """What this space has to say, in a packet of at most `size` bytes."""
         loss, acks = self._loss, space.acks
         probing = loss.probes[space.number] > 0
-        may = probing or (paced and loss.congestion.room > 0)
+        # Handshake bytes are few, and not held back by data: a peer that cannot read that yet does not acknowledge it,
+        # so it would fill the window for ever (nor has RFC 9002 section 6.2.1 a probe timeout for it by then).
+        may = probing or (
+            paced and (loss.congestion.room > 0 or (space.number != APPLICATION_SPACE and bool(space.crypto)))
+        )
         due = acks.due or (acks.deadline is not None and acks.deadline <= now)
         if not (due or probing or (may and self._waiting(space))):
             return None

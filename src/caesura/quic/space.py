@@ -12,7 +12,7 @@ from caesura.quic.sent_packets import SentPackets
 
 
 class PacketSpace:
-    """The space of one number; `level` is the encryption level that it is sent at.
+    """The space of one number; `level` is the encryption level that it is sent at, which in the application's changes.
 
     `write` is None before its key is there and after it is gone; `read` likewise, but for 1-RTT packets, which
     `key_update.KeyPhases` opens. `discarded`: the keys are gone for good.
