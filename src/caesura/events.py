@@ -113,6 +113,13 @@ class StreamReadable:
 
 
 @dataclass(slots=True)
+class StreamDelivered:
+    """All that was written to a stream has arrived, its end included, or the peer knows that it was reset."""
+
+    stream_id: int
+
+
+@dataclass(slots=True)
 class StopSendingReceived:
     """The peer wants no more of what we send on a stream, which has been reset by that (RFC 9000 section 3.5)."""
 
@@ -149,6 +156,7 @@ Event = (
     | CloseNotifyReceived
     | StreamOpened
     | StreamReadable
+    | StreamDelivered
     | StopSendingReceived
     | StreamsPermitted
     | DatagramReadable

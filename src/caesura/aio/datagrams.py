@@ -11,12 +11,13 @@ import asyncio
 import errno
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias, cast
 
 from caesura.aio.deadlines import Deadlines
 from caesura.aio.endpoint import Terms, refuse_ssl
 from caesura.aio.link import DatagramLink
+from caesura.aio.link_server import LinkServer
 from caesura.context import Context, Method
 from caesura.dtls.connection import Datagram, DTLSConnection
 from caesura.dtls.listener import DTLSListener
@@ -262,6 +263,11 @@ class ServerSocket(DatagramSocket):
             old.settle(self.endpoint.loop.time())
         self.links[connection] = DatagramLink(self, connection)
 
+    @property
+    def accepting(self) -> bool:
+        """Whether new peers are taken."""
+        return self.listener.accepting
+
     def completed(self, link: DatagramLink) -> None:
         """The handshake is complete: here comes the application."""
         task = self.endpoint.loop.create_task(self._serve(link))
@@ -310,34 +316,14 @@ class ServerSocket(DatagramSocket):
         self.listener.close()
 
 
-class DatagramServer(asyncio.AbstractServer):
+class DatagramServer(LinkServer[DatagramLink]):
     """What `serve_datagram` gives: like an `asyncio.Server`, with one socket for all its associations.
 
     Closing it drops handshakes that are not complete, with their paused work, and closes the associations, since the
     socket is theirs too.
     """
 
-    def __init__(self, carrier: ServerSocket) -> None:
-        self._carrier = carrier
-        self._forever: asyncio.Future[None] | None = None
-
-    @property
-    def sockets(self) -> Sequence[Any]:
-        """The socket; none once closed."""
-        return (self._carrier.raw.get_extra_info("socket"),) if self.is_serving() else ()
-
-    @property
-    def links(self) -> tuple[DatagramLink, ...]:
-        """The associations, with those whose handshake is going on."""
-        return tuple(self._carrier.links.values())
-
-    def get_loop(self) -> asyncio.AbstractEventLoop:
-        """The loop it serves on."""
-        return self._carrier.endpoint.loop
-
-    def is_serving(self) -> bool:
-        """Whether it takes new peers."""
-        return self._carrier.listener.accepting
+    _carrier: ServerSocket
 
     def follow(self, link: DatagramLink) -> None:
         """Send to where the link's peer was last heard from: its address has changed, and its connection id found us.
@@ -346,61 +332,6 @@ class DatagramServer(asyncio.AbstractServer):
         is sent there (`DTLSConnection.follow`).
         """
         self._carrier.listener.follow(link.ssl)
-
-    async def start_serving(self) -> None:
-        """It serves already."""
-
-    async def serve_forever(self) -> None:
-        """Serve until cancelled, then close; raises CancelledError also when somebody else closes it."""
-        if self._forever is not None:
-            raise RuntimeError("serve_forever() runs already")
-        if not self.is_serving():
-            raise RuntimeError("the server is closed")
-        self._forever = self.get_loop().create_future()
-        try:
-            await self._forever
-        finally:
-            self._forever = None
-            self.close()
-            await self.wait_closed()
-
-    def close(self) -> None:
-        """Take nobody new, drop the handshakes, send close_notify to everybody."""
-        self._carrier.close()
-        if self._forever is not None:
-            self._forever.cancel()
-
-    async def wait_closed(self) -> None:
-        """Wait until the associations are gone and the handlers have ended; those that go on are cancelled then."""
-        if self.is_serving():
-            return
-        await asyncio.shield(self._carrier.lost)
-        tasks = self._carrier.tasks - {cast("Any", asyncio.current_task())}
-        if tasks:
-            await asyncio.wait(tasks, timeout=self._carrier.endpoint.shutdown_timeout)
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
-
-    def close_clients(self) -> None:
-        """Close every association."""
-        for link in self.links:
-            link.begin_close()
-
-    def abort_clients(self) -> None:
-        """Drop every association and every handshake."""
-        for link in self.links:
-            link.abort()
-
-    async def __aenter__(self) -> DatagramServer:
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        self.close()
-        await self.wait_closed()
-
-    def __repr__(self) -> str:
-        return f"<DatagramServer sockets={self.sockets}>"
 
 
 async def serve_datagram(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from caesura.aio.endpoint import Terms
 from caesura.context import Context, Verify
@@ -18,15 +18,20 @@ from caesura.crypto.suites import SUITES
 from caesura.crypto.trust import TrustStore, verify_chain
 from caesura.dtls.connection import DTLSConnection
 from caesura.events import EarlyDataStatus
+from caesura.quic.connection import QUICConnection
 from caesura.sessions import Session
 from caesura.tls.connection import TLSConnection
 from caesura.wire.registries import Version
+
+Speaker: TypeAlias = TLSConnection | DTLSConnection | QUICConnection
 
 _VERSIONS: Final = {  # as OpenSSL spells them
     Version.TLS12: "TLSv1.2",
     Version.TLS13: "TLSv1.3",
     Version.DTLS12: "DTLSv1.2",
     Version.DTLS13: "DTLSv1.3",
+    Version.QUIC1: "QUICv1",
+    Version.QUIC2: "QUICv2",
 }
 
 _EXPORTER_LABEL: Final = "EXPORTER-Channel-Binding"  # RFC 9266 section 2
@@ -37,7 +42,7 @@ class Described(Protocol):
     """Of what facts are told."""
 
     @property
-    def connection(self) -> TLSConnection | DTLSConnection:
+    def connection(self) -> Speaker:
         """The connection."""
 
     @property
@@ -54,7 +59,7 @@ class SSLObjectView:
 
     __slots__ = ("_connection", "context", "server_side")
 
-    def __init__(self, connection: TLSConnection | DTLSConnection, context: Context, server_side: bool) -> None:
+    def __init__(self, connection: Speaker, context: Context, server_side: bool) -> None:
         self._connection = connection
         self.context = context
         self.server_side = server_side

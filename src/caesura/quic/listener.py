@@ -10,12 +10,14 @@ that proves where it comes from.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from caesura.context import Context, Method
 from caesura.errors import ConnectionRefused, InvalidToken
 from caesura.handshake.performer import Awaiter
 from caesura.handshake.role import check_role
+from caesura.jobs import WaitContext
 from caesura.quic.connection import Data, QUICConnection
 from caesura.quic.levels import INITIAL
 from caesura.quic.packets import (
@@ -52,13 +54,24 @@ class QUICListener:
     connection that the datagram was for is returned: drive it as any other. New ones come out of `accept` too, their
     handshake still going on. Timers and paused work are the connections' own. `forget` one that is over.
 
+    `wait_context` makes what each connection's paused work waits with. While `accepting` is false, nobody new is taken.
+
     Bounds: `limits.half_open` and `limits.associations`; who comes beyond them is refused.
     """
 
-    def __init__(self, context: Context, *, awaiter: Awaiter | None = None, async_mode: bool | None = None) -> None:
+    def __init__(
+        self,
+        context: Context,
+        *,
+        wait_context: Callable[[], WaitContext] | None = None,
+        awaiter: Awaiter | None = None,
+        async_mode: bool | None = None,
+    ) -> None:
         settings = context.settings
         check_role(settings, Method.QUIC, True, None)
         self.context = context
+        self.accepting = True
+        self._wait_context = wait_context
         self._awaiter = awaiter
         self._async_mode = async_mode
         self._id_length = settings.quic.connection_id_length
@@ -152,7 +165,7 @@ class QUICListener:
         self, datagram: bytes, version: int, destination: bytes, source: bytes, addr: Address, now: float, ecn: int
     ) -> QUICConnection | None:
         """A packet with a long header for none of our connections."""
-        if len(datagram) < MIN_INITIAL_DATAGRAM:
+        if len(datagram) < MIN_INITIAL_DATAGRAM or not self.accepting:
             return None
         if version not in self._versions:
             if version:  # a Version Negotiation packet is never answered
@@ -202,6 +215,7 @@ class QUICListener:
             validated=proven,
             on_connection_ids=lambda ids: self._register(association, ids),
             next_token=self._answers.next_token if self.context.settings.quic.new_token else None,
+            wait_context=None if self._wait_context is None else self._wait_context(),
             awaiter=self._awaiter,
             async_mode=self._async_mode,
         )

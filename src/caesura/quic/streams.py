@@ -11,7 +11,14 @@ import struct
 from typing import Final
 
 from caesura.errors import StreamLimitError, StreamStateError, UsageError
-from caesura.events import Event, StopSendingReceived, StreamOpened, StreamReadable, StreamsPermitted
+from caesura.events import (
+    Event,
+    StopSendingReceived,
+    StreamDelivered,
+    StreamOpened,
+    StreamReadable,
+    StreamsPermitted,
+)
 from caesura.quic import frames, varint
 from caesura.quic.flow_control import ReceiveCredit, SendCredit
 from caesura.quic.outbox import LastingFrame, Outbox
@@ -333,6 +340,7 @@ class Streams:
     def _sent(self, stream: SendStream) -> None:
         """All that a stream will ever send has arrived."""
         if self.sending.pop(stream.stream_id, None) is not None:
+            self._events.append(StreamDelivered(stream.stream_id))
             self._half_over(stream.stream_id)
 
     def _half_over(self, stream_id: int) -> None:

@@ -1,0 +1,463 @@
+"""A QUIC connection in asyncio: what the application holds, and what moves it.
+
+A `QUICLink` gives what arrives to its `QUICConnection`, sends what that wants to send, follows its timers and its
+paused work, and wakes whoever waits. The socket, and the one timer, are those of its `Carrier`, which a server's links
+share. Everything runs on the loop's thread.
+
+How a link ends. Either side closes it, with a code and a reason of the application's; with code 0 that is a clean end:
+`streams()` ends, what else waits raises `ZeroReturn`. A connection that fails, or that the peer closes with another
+code, raises why. Closing does not wait for what was written: whoever must know that all has arrived waits for it
+(`writer.wait_closed()`) before.
+
+Whatever happens, `settle` comes last. Writes gather until the loop's next turn, so that a call carries many packets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Any, Final, Protocol
+
+from caesura.aio.completion import Pause, Waker
+from caesura.aio.deadlines import Deadlines
+from caesura.aio.endpoint import Terms
+from caesura.aio.info import extra_info
+from caesura.aio.quic_stream import LOW, Data, Stream, StreamReader, StreamWriter
+from caesura.aio.udp import UDPSocket
+from caesura.errors import ZeroReturn
+from caesura.events import DatagramReadable, StopSendingReceived, StreamDelivered, StreamOpened, StreamReadable
+from caesura.jobs import WaitContext
+from caesura.quic.connection import QUICConnection
+
+_UNIDIRECTIONAL: Final = 2  # bits of a stream id (RFC 9000 section 2.1)
+_SERVER: Final = 1
+
+Streams = tuple[StreamReader | None, StreamWriter | None]
+
+
+class Carrier(Protocol):
+    """What carries a link's datagrams."""
+
+    endpoint: Terms
+    deadlines: Deadlines
+    waker: Waker
+    limit: int  # bytes that readers buffer
+
+    @property
+    def raw(self) -> UDPSocket:
+        """The socket."""
+
+    def wait(self, link: QUICLink) -> None:
+        """Settle the link when the socket takes more."""
+
+    def completed(self, link: QUICLink) -> None:
+        """The handshake is complete."""
+
+    def failed(self, link: QUICLink, error: BaseException) -> None:
+        """The connection has failed."""
+
+    def ended(self, link: QUICLink) -> None:
+        """Nothing will come of it any more."""
+
+
+class QUICLink:
+    """One QUIC connection (RFC 9000): streams, and datagrams where both sides take them.
+
+    `ssl` is the `QUICConnection`: its facts, its key update. Made by `connect_quic` and `serve_quic`; `async with`
+    closes it.
+    """
+
+    __slots__ = (
+        "_carrier", "_closing", "_complete", "_ended", "_failure", "_incoming", "_pause", "_peer_closed",
+        "_soon", "_stopped", "_streams", "_until", "_waiting", "_wants_room", "resumed", "scheduled", "ssl",
+        "waiting_streams",
+    )  # fmt: skip
+
+    def __init__(self, carrier: Carrier, connection: QUICConnection) -> None:
+        self.ssl = connection
+        self.scheduled: float | None = None
+        self.resumed: set[Stream] = set()  # whose readers take more
+        self.waiting_streams: set[Stream] = set()  # whose writers wait until more is sent
+        self._carrier = carrier
+        self._pause: Pause | None = None
+        self._incoming: deque[int] = deque()  # ids of streams of the peer's that nobody has taken yet
+        self._stopped: dict[int, int] = {}  # of these, whose other half the peer does not want, and why
+        self._streams: dict[int, Stream] = {}
+        self._waiting: list[asyncio.Future[None]] = []
+        self._soon = False
+        self._wants_room = False
+        self._peer_closed = False
+        self._complete = False
+        self._closing = False
+        self._ended = False
+        self._failure: BaseException | None = None
+        # Of the handshake, of a close that waits until late packets need no answer any more.
+        self._until: float | None = self.loop.time() + carrier.endpoint.handshake_timeout
+        connection.wait_context.call_later = carrier.endpoint.call_later
+        connection.wait_context.set_callback(carrier.waker.completed, self)
+
+    # --- the application's calls ------------------------------------------------------------------------------------
+
+    async def open_stream(self, *, unidirectional: bool = False) -> Streams:
+        """A new stream; waits until the peer permits one more. A one-way stream has no reader: it is None.
+
+        The peer hears of a stream by what is written to it.
+        """
+        while True:
+            if self.over:
+                raise self.why_over()
+            stream_id = self.ssl.open_stream(unidirectional=unidirectional)
+            if stream_id is not None:
+                return self._make(stream_id)
+            self.soon()  # the peer is told that its limit is felt
+            await self._change()
+
+    async def streams(self) -> AsyncIterator[Streams]:
+        """The streams that the peer opens, in order, until the connection is closed; of a one-way one, no writer.
+
+        What is not taken here is not read, and counts against what the peer may open.
+        """
+        while True:
+            while self._incoming:
+                yield self._make(self._incoming.popleft())
+            if self.over:
+                why = self.why_over()
+                if isinstance(why, ZeroReturn):
+                    return
+                raise why
+            await self._change()
+
+    async def send_datagram(self, data: Data) -> None:
+        """Send a datagram, which may get lost (RFC 9221); waits while too many wait to be sent.
+
+        Raises UsageError when it is too long, or the peer takes none.
+        """
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise TypeError(f"data: expected bytes, not {type(data).__name__}")
+        while True:
+            if self.over:
+                raise self.why_over()
+            if self.ssl.send_datagram(data):
+                self.soon()
+                return
+            self._wants_room = True
+            await self._change()
+
+    async def recv_datagram(self) -> bytes:
+        """The next datagram that has come. Beyond `quic.datagram_queue` the oldest are dropped."""
+        while (data := self.ssl.read_datagram()) is None:
+            if self.over:
+                raise self.why_over()
+            await self._change()
+        return data
+
+    async def close(self, code: int = 0, reason: str = "") -> None:
+        """Close at once, and wait until late packets need no answer, or as long as `ssl_shutdown_timeout`.
+
+        `code` and `reason` are the application protocol's. Legal twice, at any time.
+        """
+        self.begin_close(code, reason)
+        while not self._ended:
+            await self._change()
+
+    def abort(self) -> None:
+        """Drop the connection, and paused work with it; nothing is sent."""
+        self._end()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """A fact of the connection or its socket: `peername`, `sockname`, `ssl_object`, `cipher`, `peercert` …"""
+        if name == "peername" and self.ssl.addr is not None:
+            return self.ssl.addr
+        return extra_info(self, name, default)
+
+    def is_closing(self) -> bool:
+        """Whether the end has begun."""
+        return self.over
+
+    async def __aenter__(self) -> QUICLink:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        state = "ended" if self._ended else "over" if self.over else "open" if self._complete else "handshake"
+        return f"<QUICLink {self.get_extra_info('peername')} {state}>"
+
+    # --- for whoever describes or wakes it --------------------------------------------------------------------------
+
+    @property
+    def connection(self) -> QUICConnection:
+        """The connection."""
+        return self.ssl
+
+    @property
+    def endpoint(self) -> Terms:
+        """Its role and context."""
+        return self._carrier.endpoint
+
+    @property
+    def raw(self) -> UDPSocket:
+        """What carries its datagrams."""
+        return self._carrier.raw
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop it runs on."""
+        return self._carrier.endpoint.loop
+
+    @property
+    def wait_context(self) -> WaitContext:
+        """What its paused work waits with."""
+        return self.ssl.wait_context
+
+    @property
+    def complete(self) -> bool:
+        """Whether the handshake is."""
+        return self._complete
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more can be sent or received."""
+        return self._ended or self._closing or self._failure is not None or self._peer_closed
+
+    def why_over(self) -> BaseException:
+        """What is raised by whatever waits for something."""
+        if self._failure is not None:
+            return self._failure.with_traceback(None)
+        by = "by the peer" if self._peer_closed else "on this side"
+        return ZeroReturn(f"the connection was closed {by}")
+
+    # --- driving ----------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Begin the handshake, as a client."""
+        self.resume_paused(self.loop.time())
+
+    def woken(self) -> None:
+        """Paused work may go on."""
+        if self._pause is not None:
+            self._pause.woken()
+
+    def resume_paused(self, now: float) -> None:
+        """Let the handshake, or paused work, go on."""
+        if self._ended:
+            return
+        try:
+            self.ssl.advance(now)
+            self.settle(now)
+        except Exception as error:  # noqa: BLE001 - a bug must not leave a connection that nothing will ever wake
+            self.loop.call_exception_handler({"message": "a QUIC connection failed unexpectedly", "exception": error})
+            self.fail(error)
+
+    def soon(self) -> None:
+        """Settle in the loop's next turn."""
+        if not self._soon and not self._ended:
+            self._soon = True
+            self.loop.call_soon(self._now)
+
+    def _now(self) -> None:
+        self._soon = False
+        self.settle(self.loop.time())
+
+    def settle(self, now: float) -> None:
+        """Take what has come, send what is to be sent, follow paused work and timers, tell whoever waits."""
+        if self._ended:
+            return
+        connection, raw = self.ssl, self._carrier.raw
+        if self.resumed:
+            self._read_resumed()
+        news = self._take_events()
+        while not raw.full and (datagrams := connection.datagrams_to_send(now)):
+            raw.send(datagrams)
+        if raw.full:
+            self._carrier.wait(self)
+        if connection.error is not None or connection.close_notify_received:
+            news |= self._follow_end(now)
+        elif connection.handshake_complete and not self._complete:
+            self._complete = news = True
+            self._until = None
+            self._carrier.completed(self)
+        self._follow_pause(now)
+        if connection.terminated:
+            self._end()
+            return
+        self._carrier.deadlines.follow(self)
+        if self.waiting_streams:
+            self._tell_streams()
+        if self._waiting and (news or self._wants_room):
+            self._wants_room = False
+            self._tell()
+
+    def _take_events(self) -> bool:
+        """What has happened; whether it concerns who waits for the connection itself."""
+        news = False
+        streams = self._streams
+        while (event := self.ssl.next_event()) is not None:
+            if isinstance(event, StreamReadable):
+                stream = streams.get(event.stream_id)
+                if stream is not None:
+                    stream.readable()
+                    self.look_after(stream)
+            elif isinstance(event, StreamDelivered):
+                stream = streams.get(event.stream_id)
+                if stream is not None:
+                    stream.sent()
+                    self.look_after(stream)
+            elif isinstance(event, StreamOpened):
+                self._incoming.append(event.stream_id)
+                news = True
+            elif isinstance(event, StopSendingReceived):
+                stream = streams.get(event.stream_id)
+                if stream is not None:
+                    stream.stopped(event.error_code)
+                else:
+                    self._stopped[event.stream_id] = event.error_code
+            elif isinstance(event, DatagramReadable):
+                news = True
+            else:
+                news = True
+        return news
+
+    def _read_resumed(self) -> None:
+        """Move what has come to the readers that take more."""
+        resumed, self.resumed = self.resumed, set()
+        for stream in resumed:
+            stream.readable()
+            self.look_after(stream)
+
+    def _make(self, stream_id: int) -> Streams:
+        """The halves of a stream that is there."""
+        one_way, own = stream_id & _UNIDIRECTIONAL, (stream_id & _SERVER == _SERVER) == self.ssl.server_side
+        stream = Stream(self, stream_id, self._carrier.limit, reads=not (own and one_way), writes=own or not one_way)
+        self._streams[stream_id] = stream
+        if not own:
+            stream.readable(last=self.over)
+            if stream_id in self._stopped:
+                stream.stopped(self._stopped.pop(stream_id))
+            self.look_after(stream)
+            self.soon()
+        return stream.reader, stream.writer
+
+    def look_after(self, stream: Stream) -> None:
+        """Forget a stream of which nothing more will come."""
+        if not (stream.reading or stream.writing):
+            self._streams.pop(stream.stream_id, None)
+
+    def _tell_streams(self) -> None:
+        """Wake the writers that wait and have sent nearly all."""
+        for stream in tuple(self.waiting_streams):
+            if not stream.writing or stream.get_write_buffer_size() <= LOW:
+                stream.tell()
+            if not stream.waits:
+                self.waiting_streams.discard(stream)
+
+    def _follow_end(self, now: float) -> bool:
+        """The connection is over, by a failure or by the peer; whether that is news."""
+        if self._failure is not None or self._peer_closed:
+            return False
+        if not self._closing:
+            self._until = now + self.endpoint.shutdown_timeout
+        error = self.ssl.error
+        if error is not None:
+            self._failure = error
+            self._carrier.failed(self, error)
+        else:
+            self._peer_closed = True
+        self._end_streams()
+        return True
+
+    def _follow_pause(self, now: float) -> None:
+        connection = self.ssl
+        if connection.waiting_for_async or connection.needs_job:
+            if self._pause is None:
+                self._pause = Pause(self, self._carrier.waker)
+            self._pause.follow(None, now, poll=connection.needs_job)  # the deadline is among `deadline`'s
+        else:
+            self._release_pause()
+
+    def _release_pause(self) -> None:
+        if self._pause is not None:
+            self._pause.end()
+            self._pause = None
+
+    def deadline(self) -> float | None:
+        """When `expired` has something to do."""
+        own, until = self.ssl.timeout(), self._until
+        return own if until is None else until if own is None else min(own, until)
+
+    def expired(self, now: float) -> None:
+        """A timer of the protocol's, or one of ours."""
+        if self._until is not None and self._until <= now:
+            self._until = None
+            if self._complete or self.over:
+                self._end()
+            else:
+                seconds = self.endpoint.handshake_timeout
+                text = f"the QUIC handshake was not complete within {seconds:g} seconds"
+                self.fail(ConnectionAbortedError(text))
+            return
+        self.ssl.handle_timeout(now)
+        self.settle(now)
+
+    # --- the end ----------------------------------------------------------------------------------------------------
+
+    def begin_close(self, code: int = 0, reason: str = "") -> None:
+        """Say that it is over, and end when late packets need no answer any more, or after a while."""
+        if self._ended or self._closing:
+            return
+        now = self.loop.time()
+        if not self.over:
+            self.ssl.handle_timeout(now)  # it learns what time it is
+            self.ssl.shutdown(code, reason)
+        self._closing = True
+        self._until = now + self.endpoint.shutdown_timeout
+        self._end_streams()
+        self.settle(now)
+
+    def fail(self, error: BaseException) -> None:
+        """It is over, for a reason that the connection does not know of."""
+        if not self._ended:
+            self._failure = error
+            self._carrier.failed(self, error)
+            self._end()
+
+    def _end_streams(self) -> None:
+        why = self.why_over()
+        streams, self._streams = self._streams, {}
+        for stream in streams.values():
+            stream.ended(why)
+        self.resumed.clear()
+        self.waiting_streams.clear()
+
+    def _end(self) -> None:
+        """Let go of everything but the facts."""
+        if self._ended:
+            return
+        self._ended = True
+        self._release_pause()
+        self._carrier.deadlines.forget(self)
+        self._end_streams()
+        self.ssl.close()
+        self.ssl.wait_context.close()
+        self._carrier.ended(self)
+        self._tell()
+
+    # --- waiting ----------------------------------------------------------------------------------------------------
+
+    async def _change(self) -> None:
+        """Wait until something has happened."""
+        future = self.loop.create_future()
+        self._waiting.append(future)
+        try:
+            await future
+        finally:
+            if future in self._waiting:  # cancelled, and not told of anything
+                self._waiting.remove(future)
+
+    def _tell(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
