@@ -6,8 +6,9 @@ import random
 
 import pytest
 
+from caesura.errors import PeerClose
 from tests.quic.world import Bottleneck, quic_link
-from tests.support.datagram_link import Lossy
+from tests.support.datagram_link import SERVER, Lossy
 
 BODY = random.Random(6).randbytes(3_000_000)
 SMALL = {
@@ -90,3 +91,40 @@ def test_who_reads_slowly_stops_one_stream_alone() -> None:
         link.server.read(slow, 2000)
         link.wait(0.05)
     assert link.server.data[slow] == link.server.data[fast] == BODY[:30_000]
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_many_datagrams_at_once_are_as_many_one_by_one(moved: bool) -> None:
+    link = quic_link(echo=False).handshake()
+    client, server = link.client.connection, link.server.connection
+    stream_id = link.client.say(None, BODY[:200_000])
+    addr = ("192.0.2.44", 4444) if moved else link.client.addr
+    link.client.addr = addr
+    now = link.now
+    while stream_id not in link.server.ended:
+        now += 0.01
+        batch = [data for data, _ in client.datagrams_to_send(now)]
+        server.receive_datagrams([b"", b"\x40" + bytes(40), *batch, bytearray(batch[0]) if batch else b""], addr, now)
+        link.server.look()
+        answers = [data for data, where in server.datagrams_to_send(now) if where == addr]
+        client.receive_datagrams(answers, SERVER, now)
+        for end in link.ends:
+            moment = end.connection.timeout()
+            if moment is not None and moment <= now:
+                end.connection.handle_timeout(now)
+    assert link.server.data[stream_id] == BODY[:200_000]
+    assert client.error is server.error is None
+
+
+def test_a_batch_ends_with_the_connection() -> None:
+    link = quic_link().handshake()
+    client, server = link.client.connection, link.server.connection
+    link.client.say(None, b"before")
+    batch = [data for data, _ in client.datagrams_to_send(link.now)]
+    client.shutdown(7, "enough")
+    batch += [data for data, _ in client.datagrams_to_send(link.now)] * 3
+    server.receive_datagrams(batch, link.client.addr, link.now)
+    assert isinstance(server.error, PeerClose)
+    assert server.error.error_code == 7
+    server.receive_datagrams(batch, link.client.addr, link.now)
+    assert server.datagrams_to_send(link.now) == []

@@ -40,10 +40,9 @@ from caesura.jobs import WaitContext
 from caesura.quic import stateless_reset
 from caesura.quic.acks import Acknowledgements
 from caesura.quic.closing import Close, Ending, close_for
-from caesura.quic.congestion import Congestion, NewReno
 from caesura.quic.connection_ids import LocalConnectionIds, PeerConnectionIds
 from caesura.quic.crypto_stream import CryptoStream
-from caesura.quic.cubic import Cubic
+from caesura.quic.cubic import ALGORITHMS
 from caesura.quic.datagrams import Datagrams
 from caesura.quic.early_data import EarlyData, nothing_lowered, recall, remember
 from caesura.quic.frames import (
@@ -101,7 +100,6 @@ from caesura.wire.registries import HandshakeType, Version
 
 _HANDSHAKE_DONE: Final = b"\x1e"
 _BLACK_HOLE: Final = 3  # probe timeouts in a row without an answer
-_ALGORITHMS: Final[dict[str, type[Congestion]]] = {"newreno": NewReno, "cubic": Cubic}
 
 Data = bytes | bytearray | memoryview
 
@@ -239,7 +237,7 @@ class QUICConnection(Endpoint):
         options, random, client = self._settings.quic, self._settings.random, not self.server_side
         self._parameters = self._chosen = parameters
         round_trip = RoundTrip(options.initial_rtt)
-        congestion = _ALGORITHMS[options.congestion](BASE)
+        congestion = ALGORITHMS[options.congestion](BASE)
         self._loss = LossDetection(congestion, round_trip, client=client)
         self._pacer = Pacer(congestion, round_trip)
         self._spaces = (
@@ -298,6 +296,35 @@ class QUICConnection(Endpoint):
         try:
             self._now = now
             self._receive(datagram, addr, ecn)
+            if self._driver is not None or self._post or self._reread or not self._inbox.empty:
+                self._go_on(now)
+        except BaseException as error:  # noqa: BLE001 - sorted there
+            self._stopped_by(error)
+        finally:
+            self._leave()
+
+    def receive_datagrams(self, datagrams: Iterable[Data], addr: Address, now: float, ecn: int = 0) -> None:
+        """Several from one address, as one read of a socket gives them: the same as one by one, and cheaper."""
+        if self._closed or self._ending is not None or not self.handshake_confirmed:
+            for each in datagrams:
+                self.receive_datagram(each, addr, now, ecn)
+            return
+        self._enter()
+        try:
+            self._now = now
+            known = addr == self._paths.active.address
+            for each in datagrams:
+                datagram = each if type(each) is bytes else bytes(each)
+                if known and datagram and not datagram[0] & LONG_HEADER:
+                    opened = self._reader.open_short(datagram, addr, now, ecn)
+                    if opened is not None:
+                        self._short_packet(opened, addr, ecn, len(datagram))
+                    else:
+                        self._unopened(datagram)
+                else:
+                    self._receive(datagram, addr, ecn)
+                if self._ending is not None:
+                    break
             if self._driver is not None or self._post or self._reread or not self._inbox.empty:
                 self._go_on(now)
         except BaseException as error:  # noqa: BLE001 - sorted there
@@ -495,8 +522,11 @@ class QUICConnection(Endpoint):
                 return
         if not self._begun or not (self._paths.find(addr) or self._may_move):
             return
-        if self._packets(datagram, addr, ecn):
-            return
+        if not self._packets(datagram, addr, ecn):
+            self._unopened(datagram)
+
+    def _unopened(self, datagram: bytes) -> None:
+        """Nothing in it is the peer's, or it cannot be read; it may be a reset."""
         if self._qlog is not None:
             self._qlog.packet_dropped(len(datagram), self._now)
         if self.server_side and self._reader.source is None:
