@@ -13,7 +13,6 @@ transports where nobody else can write: there, what is malformed is an error.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
@@ -21,6 +20,8 @@ from caesura.context import Context, Method
 from caesura.crypto.protection12 import Protection12
 from caesura.dtls.acks import Acknowledgements
 from caesura.dtls.address import AddressValidation
+from caesura.dtls.alerts import WARNING, Alerts
+from caesura.dtls.application_data import ApplicationData
 from caesura.dtls.connection_id import ConnectionIds
 from caesura.dtls.cookies import PROFILE, Address, Proven
 from caesura.dtls.flights import Ending
@@ -33,7 +34,6 @@ from caesura.dtls.retransmission import Retransmission
 from caesura.dtls.srtp import SRTP
 from caesura.dtls.writer import RecordWriter
 from caesura.errors import (
-    ALERTS,
     AlertDescription,
     DecodeError,
     IdleTimeout,
@@ -79,10 +79,6 @@ _ALERT: Final = int(ContentType.alert)
 _APPLICATION_DATA: Final = int(ContentType.application_data)
 _CHANGE_CIPHER_SPEC: Final = int(ContentType.change_cipher_spec)
 _HANDSHAKE: Final = int(ContentType.handshake)
-_WARNING: Final = 1
-_FATAL: Final = 2
-_FATAL_LEVEL: Final = bytes((_FATAL,))
-_HELD_COST: Final = 64  # bytes that a record costs besides its content
 _RENEGOTIATION: Final = frozenset({int(HandshakeType.hello_request), int(HandshakeType.client_hello)})
 _LAST_OF_A_FLIGHT: Final = frozenset({int(HandshakeType.client_hello), int(HandshakeType.finished)})
 
@@ -120,15 +116,10 @@ class DTLSConnection(Endpoint):
         "_ack_now",
         "_acks",
         "_address",
-        "_alert_sent",
-        "_alerts_left",
-        "_closed_at",
-        "_doubted",
-        "_doubts",
+        "_alerts",
+        "_data",
         "_dtls12",
         "_heard",
-        "_held",
-        "_held_bytes",
         "_idle_timeout",
         "_ids",
         "_installed",
@@ -145,7 +136,6 @@ class DTLSConnection(Endpoint):
         "_writer",
         "addr",
         "heard_from",
-        "plaintext",
     )
 
     _profile = PROFILE
@@ -197,16 +187,10 @@ class DTLSConnection(Endpoint):
         self._installed: Epoch | None = None  # for which early records may now be read
         self._last_type = -1  # of the handshake messages that were handed over
         self._ack_now = False
-        self._doubted: PeerAlert | None = None  # an alert that anybody may have written
-        self._doubts = False  # whether a flight was sent again since
         self._quick = False  # whether data may take the short way
-        self._held: list[Record] = []  # application data of DTLS 1.2 that came before the Finished
-        self._held_bytes = 0
-        self.plaintext: deque[bytes] = deque()  # datagrams that `read` will give, oldest first
-        self._closed_at: RecordNumber | None = None  # the record of the peer's close_notify
+        self._data = ApplicationData(limits)
+        self._alerts = Alerts(limits.repeated_alerts)
         self._key_updates = KeyUpdates(limits)
-        self._alert_sent: bytes | None = None
-        self._alerts_left = limits.repeated_alerts
         self._address = AddressValidation(options.amplification, validated=address_validated or proven is not None)
         self._heard: float | None = None
         self._idle_timeout = idle_timeout if options.idle_timeout is None else options.idle_timeout
@@ -223,8 +207,7 @@ class DTLSConnection(Endpoint):
             if content is not None:
                 self._heard = now
                 self._key_updates.data_received()
-                if content and len(self.plaintext) < self._settings.limits.received_datagrams:
-                    self.plaintext.append(content)
+                self._data.received(content)
                 return
         if self._closed:
             return
@@ -232,7 +215,9 @@ class DTLSConnection(Endpoint):
             self.addr = self.heard_from = addr
         self._address.received(len(data))
         if self.error is not None:
-            self._repeat_alert()
+            again = self._alerts.again() if not self._writer.out else None
+            if again is not None:
+                self._writer.out.append(again)
             return
         datagram = data if type(data) is bytes else bytes(data)
         self._enter()
@@ -295,8 +280,7 @@ class DTLSConnection(Endpoint):
             self._send_ack()
         deadline = self._retransmission.timer.deadline
         if deadline is not None and deadline <= due and not self._reader.paused:  # else its answer may have come
-            if self._doubted is not None:
-                self._doubt(self._doubted)
+            self._alerts.repeating()
             self._retransmission.expire(now)
 
     # --- the application ------------------------------------------------------------------------------------------
@@ -306,17 +290,11 @@ class DTLSConnection(Endpoint):
 
         b"" when there is none now.
         """
-        plaintext = self.plaintext
-        if not plaintext or size == 0:
-            return b""
-        if size < 0 or len(plaintext[0]) <= size:
-            return plaintext.popleft()
-        data, plaintext[0] = plaintext[0][:size], plaintext[0][size:]
-        return data
+        return self._data.read(size)
 
     def pending(self) -> int:
         """How many bytes of one datagram `read` could give at once."""
-        return len(self.plaintext[0]) if self.plaintext else 0
+        return len(self._data.datagrams[0]) if self._data.datagrams else 0
 
     def write(self, data: Data) -> None:
         """Send one datagram of application data: sealed at once, or queued behind a seal that is paused.
@@ -592,21 +570,10 @@ class DTLSConnection(Endpoint):
             self._wrong(record.epoch, UnexpectedMessage("application data before the handshake is complete"))
             return
         if not self.handshake_complete:
-            self._hold(record)
-            return
-        closed_at = self._closed_at
-        if closed_at is not None and (self._ended or record[:2] > closed_at):  # RFC 9147 section 5.10
-            return
-        self._key_updates.data_received()
-        if record.content and len(self.plaintext) < self._settings.limits.received_datagrams:
-            self.plaintext.append(record.content)
-
-    def _hold(self, record: Record) -> None:
-        """Data of DTLS 1.2 that has overtaken the Finished, whose keys it has: it is believed when that has come."""
-        cost = len(record.content) + _HELD_COST
-        if self._held_bytes + cost <= self._settings.limits.early_bytes:
-            self._held_bytes += cost
-            self._held.append(record)
+            self._data.hold(record)
+        elif not self._data.too_late(record[:2], told=self._ended):
+            self._key_updates.data_received()
+            self._data.received(record.content)
 
     def _handshake_record(self, record: Record, now: float) -> None:
         """Fragments: into the reassembly, or recognised as those of messages that were handed over long ago."""
@@ -633,7 +600,7 @@ class DTLSConnection(Endpoint):
             else:
                 kept = self._take(epoch, fragment) and kept
         if kept:
-            self._doubted, self._doubts = None, False
+            self._alerts.heard()
             self._acks.received(record[:2])
             if self._version is Version.DTLS13:
                 self._acks.schedule(now + self._ack_delay())
@@ -688,48 +655,35 @@ class DTLSConnection(Endpoint):
     def _alert(self, record: Record) -> None:
         epoch, content = record.epoch, record.content
         if not epoch and not self._believes_anybody():
-            if content[:1] == _FATAL_LEVEL and len(content) == 2 and not self.handshake_complete:
-                self._doubted = self._doubted or PeerAlert(ALERTS.get(content[1], content[1]))
+            if not self.handshake_complete:
+                self._alerts.doubt(content)
             return
-        if len(content) != 2:
-            self._wrong(epoch, DecodeError("a record of type alert holds one alert", section="RFC 9846 section 5.1"))
-            return
-        if self._dtls12 and content[0] not in (_WARNING, _FATAL):
-            error = IllegalParameter(f"an alert of level {content[0]}", section="RFC 5246 section 7.2")
+        try:
+            level, description = self._alerts.decode(content, older=self._dtls12)
+        except (DecodeError, IllegalParameter) as error:
             self._wrong(epoch, error)
             return
-        description = ALERTS.get(content[1], content[1])
         self._trace("alert received", getattr(description, "name", str(description)))
         if description is AlertDescription.close_notify:
             if not self.handshake_complete:
                 raise PeerAlert(description)
             self.close_notify_received = True
-            self._closed_at = record[:2]
+            self._data.close(record[:2])
             self._quick = False
-        elif description is AlertDescription.user_canceled or self._only_warns(content[0], description):
+        elif description is AlertDescription.user_canceled or self._only_warns(level, description):
             self._warnings += 1
             if self._warnings > self._settings.limits.warning_alerts:
                 raise UnexpectedMessage(f"more than {self._settings.limits.warning_alerts} warnings")
         else:
             raise PeerAlert(description)
 
-    def _doubt(self, alert: PeerAlert) -> None:
-        """Our flight is due again, and an alert in the clear has come that anybody may have written.
-
-        If nothing comes after the next repetition either, it was the peer's: whoever wants to be rid of us has said so
-        and does not answer any more.
-        """
-        if self._doubts:
-            raise alert
-        self._doubts = True
-
     def _only_warns(self, level: int, description: int) -> bool:
         """Whether the alert leaves the connection as it is, which DTLS 1.3 does not have (RFC 5246 section 7.2.2).
 
         Before its hello, a server of DTLS 1.2 may warn that it does not know our name (RFC 6066 section 3).
         """
-        if level != _WARNING or self._dtls12:
-            return level == _WARNING
+        if level != WARNING or self._dtls12:
+            return level == WARNING
         early = self._version is None and Version.DTLS12 in self._settings.versions
         return early and description is AlertDescription.unrecognized_name
 
@@ -772,7 +726,7 @@ class DTLSConnection(Endpoint):
         self._trace("received", HandshakeType.hello_request.name)
         self._key_updates.asked_again()
         if not self.close_notify_sent:
-            self._writer.send(_ALERT, bytes((_WARNING, AlertDescription.no_renegotiation)), self._writer.current)
+            self._writer.send(_ALERT, self._alerts.warning(AlertDescription.no_renegotiation), self._writer.current)
             self._trace("alert sent", AlertDescription.no_renegotiation.name)
 
     def _send(self, message: HandshakeMessage) -> None:
@@ -868,8 +822,7 @@ class DTLSConnection(Endpoint):
         self._writer.allow_data()
         if self._dtls12:  # there is nothing to acknowledge with, and the peer's Finished says that all has come
             self._retransmission.answered()
-            held, self._held, self._held_bytes = self._held, [], 0
-            for record in held:
+            for record in self._data.release():
                 self._application_data(record)
         else:
             self._installed = Epoch.APPLICATION
@@ -879,17 +832,11 @@ class DTLSConnection(Endpoint):
 
     def _send_close_notify(self) -> None:
         """It is not sent again when it is lost (RFC 9147 section 5.10)."""
-        self._writer.send(_ALERT, bytes((_WARNING, AlertDescription.close_notify)), self._writer.current)
+        self._writer.send(_ALERT, self._alerts.warning(AlertDescription.close_notify), self._writer.current)
 
     def _send_fatal_alert(self, description: AlertDescription) -> bool:
-        self._alert_sent = self._writer.fatal_alert(bytes((_FATAL, description)))
+        self._alerts.sent(self._writer.fatal_alert(self._alerts.fatal(description)))
         return True
-
-    def _repeat_alert(self) -> None:
-        """The peer goes on: it may have missed the alert (RFC 9147 section 5.10). The very same record, a few times."""
-        if self._alert_sent is not None and self._alerts_left and not self._writer.out:
-            self._alerts_left -= 1
-            self._writer.out.append(self._alert_sent)
 
     def _drop(self) -> None:
         super()._drop()
@@ -897,7 +844,7 @@ class DTLSConnection(Endpoint):
         self._retransmission.close()
         self._reassembly.clear()
         self._acks.clear()
-        self._held.clear()
+        self._data.clear()
 
     def _discard(self) -> None:
         self._writer.out = []
