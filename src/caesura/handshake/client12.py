@@ -138,10 +138,10 @@ def resume(hs: Handshake, offer: Offer, accepted: Accepted, session: Session) ->
     ticket = yield from receive_ticket(hs, accepted)
     hs.install_read(Epoch.APPLICATION, keys.server)
     yield from receive_finished(hs, main)
-    hs.install_write(Epoch.APPLICATION, keys.client)
-    send_finished(hs, main)
     peer = remembered(session)
     yield from judge_again(hs, peer)
+    hs.install_write(Epoch.APPLICATION, keys.client)
+    send_finished(hs, main)
     renewed = new_session(hs, offer, accepted, main, peer, ticket) if ticket is not None else None
     if renewed is None and hs.settings.sessions is not None:  # what was offered may be offered again
         renewed = replace(session, resumable=True)

@@ -94,7 +94,7 @@ def client13(hs: Handshake, offer: Offer, hello: ServerHello) -> Steps[Establish
         request, peer = yield from authenticate_server(hs, offer, answers)
     else:
         request, peer = None, proved_by(hs, accepted.key)
-        if not offer.early:
+        if not early:  # else it was asked before the hello
             yield from judge_again(hs, peer)
     yield from receive_finished(hs, keys.server)
 
