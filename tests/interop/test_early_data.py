@@ -1,4 +1,4 @@
-"""Early data with OpenSSL's s_server and s_client."""
+"""Early data with OpenSSL's s_server and s_client, and with gnutls-serv and gnutls-cli."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from caesura.events import EarlyDataReason, EarlyDataStatus
 from caesura.sessions import Session
 from tests.interop.direct import accepted, connected, listening, read_exactly
 from tests.interop.peers import Workshop
-from tests.interop.peers.process import Process, program
+from tests.interop.peers.process import Process, on_free_port, program
 
 Files = dict[str, Path]
 ACCEPTED, REJECTED = EarlyDataStatus.ACCEPTED, EarlyDataStatus.REJECTED
@@ -129,6 +129,72 @@ def test_our_server_reads_early(workshop: Workshop, files: Files, asks: bool, re
             client.wait_for("Early data was accepted" if taken else "Early data was rejected")
             if taken:
                 client.wait_for("half\n", "data")
+            tls.write(b"late\n")
+            client.wait_for("late\n", "data")
+            client.send(b"hello\n")
+            assert read_exactly(tls, 6) == b"hello\n"
+
+
+def gnutls(workshop: Workshop, name: str, arguments: list[str]) -> Process:
+    path = program(name, "apt-get install gnutls-bin")
+    return workshop.start([program("stdbuf", "apt-get install coreutils"), "-oL", path, *arguments])
+
+
+def test_our_client_is_read_early_by_gnutls(workshop: Workshop, files: Files) -> None:
+    options = [
+        *("--echo", "--earlydata", "--maxearlydata", "1000", "--disable-client-cert"),
+        *("--x509certfile", str(files["ec.chain"]), "--x509keyfile", str(files["ec.key"])),
+    ]
+    _, port = on_free_port(
+        lambda port: gnutls(workshop, "gnutls-serv", ["--port", str(port), *options]),
+        r"listening on IPv4 [^\n]*done",
+    )
+    context = Context.client(trust=TrustStore.load(files["root"]), groups=["x25519"])
+    session = None
+    for early in (b"", b"early\n"):
+        with connected(port, context, session=session) as tls:
+            if early:
+                assert tls.write_early_data(early) == 6
+            tls.do_handshake()
+            assert tls.early_data_status is (ACCEPTED if early else EarlyDataStatus.NOT_SENT)
+            tls.write(b"late\n")
+            assert read_exactly(tls, 5) == b"late\n"
+            assert tls.session is not None
+            session = tls.session
+            assert session.max_early_data == 1000
+            tls.shutdown()
+
+
+@pytest.mark.parametrize("asks", [True, False], ids=["that asks", "that does not ask"])
+def test_our_server_reads_gnutls_early(workshop: Workshop, files: Files, asks: bool) -> None:
+    context = Context.server(
+        identity=Identity.load(files["ec.chain"], files["ec.key"]), max_early_data=1000, groups=["x25519"]
+    )
+    early = workshop.path("early")
+    early.write_bytes(b"early\n")
+    with listening() as listener:
+        port = listener.getsockname()[1]
+        client = gnutls(
+            workshop,
+            "gnutls-cli",
+            [
+                *("--port", str(port), "127.0.0.1", "--priority", "NORMAL:-VERS-ALL:+VERS-TLS1.3"),
+                *("--sni-hostname", "localhost", "--verify-hostname", "localhost", "--x509cafile", str(files["root"])),
+                *("--resume", "--waitresumption", "--earlydata", str(early)),
+            ],
+        )
+        with accepted(listener, context) as tls:
+            tls.do_handshake()
+            with pytest.raises(ZeroReturn):
+                tls.read()
+            tls.shutdown()
+        with accepted(listener, context) as tls:
+            heard = b""
+            while asks and (piece := tls.read_early_data()):
+                heard += piece
+            tls.do_handshake()
+            assert heard == (b"early\n" if asks else b"")
+            assert tls.early_data_status is (ACCEPTED if asks else REJECTED)
             tls.write(b"late\n")
             client.wait_for("late\n", "data")
             client.send(b"hello\n")
