@@ -17,21 +17,20 @@ from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
 from caesura.context import Context, Method
-from caesura.crypto.protection12 import Protection12
 from caesura.dtls.acks import Acknowledgements
 from caesura.dtls.address import AddressValidation
 from caesura.dtls.alerts import WARNING, Alerts
 from caesura.dtls.application_data import ApplicationData
 from caesura.dtls.connection_id import ConnectionIds
-from caesura.dtls.cookies import PROFILE, Address, Proven
+from caesura.dtls.cookies import Address, Proven
 from caesura.dtls.flights import Ending
 from caesura.dtls.key_update import KeyUpdates
 from caesura.dtls.reader import Record, RecordReader
 from caesura.dtls.reassembly import Reassembly, Verdict
-from caesura.dtls.records12 import EPOCH, ReadKey12, WriteKey12
-from caesura.dtls.records13 import ReadKey, WriteKey
+from caesura.dtls.records12 import EPOCH
 from caesura.dtls.retransmission import Retransmission
 from caesura.dtls.srtp import SRTP
+from caesura.dtls.transport import DTLSTransport
 from caesura.dtls.writer import RecordWriter
 from caesura.errors import (
     AlertDescription,
@@ -44,14 +43,11 @@ from caesura.errors import (
     PeerAlert,
     UnexpectedEOF,
     UnexpectedMessage,
-    UnsupportedExtension,
     UsageError,
 )
-from caesura.events import EarlyDataReason
-from caesura.handshake.endpoint import Endpoint
 from caesura.handshake.performer import Awaiter
 from caesura.handshake.state import Established
-from caesura.handshake.transport import Epoch, Keys
+from caesura.handshake.transport import Epoch
 from caesura.jobs import WaitContext
 from caesura.sessions import Session
 from caesura.wire.dtls import (
@@ -62,13 +58,10 @@ from caesura.wire.dtls import (
     decode_ack,
     decode_fragments,
 )
-from caesura.wire.extensions import RECORD_SIZE_LIMIT, Extensions
 from caesura.wire.messages import HandshakeMessage, KeyUpdate, NewSessionTicket, decode_message
-from caesura.wire.records import MAX_INNER_PLAINTEXT, MAX_PLAINTEXT
 from caesura.wire.registries import (
     ConnectionIdUsage,
     ContentType,
-    ExtensionType,
     HandshakeType,
     SRTPProtectionProfile,
     Version,
@@ -89,7 +82,7 @@ Datagram = tuple[bytes, Address]
 """What is to be sent, and where to."""
 
 
-class DTLSConnection(Endpoint):
+class DTLSConnection(DTLSTransport):
     """One DTLS connection without I/O.
 
     Give it the datagrams that came (`receive_datagram`) and send those that `datagrams_to_send` returns. After every
@@ -118,29 +111,15 @@ class DTLSConnection(Endpoint):
         "_address",
         "_alerts",
         "_data",
-        "_dtls12",
         "_heard",
         "_idle_timeout",
-        "_ids",
-        "_installed",
         "_key_updates",
         "_last_type",
         "_newest",
         "_quick",
-        "_read_epoch",
-        "_reader",
-        "_reassembly",
-        "_retransmission",
-        "_srtp",
-        "_version",
-        "_writer",
         "addr",
         "heard_from",
     )
-
-    _profile = PROFILE
-    _reader: RecordReader
-    _writer: RecordWriter
 
     def __init__(
         self,
@@ -181,10 +160,10 @@ class DTLSConnection(Endpoint):
         self._reassembly = Reassembly(limits.handshake_message, limits.messages_ahead, limits.reassembly_bytes)
         self._reassembly.next_seq = first_seq
         self._acks = Acknowledgements(limits.ack_records)
-        self._version: Version | None = None
+        self._version = None
         self._dtls12 = Version.DTLS13 not in settings.versions  # agreed on, or all that may be
         self._read_epoch = 0  # in which the next handshake message comes
-        self._installed: Epoch | None = None  # for which early records may now be read
+        self._installed = None  # for which early records may now be read
         self._last_type = -1  # of the handshake messages that were handed over
         self._ack_now = False
         self._quick = False  # whether data may take the short way
@@ -735,85 +714,7 @@ class DTLSConnection(Endpoint):
         self._retransmission.queue(Epoch.APPLICATION, raw)
         self._trace("sent", message.msg_type.name, len(raw))
 
-    # --- the seam under the handshake (MessageTransport) ----------------------------------------------------------
-
-    def send(self, epoch: Epoch, message: bytes) -> None:
-        """Send one whole handshake message, with the flight it belongs to."""
-        self._retransmission.queue(self._writer.current if self._dtls12 else epoch, message)
-
-    def install_read(self, epoch: Epoch, keys: Keys) -> None:
-        """Read these keys' epoch too; messages of the one before may not remain."""
-        if not (self._inbox.empty and self._reassembly.empty):
-            raise UnexpectedMessage("messages of the old keys remain", section="RFC 9147 section 6.1")
-        if isinstance(keys, Protection12):  # whether the peer's ChangeCipherSpec arrives does not matter
-            self._reader.install(ReadKey12(keys))
-            self._read_epoch = EPOCH
-            self._inbox.epoch = self._installed = Epoch.HANDSHAKE  # not more: the Finished has to come
-            return
-        self._reader.install(ReadKey(keys, PROFILE.label_prefix, epoch))
-        self._read_epoch = epoch
-        self._inbox.epoch = epoch
-        if epoch < Epoch.APPLICATION:
-            self._installed = epoch
-
-    def install_write(self, epoch: Epoch, keys: Keys) -> None:
-        """Write in this epoch from now on; in DTLS 1.2 behind ChangeCipherSpec."""
-        if isinstance(keys, Protection12):
-            self._retransmission.change_cipher_spec()
-            self._writer.install(WriteKey12(keys, self._ids.theirs))
-            return
-        self._writer.install(WriteKey(keys, PROFILE.label_prefix, epoch, self._ids.theirs))
-
-    def version_chosen(self, version: Version) -> None:
-        """In DTLS 1.3, ACKs may be sent and are believed from now on (RFC 9147 section 7)."""
-        self._version = version
-        self._dtls12 = version is Version.DTLS12
-
-    def own_extensions(self, message: HandshakeType, peer: Extensions | None) -> Extensions:
-        """connection_id (RFC 9146) in the hellos; record_size_limit (RFC 8449) as on a stream."""
-        extensions = Extensions()
-        limit = self._settings.record_size_limit
-        most = MAX_PLAINTEXT if self._dtls12 else MAX_INNER_PLAINTEXT
-        if peer is None:
-            self._ids.offer(extensions)
-            self._srtp.offer(extensions)
-            wanted = limit is not None
-        else:
-            if message is HandshakeType.server_hello:
-                self._ids.answer(peer, extensions)
-            answer = HandshakeType.server_hello if self._dtls12 else HandshakeType.encrypted_extensions
-            if message is answer:
-                self._srtp.answer(peer, extensions)
-            wanted = ExtensionType.record_size_limit in peer and message is answer
-        if wanted:
-            extensions.put(RECORD_SIZE_LIMIT, min(limit or most, most))
-        return extensions
-
-    def peer_extensions(self, extensions: Extensions) -> None:
-        """The peer's connection id, and its record_size_limit, which puts our own into force.
-
-        In DTLS 1.3 the limit counts the content type too.
-        """
-        if ExtensionType.quic_transport_parameters in extensions:
-            raise UnsupportedExtension("quic_transport_parameters without QUIC", section="RFC 9001 section 8.2")
-        if not self.server_side:
-            self._ids.answered(extensions)
-            self._srtp.answered(extensions)
-        limit = extensions.get(RECORD_SIZE_LIMIT)
-        if limit is not None:
-            counted = 0 if self._dtls12 else 1
-            if not self.server_side and limit > MAX_PLAINTEXT + counted:
-                raise IllegalParameter("a record_size_limit beyond that of the protocol", section="RFC 8449 section 4")
-            own = self._settings.record_size_limit or MAX_INNER_PLAINTEXT
-            self._writer.max_content = min(limit - counted, MAX_PLAINTEXT)
-            self._reader.max_inner = min(own + 1 - counted, MAX_INNER_PLAINTEXT)
-
-    def early_data(self, accepted: bool, limit: int, reason: EarlyDataReason) -> None:
-        """It is always refused. Its records are of an epoch that has no keys, and are passed over as such."""
-
-    def accepts_early_data(self, ticket_state: bytes) -> bool:  # noqa: ARG002
-        """Not here."""
-        return False
+    # --- the end of the handshake ------------------------------------------------------------------------------------
 
     def completed(self, established: Established) -> None:
         """The handshake is done: a server acknowledges the client's last flight, and its tickets follow."""

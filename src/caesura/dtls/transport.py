@@ -1,0 +1,132 @@
+"""The seam under a DTLS handshake: messages become flights, and keys epochs (RFC 9147 sections 5.8 and 6.1).
+
+DTLS 1.2 has two epochs, and ChangeCipherSpec before the second one; what of its keys comes from the handshake are two
+halves of a key block. That is all a handshake's messages and keys have to do with the version here.
+"""
+
+from __future__ import annotations
+
+from caesura.crypto.protection12 import Protection12
+from caesura.dtls.connection_id import ConnectionIds
+from caesura.dtls.cookies import PROFILE
+from caesura.dtls.reader import RecordReader
+from caesura.dtls.reassembly import Reassembly
+from caesura.dtls.records12 import EPOCH, ReadKey12, WriteKey12
+from caesura.dtls.records13 import ReadKey, WriteKey
+from caesura.dtls.retransmission import Retransmission
+from caesura.dtls.srtp import SRTP
+from caesura.dtls.writer import RecordWriter
+from caesura.errors import IllegalParameter, UnexpectedMessage, UnsupportedExtension
+from caesura.events import EarlyDataReason
+from caesura.handshake.endpoint import Endpoint
+from caesura.handshake.transport import Epoch, Keys
+from caesura.wire.extensions import RECORD_SIZE_LIMIT, Extensions
+from caesura.wire.records import MAX_INNER_PLAINTEXT, MAX_PLAINTEXT
+from caesura.wire.registries import ExtensionType, HandshakeType, Version
+
+
+class DTLSTransport(Endpoint):
+    """The half of a connection that its handshake sees (MessageTransport); the other half makes its parts."""
+
+    __slots__ = (
+        "_dtls12",
+        "_ids",
+        "_installed",
+        "_read_epoch",
+        "_reader",
+        "_reassembly",
+        "_retransmission",
+        "_srtp",
+        "_version",
+        "_writer",
+    )
+
+    _profile = PROFILE
+    _reader: RecordReader
+    _writer: RecordWriter
+    _reassembly: Reassembly
+    _retransmission: Retransmission
+    _ids: ConnectionIds
+    _srtp: SRTP
+    _dtls12: bool  # whether DTLS 1.2 is agreed on, or all that may be
+    _version: Version | None
+    _read_epoch: int  # in which the next handshake message comes
+    _installed: Epoch | None  # for which early records may now be read
+
+    def send(self, epoch: Epoch, message: bytes) -> None:
+        """Send one whole handshake message, with the flight it belongs to."""
+        self._retransmission.queue(self._writer.current if self._dtls12 else epoch, message)
+
+    def install_read(self, epoch: Epoch, keys: Keys) -> None:
+        """Read these keys' epoch too; messages of the one before may not remain."""
+        if not (self._inbox.empty and self._reassembly.empty):
+            raise UnexpectedMessage("messages of the old keys remain", section="RFC 9147 section 6.1")
+        if isinstance(keys, Protection12):  # whether the peer's ChangeCipherSpec arrives does not matter
+            self._reader.install(ReadKey12(keys))
+            self._read_epoch = EPOCH
+            self._inbox.epoch = self._installed = Epoch.HANDSHAKE  # not more: the Finished has to come
+            return
+        self._reader.install(ReadKey(keys, PROFILE.label_prefix, epoch))
+        self._read_epoch = epoch
+        self._inbox.epoch = epoch
+        if epoch < Epoch.APPLICATION:
+            self._installed = epoch
+
+    def install_write(self, epoch: Epoch, keys: Keys) -> None:
+        """Write in this epoch from now on; in DTLS 1.2 behind ChangeCipherSpec."""
+        if isinstance(keys, Protection12):
+            self._retransmission.change_cipher_spec()
+            self._writer.install(WriteKey12(keys, self._ids.theirs))
+            return
+        self._writer.install(WriteKey(keys, PROFILE.label_prefix, epoch, self._ids.theirs))
+
+    def version_chosen(self, version: Version) -> None:
+        """In DTLS 1.3, ACKs may be sent and are believed from now on (RFC 9147 section 7)."""
+        self._version = version
+        self._dtls12 = version is Version.DTLS12
+
+    def own_extensions(self, message: HandshakeType, peer: Extensions | None) -> Extensions:
+        """connection_id (RFC 9146) in the hellos; record_size_limit (RFC 8449) as on a stream."""
+        extensions = Extensions()
+        limit = self._settings.record_size_limit
+        most = MAX_PLAINTEXT if self._dtls12 else MAX_INNER_PLAINTEXT
+        if peer is None:
+            self._ids.offer(extensions)
+            self._srtp.offer(extensions)
+            wanted = limit is not None
+        else:
+            if message is HandshakeType.server_hello:
+                self._ids.answer(peer, extensions)
+            answer = HandshakeType.server_hello if self._dtls12 else HandshakeType.encrypted_extensions
+            if message is answer:
+                self._srtp.answer(peer, extensions)
+            wanted = ExtensionType.record_size_limit in peer and message is answer
+        if wanted:
+            extensions.put(RECORD_SIZE_LIMIT, min(limit or most, most))
+        return extensions
+
+    def peer_extensions(self, extensions: Extensions) -> None:
+        """The peer's connection id, and its record_size_limit, which puts our own into force.
+
+        In DTLS 1.3 the limit counts the content type too.
+        """
+        if ExtensionType.quic_transport_parameters in extensions:
+            raise UnsupportedExtension("quic_transport_parameters without QUIC", section="RFC 9001 section 8.2")
+        if not self.server_side:
+            self._ids.answered(extensions)
+            self._srtp.answered(extensions)
+        limit = extensions.get(RECORD_SIZE_LIMIT)
+        if limit is not None:
+            counted = 0 if self._dtls12 else 1
+            if not self.server_side and limit > MAX_PLAINTEXT + counted:
+                raise IllegalParameter("a record_size_limit beyond that of the protocol", section="RFC 8449 section 4")
+            own = self._settings.record_size_limit or MAX_INNER_PLAINTEXT
+            self._writer.max_content = min(limit - counted, MAX_PLAINTEXT)
+            self._reader.max_inner = min(own + 1 - counted, MAX_INNER_PLAINTEXT)
+
+    def early_data(self, accepted: bool, limit: int, reason: EarlyDataReason) -> None:
+        """It is always refused. Its records are of an epoch that has no keys, and are passed over as such."""
+
+    def accepts_early_data(self, ticket_state: bytes) -> bool:  # noqa: ARG002
+        """Not here."""
+        return False
