@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import random
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -348,3 +349,33 @@ def test_a_context_of_another_method_is_another_connection() -> None:
     with pytest.raises(WantRead):
         stream.do_handshake()
     assert both.sent[0][1][:3] == b"\x16\x03\x01"
+
+
+# --- bad input ----------------------------------------------------------------------------------------------------
+
+
+def test_whatever_comes_to_a_listening_server_is_answered_shortly_or_not_at_all() -> None:
+    dice = random.Random(9147)
+    for version in DTLS_VERSIONS:
+        both = pair(version)
+        hellos = []
+        for _ in range(2):  # a first one, and one with a cookie
+            with pytest.raises(WantRead):
+                both.client.do_handshake()
+            hellos.append(both.ends[1].arrived[0])
+            if len(hellos) == 1:
+                with pytest.raises(WantRead):
+                    both.server.listen()
+        both.ends[1].arrived.clear()
+        both.sent.clear()
+        for _ in range(400):
+            datagram = bytearray(dice.choice(hellos))
+            for _ in range(dice.randint(1, 4)):
+                datagram[dice.randrange(len(datagram))] = dice.randrange(256)
+            del datagram[dice.choice([len(datagram), dice.randrange(len(datagram))]) :]
+            both.ends[1].arrived.append(bytes(datagram))
+            before = len(both.sent)
+            with suppress(WantRead):
+                both.server.listen()
+            assert sum(len(each) for _, each in both.sent[before:]) <= 3 * len(datagram)
+            assert not both.ends[1].arrived
