@@ -107,6 +107,28 @@ def load_trust(path: Path) -> TrustStore:
     return TrustStore.load(path)
 
 
+def load_psks(path: Path) -> dict[bytes, bytes]:
+    """Pre-shared keys by their identities: in each line an identity, a colon, and the key in hexadecimal digits.
+
+    Empty lines, and those that begin with #, say nothing. It is the format of GnuTLS's psktool.
+    """
+    keys: dict[bytes, bytes] = {}
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        identity, colon, digits = line.strip().rpartition(b":")
+        if not line.strip() or line.startswith(b"#"):
+            continue
+        try:
+            key = bytes.fromhex(digits.decode("ascii"))
+        except ValueError:
+            key = b""
+        if not (colon and identity and key):
+            raise Misused(f"--psk: line {number} of {click.format_filename(path)} is not IDENTITY:KEY in hexadecimal")
+        keys[identity] = key
+    if not keys:
+        raise Misused(f"--psk: there is no key in {click.format_filename(path)}")
+    return keys
+
+
 @contextmanager
 def told(about: str = "") -> Iterator[None]:
     """Tell failures in one line: exit code 2 for what was refused when it was given, 1 for what failed later.

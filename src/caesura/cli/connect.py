@@ -12,6 +12,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -22,7 +23,16 @@ from rich.text import Text
 
 from caesura import aio
 from caesura.cli.blocking import BlockingCalls
-from caesura.cli.common import Address, Misused, address_to_connect, load_identity, load_trust, readable_file, told
+from caesura.cli.common import (
+    Address,
+    Misused,
+    address_to_connect,
+    load_identity,
+    load_psks,
+    load_trust,
+    readable_file,
+    told,
+)
 from caesura.cli.facts import facts_table
 from caesura.context import Context, Method, Verify
 from caesura.dtls import DTLSConnection
@@ -57,6 +67,12 @@ INTERRUPTED = 130  # the exit code of a program that SIGINT has ended
 )
 @click.option("--key", type=readable_file(), metavar="FILE", help="Its private key.  [default: in the file of --cert]")
 @click.option(
+    "--psk",
+    type=readable_file(),
+    metavar="FILE",
+    help="Offer the first pre-shared key in FILE (IDENTITY:KEY in hexadecimal). Without --ca, nothing else is taken.",
+)
+@click.option(
     "--session",
     "session_file",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -79,6 +95,7 @@ def connect(
     alpn: tuple[str, ...],
     cert: Path | None,
     key: Path | None,
+    psk: Path | None,
     session_file: Path | None,
     early_data: Path | None,
     quiet: bool,
@@ -107,6 +124,8 @@ def connect(
     """
     if ca is not None and insecure:
         raise click.UsageError("--ca and --insecure exclude each other.")
+    if psk is not None and insecure:
+        raise click.UsageError("--psk and --insecure exclude each other.")
     if key is not None and cert is None:
         raise click.UsageError("--key needs --cert.")
     if early_data is not None and session_file is None:
@@ -119,6 +138,7 @@ def connect(
             trust=load_trust(ca) if ca is not None else None,
             verify=Verify.NONE if insecure else Verify.REQUIRED,
             identity=load_identity(cert, key) if cert is not None else None,
+            lookup_psk=first_of(load_psks(psk)) if psk is not None else None,
             alpn=alpn,
         )
         session = load_session(session_file) if session_file is not None else None
@@ -129,6 +149,12 @@ def connect(
             asyncio.run(client.run(console))
         except KeyboardInterrupt:
             raise click.exceptions.Exit(INTERRUPTED) from None
+
+
+def first_of(keys: dict[bytes, bytes]) -> Callable[[bytes | None], tuple[bytes, bytes]]:
+    """The `lookup_psk` of a client with one key."""
+    first = next(iter(keys.items()))
+    return lambda _identity: first
 
 
 class Conversation(Protocol):
@@ -257,6 +283,8 @@ class Client:
         if self._context.verify is Verify.NONE:
             return Text("no: --insecure takes any certificate", style="bold red")
         when = " when the session was made" if connection.session_reused else ""
+        if connection.psk_identity is not None:
+            return Text(f"yes, by the pre-shared key{when}", style="green")
         return Text(f"yes, as {self._name}{when}", style="green")
 
     def _keep_session(self, connection: TLSConnection | DTLSConnection | None) -> None:

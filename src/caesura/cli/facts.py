@@ -51,6 +51,8 @@ def _facts(connection: TLSConnection | DTLSConnection) -> Iterator[tuple[str, Te
     yield "session", Text("resumed" if connection.session_reused else "new")
     if isinstance(connection, TLSConnection) and connection.early_data_reason not in _NO_EARLY_DATA:
         yield "early data", Text(early_data(connection))
+    if connection.psk_identity is not None:
+        yield "pre-shared key", Text(printable(connection.psk_identity.decode("latin-1")))
     chain = connection.peer_certificates
     if chain:
         leaf = parse_certificate(chain[0])
@@ -99,6 +101,8 @@ def facts_line(connection: TLSConnection | DTLSConnection) -> str:
         words.append("resumed")
     if isinstance(connection, TLSConnection) and connection.early_data_status is not EarlyDataStatus.NOT_SENT:
         words.append(f"early data {early_data(connection)}")
+    if connection.psk_identity is not None:
+        words.append(f"pre-shared key {printable(connection.psk_identity.decode('latin-1'))}")
     if connection.peer_certificates:
         words.append(f"client {parse_certificate(connection.peer_certificates[0]).subject}")
     return ", ".join(words)

@@ -12,14 +12,23 @@ from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import click
 from rich.console import Console
 from rich.text import Text
 
 from caesura import aio
-from caesura.cli.common import Address, address_to_listen, load_identity, load_trust, readable_file, reason, told
+from caesura.cli.common import (
+    Address,
+    address_to_listen,
+    load_identity,
+    load_psks,
+    load_trust,
+    readable_file,
+    reason,
+    told,
+)
 from caesura.cli.facts import facts_line
 from caesura.cli.www import (
     MAX_HEAD,
@@ -49,10 +58,9 @@ GRACE_SECONDS = 1.0  # for all of that when the server ends
 @click.option("--dtls", is_flag=True, help="Serve DTLS on a UDP port; only an echo, of each datagram.")
 @click.option(
     "--cert",
-    required=True,
     type=readable_file(),
     metavar="FILE",
-    help="The server's certificate, with its chain (PEM).",
+    help="The server's certificate, with its chain (PEM). Needed, unless there is --psk.",
 )
 @click.option("--key", type=readable_file(), metavar="FILE", help="Its private key.  [default: in the file of --cert]")
 @click.option(
@@ -74,6 +82,12 @@ GRACE_SECONDS = 1.0  # for all of that when the server ends
     metavar="BYTES",
     help="Take that much of what a client that resumes sends with its first message.  [default: 0, none]",
 )
+@click.option(
+    "--psk",
+    type=readable_file(),
+    metavar="FILE",
+    help="Take the pre-shared keys in FILE too: in each line IDENTITY:KEY, the key in hexadecimal.",
+)
 @click.option("--echo", is_flag=True, help="Send back what comes (the default).")
 @click.option(
     "--www",
@@ -85,11 +99,12 @@ GRACE_SECONDS = 1.0  # for all of that when the server ends
 def serve(
     address: Address,
     dtls: bool,
-    cert: Path,
+    cert: Path | None,
     key: Path | None,
     alpn: tuple[str, ...],
     client_ca: Path | None,
     max_early_data: int,
+    psk: Path | None,
     echo: bool,
     www: Path | None,
     quiet: bool,
@@ -97,7 +112,7 @@ def serve(
     """Serve TLS or DTLS: an echo, or files over HTTP.
 
     Standard error tells where the server listens (port 0 chooses a free one; an empty host stands for every address of
-    the machine) and tells of each connection. Ctrl-C ends it; SIGHUP makes it read the certificate and the key again,
+    the machine) and tells of each connection. Ctrl-C ends it; SIGHUP makes it read its certificate and its keys again,
     for connections from then on.
 
     Everything beneath the directory of --www can be read by whoever can connect. Symbolic links that lead out of it are
@@ -120,10 +135,21 @@ def serve(
         raise click.UsageError("--dtls and --www exclude each other: HTTP needs a stream.")
     if dtls and max_early_data:
         raise click.UsageError("--dtls and --max-early-data exclude each other: DTLS takes no early data here.")
+    if cert is None and psk is None:
+        raise click.UsageError("--cert or --psk is needed.")
+    if key is not None and cert is None:
+        raise click.UsageError("--key needs --cert.")
+
+    def credentials() -> dict[str, Any]:
+        return {
+            "identity": load_identity(cert, key) if cert is not None else None,
+            "lookup_psk": among(load_psks(psk)) if psk is not None else None,
+        }
+
     with told(str(address)):
         context = Context.server(
             method=Method.DTLS if dtls else Method.TLS,
-            identity=load_identity(cert, key),
+            **credentials(),
             alpn=alpn,
             trust=load_trust(client_ca) if client_ca is not None else None,
             verify=Verify.REQUIRED if client_ca is not None else Verify.NONE,
@@ -132,13 +158,16 @@ def serve(
         console = Console(stderr=True, highlight=False, soft_wrap=True)
         serving: Serving
         if dtls:
-            serving = ServingDatagrams(context, console, quiet=quiet, reload=lambda: load_identity(cert, key))
+            serving = ServingDatagrams(context, console, quiet=quiet, reload=credentials)
         else:
             service: Service = Files(www) if www is not None else Echo()
-            serving = ServingStreams(
-                context, console, quiet=quiet, reload=lambda: load_identity(cert, key), service=service
-            )
+            serving = ServingStreams(context, console, quiet=quiet, reload=credentials, service=service)
         asyncio.run(serving.run(address))
+
+
+def among(keys: dict[bytes, bytes]) -> Callable[[bytes], tuple[bytes, bytes] | None]:
+    """The `lookup_psk` of a server that knows these keys."""
+    return lambda identity: (identity, keys[identity]) if identity in keys else None
 
 
 class Service(Protocol):
@@ -233,7 +262,9 @@ class Serving(ABC):
 
     title: str
 
-    def __init__(self, context: Context, console: Console, *, quiet: bool, reload: Callable[[], object]) -> None:
+    def __init__(
+        self, context: Context, console: Console, *, quiet: bool, reload: Callable[[], dict[str, Any]]
+    ) -> None:
         self._context = context
         self._console = console
         self._quiet = quiet
@@ -282,7 +313,8 @@ class Serving(ABC):
 
     def _renew(self) -> None:
         try:
-            self._context.identity = self._reload()
+            for name, value in self._reload().items():
+                setattr(self._context, name, value)
         except (ConfigError, click.ClickException) as error:
             self._console.print(Text.assemble(("not renewed", "bold red"), f": {error}"))
         else:
@@ -298,7 +330,7 @@ class ServingStreams(Serving):
     """Connections over TLS, each served by a task."""
 
     def __init__(
-        self, context: Context, console: Console, *, quiet: bool, reload: Callable[[], object], service: Service
+        self, context: Context, console: Console, *, quiet: bool, reload: Callable[[], dict[str, Any]], service: Service
     ) -> None:
         super().__init__(context, console, quiet=quiet, reload=reload)
         self.title = service.title
