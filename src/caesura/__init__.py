@@ -35,7 +35,7 @@ from caesura.sslobject import SSL
 from caesura.wire.registries import CipherSuite, NamedGroup, SignatureScheme, Version
 
 if TYPE_CHECKING:
-    from caesura import aio, dtls, openssl, tls
+    from caesura import aio, dtls, openssl, quic, tls
 
 __version__ = "0.1.0"
 
@@ -84,10 +84,11 @@ __all__ = [
     "errors",
     "jobs",
     "openssl",
+    "quic",
     "tls",
 ]
 
-_ON_DEMAND = frozenset({"aio", "dtls", "openssl", "tls"})
+_ON_DEMAND = frozenset({"aio", "dtls", "openssl", "quic", "tls"})
 
 
 def __getattr__(name: str) -> Any:

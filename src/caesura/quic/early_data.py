@@ -57,13 +57,13 @@ def nothing_lowered(before: TransportParameters, now: TransportParameters) -> bo
 
 
 class EarlyData:
-    """What became of one connection's 0-RTT. `remembered`: the limits that a client goes by."""
+    """What became of one connection's 0-RTT. `wanted`: on this side. `remembered`: the limits that a client goes by."""
 
     __slots__ = ("reason", "remembered", "status")
 
-    def __init__(self) -> None:
+    def __init__(self, *, wanted: bool) -> None:
         self.status = EarlyDataStatus.NOT_SENT
-        self.reason = EarlyDataReason.UNKNOWN
+        self.reason = EarlyDataReason.UNKNOWN if wanted else EarlyDataReason.DISABLED
         self.remembered: TransportParameters | None = None
 
     @property
