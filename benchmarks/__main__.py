@@ -8,13 +8,14 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import handshakes, jobs, loops, memory, older, records, report, signers, stalls
+from benchmarks import handshakes, jobs, loops, memory, older, quic, records, report, signers, stalls
 from benchmarks.harness import Result, Row, machine
 
 ROWS: tuple[Row, ...] = (
     *records.ROWS,
     *handshakes.ROWS,
     *older.ROWS,
+    *quic.ROWS,
     *loops.ROWS,
     *jobs.ROWS,
     *signers.ROWS,

@@ -24,6 +24,7 @@ class Puppet:
         end = self.link.server if client else self.link.client
         self.victim: QUICConnection = end.connection
         self.addr = CLIENT if client else SERVER
+        self.bulk = False  # whether packets arrive as one of many
         suite = self.victim.cipher_suite
         version = self.victim.version
         assert suite is not None
@@ -43,7 +44,10 @@ class Puppet:
 
     def say(self, payload: bytes) -> Puppet:
         """Send it."""
-        self.victim.receive_datagram(self.packet(payload), self.addr, self.link.now)
+        if self.bulk:
+            self.victim.receive_datagrams([self.packet(payload)], self.addr, self.link.now)
+        else:
+            self.victim.receive_datagram(self.packet(payload), self.addr, self.link.now)
         return self
 
     def answer(self) -> list[bytes]:

@@ -100,11 +100,20 @@ def test_many_datagrams_at_once_are_as_many_one_by_one(moved: bool) -> None:
     stream_id = link.client.say(None, BODY[:200_000])
     addr = ("192.0.2.44", 4444) if moved else link.client.addr
     link.client.addr = addr
-    now = link.now
+    now, batches = link.now, 0
     while stream_id not in link.server.ended:
         now += 0.01
-        batch = [data for data, _ in client.datagrams_to_send(now)]
-        server.receive_datagrams([b"", b"\x40" + bytes(40), *batch, bytearray(batch[0]) if batch else b""], addr, now)
+        batch: list[bytes | bytearray] = [data for data, _ in client.datagrams_to_send(now)]
+        if batch:
+            batches += 1
+            damaged = bytes(batch[0])[:-1] + bytes((batch[0][-1] ^ 1,))
+            batch += batch[0], bytearray(batch[-1]), damaged, batch[0][:20]  # twice, and what does not open
+            random.Random(batches).shuffle(batch)
+            if batches % 2:  # what is not like the rest
+                batch += b"", b"\x40" + bytes(40), b"\xc0" + bytes(40)
+            if batches == 3:
+                client.key_update()
+        server.receive_datagrams(batch, addr, now)
         link.server.look()
         answers = [data for data, where in server.datagrams_to_send(now) if where == addr]
         client.receive_datagrams(answers, SERVER, now)
@@ -114,6 +123,7 @@ def test_many_datagrams_at_once_are_as_many_one_by_one(moved: bool) -> None:
                 end.connection.handle_timeout(now)
     assert link.server.data[stream_id] == BODY[:200_000]
     assert client.error is server.error is None
+    assert server.key_updates == client.key_updates == 1
 
 
 def test_a_batch_ends_with_the_connection() -> None:

@@ -10,7 +10,7 @@ handshake that is not what the peer would send. While work of the handshake is p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from caesura.context import QUIC_EARLY_DATA, Context, Method
@@ -303,7 +303,7 @@ class QUICConnection(Endpoint):
         finally:
             self._leave()
 
-    def receive_datagrams(self, datagrams: Iterable[Data], addr: Address, now: float, ecn: int = 0) -> None:
+    def receive_datagrams(self, datagrams: Sequence[Data], addr: Address, now: float, ecn: int = 0) -> None:
         """Several from one address, as one read of a socket gives them: the same as one by one, and cheaper."""
         if self._closed or self._ending is not None or not self.handshake_confirmed:
             for each in datagrams:
@@ -312,25 +312,47 @@ class QUICConnection(Endpoint):
         self._enter()
         try:
             self._now = now
-            known = addr == self._paths.active.address
-            for each in datagrams:
-                datagram = each if type(each) is bytes else bytes(each)
-                if known and datagram and not datagram[0] & LONG_HEADER:
-                    opened = self._reader.open_short(datagram, addr, now, ecn)
-                    if opened is not None:
-                        self._short_packet(opened, addr, ecn, len(datagram))
-                    else:
-                        self._unopened(datagram)
-                else:
+            whole = [each if type(each) is bytes else bytes(each) for each in datagrams]
+            if not self._receive_bulk(whole, addr, ecn):
+                for datagram in whole:
                     self._receive(datagram, addr, ecn)
-                if self._ending is not None:
-                    break
+                    if self._ending is not None:
+                        break
             if self._driver is not None or self._post or self._reread or not self._inbox.empty:
                 self._go_on(now)
         except BaseException as error:  # noqa: BLE001 - sorted there
             self._stopped_by(error)
         finally:
             self._leave()
+
+    def _receive_bulk(self, datagrams: list[bytes], addr: Address, ecn: int) -> bool:
+        """Take datagrams that are all one 1-RTT packet on the path in use; whether they are."""
+        path = self._path = self._paths.active
+        if addr != path.address or self._qlog is not None:
+            return False
+        found = self._reader.open_bulk(datagrams, self._used, self._now)
+        if found is None:
+            return False
+        self._to = self._used
+        acks, on_bulk, now = self._spaces[APPLICATION_SPACE].acks, self._streams.on_bulk, self._now
+        for index, opened in enumerate(found):
+            if opened is None:
+                self._unopened(datagrams[index])
+                continue
+            number, payload = opened
+            path.received += len(datagrams[index])
+            if acks.seen(number):
+                continue
+            if on_bulk(payload):
+                acks.received(number, True, now, ecn)
+                continue
+            flags = dispatch_untrusted(payload, ONE_RTT, self._permitted[ONE_RTT], self)
+            acks.received(number, flags & ACK_ELICITING != 0, now, ecn)
+            if self._ending is not None:
+                break
+        if any(found):
+            self._idle.received(now)
+        return True
 
     def datagrams_to_send(self, now: float) -> list[Datagram]:
         """Every datagram that may be sent now, with the address it goes to; handed over once."""

@@ -7,12 +7,12 @@ packet.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from caesura.errors import AEADLimitReached
 from caesura.handshake.performer import Working
 from caesura.quic.connection_ids import LocalConnectionIds
-from caesura.quic.key_update import KeyPhases
+from caesura.quic.key_update import KeyPhases, Numbered
 from caesura.quic.levels import APPLICATION_SPACE, HANDSHAKE, INITIAL, SPACES, ZERO_RTT
 from caesura.quic.packets import FIXED_BIT, LONG_HEADER, LongHeader, read_long
 from caesura.quic.path import Address
@@ -126,6 +126,21 @@ class Receiver(Working):
             self._failed(phases.integrity_limit)
             return None
         return space, opened[0], opened[1], None, used
+
+    def open_bulk(self, datagrams: Sequence[bytes], used: bytes, now: float) -> list[Numbered | None] | None:
+        """Many 1-RTT packets to the id `used`, each None that does not open; None when they are not all such."""
+        phases, stop = self.phases, 1 + len(used)
+        if phases is None or used not in self._ids.ids.values():
+            return None
+        bits, wanted = (LONG_HEADER | FIXED_BIT, FIXED_BIT) if self.fixed_bit else (LONG_HEADER, 0)
+        for datagram in datagrams:
+            if datagram[1:stop] != used or datagram[:1] == b"" or datagram[0] & bits != wanted:
+                return None
+        found = phases.open_bulk(datagrams, used, self._spaces[APPLICATION_SPACE].acks.largest, now)
+        for opened in found:
+            if opened is None:
+                self._failed(phases.integrity_limit)
+        return found
 
     def _long(self, datagram: bytes, header: LongHeader, address: Address, ecn: int) -> Opened | None:
         kind, version = header.kind, int(header.parameters.version)
