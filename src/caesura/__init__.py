@@ -30,6 +30,8 @@ from caesura.errors import (
     WantWrite,
     ZeroReturn,
 )
+from caesura.events import EarlyDataReason, EarlyDataStatus
+from caesura.replay import ReplayCache
 from caesura.sessions import ServerSessionCache, Session, SessionCache
 from caesura.sslobject import SSL
 from caesura.wire.registries import CipherSuite, NamedGroup, SignatureScheme, Version
@@ -50,6 +52,8 @@ __all__ = [
     "ConfigError",
     "Context",
     "DatagramBIO",
+    "EarlyDataReason",
+    "EarlyDataStatus",
     "Error",
     "Identity",
     "JobCancelled",
@@ -61,6 +65,7 @@ __all__ = [
     "OperationFailed",
     "OperationTimeout",
     "PeerAlert",
+    "ReplayCache",
     "ServerSessionCache",
     "Session",
     "SessionCache",
