@@ -139,15 +139,20 @@ class Endpoint:
         if "no-op-extra-handshake" in flags or "handshake-twice" in flags:
             self.connection.advance(self.now)
             self._settle()
-        length = flags.get("export-keying-material", 0)
-        if length:
-            context = flags.get("export-context", b"") if "use-export-context" in flags else None
-            self.write(self.connection.export_keying_material(flags.get("export-label", b""), context, length))
+        if "export-keying-material" in flags:
+            self.write(self._keying_material())
         self._first_words()
         if "shim-shuts-down" not in flags:
             self.echo()
         self._check_session()
         self._end()
+
+    def _keying_material(self) -> bytes:
+        flags = self.flags
+        context = flags.get("export-context", b"") if "use-export-context" in flags else None
+        length = flags.get("export-keying-material")
+        material: bytes = self.connection.export_keying_material(flags.get("export-label", b""), context, length)
+        return material
 
     # --- bytes and time ---
 
@@ -252,6 +257,8 @@ class Endpoint:
             self._settle()
             if "expect-no-offer-early-data" in self.flags:
                 self._equal("early data", self.connection.early_data_status, EarlyDataStatus.NOT_SENT)
+            elif "export-keying-material" in self.flags:
+                self._keying_material()  # for BoringSSL's handshake call returns here
 
     def handshake(self) -> None:
         """Shake hands to the end."""
@@ -369,6 +376,9 @@ class Endpoint:
         if "expect-early-data-reason" in flags:
             reason = connection.early_data_reason.value.encode()
             self._equal("early_data_reason", reason, flags.get("expect-early-data-reason"))
+        if "expect-ticket-age-skew" in flags and self.index:
+            skew = connection.ticket_age_skew
+            self._equal("ticket_age_skew", skew and round(skew), flags.get("expect-ticket-age-skew"))
 
     def _check_peer(self) -> None:
         flags, connection = self.flags, self.connection

@@ -52,7 +52,7 @@ _NUMBERS = _words("""
     port shim-id resume-count repeat-shim-initial-write read-size export-keying-material
     min-version max-version expect-version expect-cipher expect-curve-id expect-peer-signature-algorithm
     expect-selected-credential max-cert-list resumption-delay
-    install-one-cert-compression-alg expect-peer-certificate-type mtu initial-timeout-duration-ms
+    install-one-cert-compression-alg expect-ticket-age-skew expect-peer-certificate-type mtu initial-timeout-duration-ms
     private-key-delay-ms expect-total-renegotiations expect-cipher-aes expect-cipher-no-aes
 """)
 

@@ -203,6 +203,7 @@ def settings_for(flags: Flags, world: Any, hooks: Hooks) -> dict[str, Any]:
             forgery_resistant=True,
         )
     if "enable-early-data" in flags:
+        settings["early_data_window"] = 60.5  # as BoringSSL has it, which counts whole seconds
         settings["max_early_data"] = 14336 if server and "dtls" not in flags else 0
     if server:
         settings["select_identity"] = hooks.select_identity
