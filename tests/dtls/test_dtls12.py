@@ -11,6 +11,7 @@ import pytest
 
 from caesura.context import Limits, Verify
 from caesura.crypto.tickets import TicketKeys
+from caesura.dtls import DTLSConnection
 from caesura.errors import (
     HandshakeFailure,
     IllegalParameter,
@@ -530,3 +531,32 @@ def test_record_size_limit() -> None:
     assert received(link.server_events) == [bytes(200)]
     link.deliver(tap.client.seal(51, DATA, bytes(201)), to_server=True)
     assert link.server.error is not None
+
+
+@pytest.mark.parametrize("version", [DTLS12, DTLS13], ids=["DTLS12", "DTLS13"])
+def test_one_connection_that_asks_for_cookies(version: dict[str, Any]) -> None:
+    """Without a listener: it answers whoever comes, and becomes the connection of the first that proves its address."""
+    groups = {"groups": ["X25519MLKEM768", "x25519", "secp256r1"], "dtls": {"mtu": 300}}
+    client = client_context(**version, **groups)
+    server = DTLSConnection(server_context(**version, **groups), server_side=True, address_validated=False)
+    ours = DTLSConnection(client, server_side=False, server_hostname="localhost", addr="server")
+    stranger = DTLSConnection(client, server_side=False, server_hostname="localhost", addr="server")
+    for side in (ours, stranger, server):
+        side.advance(0.0)
+    for datagram, _ in stranger.datagrams_to_send(0.0):
+        server.receive_datagram(datagram, "forged", 0.0)
+    answers = server.datagrams_to_send(0.0)
+    assert [addr for _, addr in answers] == ["forged"]
+    server.receive_datagram(b"\x16nonsense", "forged", 0.0)
+    for _ in range(8):
+        for datagram, _ in ours.datagrams_to_send(0.0):
+            server.receive_datagram(datagram, "client", 0.0)
+        for datagram, addr in server.datagrams_to_send(0.0):
+            assert addr == "client"
+            ours.receive_datagram(datagram, None, 0.0)
+    assert ours.handshake_complete
+    assert server.handshake_complete
+    assert server.addr == "client"
+    ours.write(b"from the client")
+    server.receive_datagram(ours.datagrams_to_send(0.0)[0][0], "client", 0.0)
+    assert server.read() == b"from the client"

@@ -71,7 +71,7 @@ def test_a_flood_of_pieces_costs_a_fixed_amount() -> None:
     first, *_ = hello(groups=["X25519MLKEM768"], dtls={"mtu": 600})
     for number in range(1000):
         listener.receive_datagram(first, ("192.0.2.9", number), 0.0)
-        assert listener._hellos.held <= budget
+        assert listener._greeter.hellos.held <= budget
     assert listener.datagrams_to_send(0.0) == []
     shake(listener, other_client(1), CLIENT)  # short hellos come through
 

@@ -24,6 +24,7 @@ from caesura.dtls.application_data import ApplicationData
 from caesura.dtls.connection_id import ConnectionIds
 from caesura.dtls.cookies import Address, Proven
 from caesura.dtls.flights import Ending
+from caesura.dtls.greeting import Greeter, hello_in
 from caesura.dtls.key_update import KeyUpdates
 from caesura.dtls.reader import Record, RecordReader
 from caesura.dtls.reassembly import Reassembly, Verdict
@@ -93,9 +94,10 @@ class DTLSConnection(DTLSTransport):
     `addr` is the peer's address; None leaves it to the first datagram. It stays: a datagram from elsewhere is read when
     its connection id and its keys are right, and `heard_from` tells it, but nothing is sent there unless `follow` is
     called (RFC 9147 section 11). `idle_timeout` counts where `dtls.idle_timeout` is None. `address_validated`: who
-    makes the connection knows that the peer is at this address; otherwise a server sends no more than
-    `dtls.amplification` times what has come from there until the peer has proved it. `proven` is what a cookie has
-    proved; `on_connection_ids` is told all ids that lead here whenever they change (see the listener).
+    makes the connection knows that the peer is at this address; otherwise a server asks for a cookie first or, without
+    `dtls.cookies`, sends no more than `dtls.amplification` times what has come from there until the peer has proved it.
+    `proven` is what a cookie has proved already; `on_connection_ids` is told all ids that lead here whenever they
+    change (see the listener).
 
     Work that pauses leaves the connection `waiting_for_async`, as on a `TLSConnection`; the protocol goes on meanwhile.
 
@@ -111,6 +113,7 @@ class DTLSConnection(DTLSTransport):
         "_address",
         "_alerts",
         "_data",
+        "_greeter",
         "_heard",
         "_idle_timeout",
         "_key_updates",
@@ -171,6 +174,8 @@ class DTLSConnection(DTLSTransport):
         self._alerts = Alerts(limits.repeated_alerts)
         self._key_updates = KeyUpdates(limits)
         self._address = AddressValidation(options.amplification, validated=address_validated or proven is not None)
+        ask = server_side and not address_validated and proven is None and options.cookies
+        self._greeter = Greeter(settings) if ask else None
         self._heard: float | None = None
         self._idle_timeout = idle_timeout if options.idle_timeout is None else options.idle_timeout
         self._newest: RecordNumber = (0, 0)
@@ -199,6 +204,9 @@ class DTLSConnection(DTLSTransport):
                 self._writer.out.append(again)
             return
         datagram = data if type(data) is bytes else bytes(data)
+        if self._greeter is not None:
+            self._greet(self._greeter, datagram, addr, now)
+            return
         self._enter()
         try:
             if self._receive(datagram, addr, now):
@@ -207,6 +215,26 @@ class DTLSConnection(DTLSTransport):
             self._stopped_by(error)
         finally:
             self._leave()
+
+    def _greet(self, greeter: Greeter, datagram: bytes, addr: Address, now: float) -> None:
+        """Whoever it is has not proved its address: it gets an answer or, with a cookie of ours, its handshake."""
+        hello = hello_in(datagram)
+        found = greeter.greet(datagram, addr, hello) if hello is not None else None
+        if isinstance(found, bytes):
+            self.addr = addr
+            self._writer.out = [found]
+        elif found is not None:
+            self._greeter = None
+            self.addr = self.heard_from = addr
+            self._address.validated = True
+            proven = found.proven
+            if self._driver is not None:
+                self._driver.close()
+            self._driver = self._new_handshake(None, proven.retried, proven.message_seq)
+            self._writer.begin(proven.record_sequence)
+            self._retransmission.next_seq = self._reassembly.next_seq = proven.message_seq
+            for each in found.datagrams:
+                self.receive_datagram(each, addr, now)
 
     def receive_eof(self, now: float) -> None:  # noqa: ARG002 - the same verb as on a stream
         """Nothing more will come: the socket says so, or the peer has begun anew. An error if it had not closed."""

@@ -75,6 +75,11 @@ class ForeignHellos:
         for message_seq in range(HELLOS + 1):
             self.forget(address, message_seq)
 
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._hellos.clear()
+        self.held = 0
+
     def gathers(self, address: object, message_seq: int) -> bool:
         """Whether there are pieces of this message from this address."""
         return (address, message_seq) in self._hellos

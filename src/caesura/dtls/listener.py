@@ -10,16 +10,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final
 
 from caesura.context import Context, Method
-from caesura.dtls import cookies
 from caesura.dtls.connection import Data, Datagram, DTLSConnection
 from caesura.dtls.cookies import Address, Proven
-from caesura.dtls.hellos import HELLOS, ForeignHellos
-from caesura.dtls.plaintext import split_plaintext
+from caesura.dtls.greeting import RANDOM, Greeted, Greeter, Hello, hello_in
 from caesura.dtls.records12 import CONNECTION_ID_AT, TLS12_CID
-from caesura.errors import DecodeError, IllegalParameter, UsageError
+from caesura.errors import UsageError
 from caesura.handshake.performer import Awaiter
 from caesura.handshake.role import check_role
 from caesura.wire.dtls import (
@@ -27,12 +24,7 @@ from caesura.wire.dtls import (
     UNIFIED_HEADER,
     UNIFIED_HEADER_MASK,
     Fragment,
-    decode_fragments,
 )
-from caesura.wire.registries import ContentType, HandshakeType
-
-_HANDSHAKE: Final = int(ContentType.handshake)
-_RANDOM: Final = slice(2, 34)  # where a ClientHello has its random
 
 
 class _Association:
@@ -77,7 +69,7 @@ class DTLSListener:
         self._on_connection = on_connection
         self._idle_timeout = idle_timeout
         self.accepting = True
-        self._hellos = ForeignHellos(context.settings.limits.hello_bytes)
+        self._greeter = Greeter(context.settings)
         self._by_address: dict[Address, _Association] = {}
         self._by_id: dict[bytes, _Association] = {}
         self._half_open: set[DTLSConnection] = set()
@@ -93,9 +85,13 @@ class DTLSListener:
         if not datagram or self._closed:
             return None
         association = self._find(datagram, addr)
-        hello = self._hello_in(datagram) if datagram[0] == _HANDSHAKE else None
-        if hello is not None and self.accepting and (association is None or self._begins_anew(association, hello[0])):
-            return self._greet(datagram, addr, now, *hello)
+        hello = hello_in(datagram)
+        if (
+            hello is not None
+            and self.accepting
+            and (association is None or self._begins_anew(association, hello.fragment))
+        ):
+            return self._greet(datagram, addr, now, hello)
         if association is None:
             return None
         connection = association.connection
@@ -144,7 +140,7 @@ class DTLSListener:
         self._half_open.clear()
         self._new.clear()
         self._out.clear()
-        self._hellos = ForeignHellos(0)
+        self._greeter.hellos.clear()
 
     @property
     def connections(self) -> tuple[DTLSConnection, ...]:
@@ -167,52 +163,25 @@ class DTLSListener:
             return None
         return association
 
-    @staticmethod
-    def _hello_in(datagram: bytes) -> tuple[Fragment, int] | None:
-        """A piece of a ClientHello with which an association could begin, and the number of its record."""
-        record = split_plaintext(datagram, 0)
-        if record is None or record[1]:
-            return None
-        _, _, sequence, start, stop = record
-        try:
-            fragment = decode_fragments(datagram[start:stop])[0]
-        except (DecodeError, IllegalParameter):
-            return None
-        if fragment.msg_type != HandshakeType.client_hello or fragment.message_seq > HELLOS:
-            return None
-        return fragment, sequence
-
     def _begins_anew(self, association: _Association, fragment: Fragment) -> bool:
         """Whether a hello is not that of the connection which is there already."""
         if fragment.offset:
-            return self._hellos.gathers(association.addr, fragment.message_seq)
-        return len(fragment.data) >= _RANDOM.stop and fragment.data[_RANDOM] != association.random
+            return self._greeter.hellos.gathers(association.addr, fragment.message_seq)
+        return len(fragment.data) >= RANDOM.stop and fragment.data[RANDOM] != association.random
 
     # --- hellos ---------------------------------------------------------------------------------------------------
 
-    def _greet(
-        self, datagram: bytes, addr: Address, now: float, fragment: Fragment, sequence: int
-    ) -> DTLSConnection | None:
+    def _greet(self, datagram: bytes, addr: Address, now: float, hello: Hello) -> DTLSConnection | None:
         """A hello, or a piece of one, from somebody who has no connection."""
-        settings = self.context.settings
-        if fragment.length > settings.limits.handshake_message:
-            return None
-        if not fragment.message_seq and not settings.dtls.cookies and addr not in self._by_address:
-            return self._begin([datagram], addr, now, None, fragment.data[_RANDOM])
-        whole = len(fragment.data) == fragment.length
-        hello = None if whole else self._hellos.add(addr, fragment, datagram)
-        body = fragment.data if hello is None else hello.message.beginning()
-        whole, seq = len(body) == fragment.length, fragment.message_seq
-        beginning = cookies.read_beginning(body) if seq else None
-        proven = cookies.prove(settings, beginning, addr, sequence, seq) if beginning is not None else None
-        if beginning is None or proven is None:
-            if whole:
-                self._hellos.forget(addr, seq)
-                raw = (fragment.msg_type << 24 | fragment.length).to_bytes(4, "big") + body
-                self._answer(cookies.answer(settings, raw, addr, sequence, seq), addr)
-            return None
-        self._hellos.forget_all(addr)
-        return self._begin(hello.datagrams if hello is not None else [datagram], addr, now, proven, beginning.random)
+        fragment = hello.fragment
+        if not fragment.message_seq and not self.context.settings.dtls.cookies and addr not in self._by_address:
+            return self._begin([datagram], addr, now, None, fragment.data[RANDOM])
+        found = self._greeter.greet(datagram, addr, hello)
+        if isinstance(found, Greeted):
+            return self._begin(found.datagrams, addr, now, found.proven, found.random)
+        if found is not None:
+            self._answer(found, addr)
+        return None
 
     def _answer(self, record: bytes, addr: Address) -> None:
         if len(self._out) < self.context.settings.limits.half_open:

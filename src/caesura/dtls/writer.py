@@ -57,6 +57,10 @@ class RecordWriter(Working):
 
     # --- records ----------------------------------------------------------------------------------------------------
 
+    def begin(self, sequence: int) -> None:
+        """Number records from here on: nothing was sent yet."""
+        self._epochs[0] = PlaintextWriter(sequence)
+
     def seal(self, epoch: int, content_type: int, content: bytes) -> tuple[RecordNumber, bytes]:
         """One record under the keys of an epoch, and its number."""
         key = self._epochs[epoch]
