@@ -53,7 +53,7 @@ def send_tickets(
             replay_zone=settings.replay_store.zone if settings.max_early_data else b"",
             signature_scheme=peer.signature_scheme,
         )
-        ticket = yield from perform(Operation.SEAL_TICKET, tickets.seal_ticket, settings, state)
+        ticket = yield from tickets.sealed(settings, state)
         if len(ticket) > tickets.MAX_TICKET:  # the client's chain is too long for it: then there is no resumption
             return
         message = NewSessionTicket(lifetime, age_add, nonce, ticket, extensions)

@@ -183,7 +183,7 @@ def find(
     if chosen is not None:
         owners[binding_of(hs, name, chosen[0])] = chosen[0]
     for index, each in enumerate(offered.identities[: settings.limits.psk_identities]):
-        state = yield from perform(Operation.OPEN_TICKET, tickets.open_ticket, settings, each.identity)
+        state = yield from tickets.opened_untrusted(settings, each.identity)
         if state is None:
             external = yield from find_external(hs, hello, index, each.identity, suite)
             if external is not None:

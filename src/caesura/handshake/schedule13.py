@@ -31,7 +31,7 @@ class EarlySecret:
     def __init__(self, algorithm: Hash, prefix: bytes, psk: Secret | None) -> None:
         self._algorithm = algorithm
         self._prefix = prefix
-        self._secret = None if psk is None else extract(algorithm, algorithm.zeros, psk)
+        self._secret = None if psk is None else Keyed(algorithm, extract(algorithm, algorithm.zeros, psk), prefix)
 
     def binder(self, transcript_hash: bytes, label: bytes = b"res binder") -> bytes:
         """A PskBinderEntry over a truncated ClientHello (RFC 9846 section 4.3.11.2).
@@ -39,21 +39,20 @@ class EarlySecret:
         `label` tells the kinds of keys apart: `res binder`, `ext binder`, and `imp binder` (RFC 9258 section 5.2).
         """
         assert self._secret is not None, "a binder needs a pre-shared key"
-        key = derive_secret(self._algorithm, self._secret, label, self._algorithm.empty_digest, self._prefix)
+        key = self._secret.derive(label, self._algorithm.empty_digest)
         return verify_data(self._algorithm, key, transcript_hash, self._prefix)
 
     def client_traffic(self, suite: Suite, transcript_hash: bytes) -> TrafficSecret:
         """client_early_traffic_secret, over the ClientHello."""
         assert self._secret is not None, "early data needs a pre-shared key"
-        secret = derive_secret(self._algorithm, self._secret, b"c e traffic", transcript_hash, self._prefix)
-        return TrafficSecret(secret.reveal(), suite)
+        return self._secret.traffic(b"c e traffic", transcript_hash, suite)
 
     def handshake(self, suite: Suite, shared: SharedSecret) -> HandshakeSecret:
         """The next stage, from what the key exchange gave."""
         algorithm, prefix = self._algorithm, self._prefix
         if self._secret is None:
             return HandshakeSecret(suite, prefix, _without_psk(algorithm, prefix).extract(shared))
-        salt = derive_secret(algorithm, self._secret, b"derived", algorithm.empty_digest, prefix)
+        salt = self._secret.derive(b"derived", algorithm.empty_digest)
         return HandshakeSecret(suite, prefix, extract(algorithm, salt, shared))
 
 

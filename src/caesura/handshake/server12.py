@@ -282,7 +282,7 @@ def give_session(hs: Handshake, choice: Choice, main: MainSecret12, peer: PeerId
         signature_scheme=peer.signature_scheme,
         psk_identity=peer.psk_identity,
     )
-    sealed = yield from perform(Operation.SEAL_TICKET, tickets.seal_ticket, settings, state)
+    sealed = yield from tickets.sealed(settings, state)
     if len(sealed) > tickets.MAX_TICKET:  # the client's chain is too long for it: then there is no resumption
         sealed = b""
     if choice.gives_ticket:

@@ -14,10 +14,12 @@ from caesura.crypto.hkdf import SHA256
 from caesura.crypto.identity import Identity
 from caesura.crypto.secrets import Secret
 from caesura.crypto.suites import SUITES, Suite
+from caesura.engines import Operation
 from caesura.errors import DecodeError, IllegalParameter
+from caesura.handshake.requests import Steps, perform
 from caesura.handshake.transport import MessageTransport, Profile
 from caesura.sessions import SecretOpaque
-from caesura.wire.codec import U8, U16, U32, U64, Opaque, Struct, Vector
+from caesura.wire.codec import U8, U16, U32, U64, Fixed, Opaque, Struct, Vector
 from caesura.wire.registries import Version
 
 MAX_LIFETIME: Final = 604_800
@@ -27,7 +29,7 @@ MAX_TICKET: Final = 2**15
 """Bytes of a ticket that is made or kept. The format has room for twice as many, but they must fit into the extensions
 of a hello beside everything else."""
 
-_FORMAT: Final = 4
+_FORMAT: Final = 5
 
 
 @dataclass(slots=True)
@@ -37,19 +39,19 @@ class TicketState:
     format: int
     version: int
     cipher_suite: int
-    psk: Secret  # TLS 1.2: the main secret
     created: int  # milliseconds since 1970
     valid_until: int  # seconds since 1970
+    ticket_age_add: int
+    max_early_data: int
+    signature_scheme: int  # that the client signed with; 0 when it has not
     binding: bytes
+    psk: Secret  # TLS 1.2: the main secret
     transport_state: bytes
     peer_certificates: tuple[bytes, ...]
     peer_public_key: bytes  # empty when there is none
     psk_identity: bytes  # likewise
     alpn: bytes  # likewise
-    ticket_age_add: int
-    max_early_data: int
     replay_zone: bytes  # whose memory knows whether early data came with this ticket before
-    signature_scheme: int  # that the client signed with; 0 when it has not
 
 
 _STATE: Final = Struct(
@@ -57,30 +59,31 @@ _STATE: Final = Struct(
     format=U8,
     version=U16,
     cipher_suite=U16,
-    psk=SecretOpaque(1, 255),
     created=U64,
     valid_until=U64,
-    binding=Opaque(32, 32),
+    ticket_age_add=U32,
+    max_early_data=U32,
+    signature_scheme=U16,
+    binding=Fixed(32),
+    psk=SecretOpaque(1, 255),
     transport_state=Opaque(0, 2**16 - 1),
     peer_certificates=Vector(Opaque(1, 2**24 - 1), 0, 2**24 - 1),
     peer_public_key=Opaque(0, 2**16 - 1),
     psk_identity=Opaque(0, 2**16 - 1),
     alpn=Opaque(0, 255),
-    ticket_age_add=U32,
-    max_early_data=U32,
     replay_zone=Opaque(0, 255),
-    signature_scheme=U16,
 )
 
 
-def seal_ticket(settings: Settings, state: TicketState) -> bytes:
+def sealed(settings: Settings, state: TicketState) -> Steps[bytes]:
     """The ticket that holds `state`."""
-    return settings.ticket_keys.seal(_STATE.encode(state), settings.clock.wall())
+    seal = settings.ticket_keys.seal
+    return (yield from perform(Operation.SEAL_TICKET, seal, _STATE.encode(state), settings.clock.wall()))
 
 
-def open_ticket(settings: Settings, ticket: bytes) -> TicketState | None:
+def opened_untrusted(settings: Settings, ticket: bytes) -> Steps[TicketState | None]:
     """What a ticket of ours holds; None for any other."""
-    opened = settings.ticket_keys.open_untrusted(ticket)
+    opened = yield from perform(Operation.OPEN_TICKET, settings.ticket_keys.open_untrusted, ticket)
     if opened is None:
         return None
     try:
@@ -112,19 +115,19 @@ def new_state(
         _FORMAT,
         version,
         suite.code,
-        psk,
         int(created * 1000),
         valid_until,
+        ticket_age_add,
+        max_early_data,
+        signature_scheme or 0,
         binding,
+        psk,
         transport_state,
         peer_certificates,
         peer_public_key or b"",
         psk_identity or b"",
         (alpn or "").encode("latin-1"),
-        ticket_age_add,
-        max_early_data,
         replay_zone,
-        signature_scheme or 0,
     )
 
 

@@ -16,10 +16,12 @@ from __future__ import annotations
 
 import struct
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from enum import IntEnum
 from functools import lru_cache
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar, cast
 
 from caesura.errors import DecodeError, IllegalParameter
@@ -68,12 +70,13 @@ class Codec(ABC, Generic[T]):
 class Uint(Codec[int]):
     """An unsigned number, most significant byte first; `letter` is what the struct module calls it."""
 
-    __slots__ = ("_unpack_from", "letter", "size")
+    __slots__ = ("_unpack_from", "letter", "pack", "size")
 
     def __init__(self, letter: str) -> None:
         layout = struct.Struct(f">{letter}")
         self.letter: Final = letter
         self.size: Final = layout.size
+        self.pack: Final = layout.pack
         self._unpack_from: Final = layout.unpack_from
 
     def read(self, data: bytes, pos: int) -> tuple[int, int]:
@@ -136,9 +139,10 @@ U64: Final = Uint("Q")
 class Fixed(Codec[bytes]):
     """`opaque name[size]`: bytes whose number is known."""
 
-    __slots__ = ("size",)
+    __slots__ = ("letter", "size")
 
     def __init__(self, size: int) -> None:
+        self.letter: Final = f"{size}s"
         self.size: Final = size
 
     def read(self, data: bytes, pos: int) -> tuple[bytes, int]:
@@ -331,9 +335,12 @@ class Struct(Codec[T]):
 
     The names must be the dataclass's own, in its order; that is checked when the declaration is read, at import. Fields
     that the constructor does not take are not on the wire.
+
+    Every message and most extensions are one. So what can be is looked up when the declaration is read, and fields of
+    known size that stand side by side are read in one step.
     """
 
-    __slots__ = ("_readers", "cls", "fields")
+    __slots__ = ("_encoders", "_readers", "_values", "cls", "fields")
 
     def __init__(self, cls: type[T], /, **codecs: Codec[Any]) -> None:
         expected = [field.name for field in fields(cls) if field.init]  # type: ignore[arg-type]  # checked: a dataclass
@@ -341,23 +348,64 @@ class Struct(Codec[T]):
             raise TypeError(f"{cls.__name__} has the fields {expected}, its format {list(codecs)}")
         self.cls: Final = cls
         self.fields: Final = tuple(codecs.items())
-        # Looked up once, for every message and most extensions are one.
-        self._readers: Final = tuple(codec.read for codec in codecs.values())
+        self._readers: Final = tuple(_readers(codecs.values()))
+        self._encoders: Final = tuple(map(_encoder, codecs.values()))
+        self._values: Final = attrgetter(*codecs) if len(codecs) > 1 else self._one_value
 
     def read(self, data: bytes, pos: int) -> tuple[T, int]:
         """Read all fields."""
         values: list[Any] = []
         try:
-            for read in self._readers:
-                value, pos = read(data, pos)
-                values.append(value)
+            for read, size in self._readers:
+                if size:
+                    values += read(data, pos)
+                    pos += size
+                else:
+                    value, pos = read(data, pos)
+                    values.append(value)
         except DecodeError as error:
-            raise DecodeError(f"{self.cls.__name__}.{self.fields[len(values)][0]}: {error.strerror}") from None
+            raise self._flaw(len(values), error) from None
+        except struct.error:
+            raise self._cut_short(len(values), data, pos) from None
         return self.cls(*values), pos
 
     def encode(self, value: T) -> bytes:
         """Write all fields."""
-        return b"".join([codec.encode(getattr(value, name)) for name, codec in self.fields])
+        try:
+            return b"".join([encode(each) for encode, each in zip(self._encoders, self._values(value), strict=True)])
+        except struct.error as error:
+            raise ValueError(f"{self.cls.__name__}: {error}") from None
+
+    def _one_value(self, value: T) -> tuple[Any, ...]:
+        return tuple(getattr(value, name) for name, _ in self.fields)
+
+    def _flaw(self, index: int, error: DecodeError) -> DecodeError:
+        return DecodeError(f"{self.cls.__name__}.{self.fields[index][0]}: {error.strerror}")
+
+    def _cut_short(self, index: int, data: bytes, pos: int) -> DecodeError:
+        """Of fields that were to be read in one step, the first that is not there."""
+        while True:
+            try:
+                _, pos = self.fields[index][1].read(data, pos)
+            except DecodeError as error:
+                return self._flaw(index, error)
+            index += 1
+
+
+def _encoder(codec: Codec[Any]) -> Callable[[Any], bytes]:
+    if isinstance(codec, Enumerated | ClosedEnumerated):
+        codec = codec.number
+    return codec.pack if isinstance(codec, Uint) else codec.encode
+
+
+def _readers(codecs: Iterable[Codec[Any]]) -> Iterator[tuple[Callable[[bytes, int], Any], int]]:
+    """What reads fields: of known sizes several in one step, which are so many bytes; any other by itself, size 0."""
+    for known, group in groupby(codecs, lambda codec: isinstance(codec, Uint | Fixed)):
+        if known:
+            layout = struct.Struct(">" + "".join(codec.letter for codec in cast("Iterable[Uint | Fixed]", group)))
+            yield layout.unpack_from, layout.size
+        else:
+            yield from ((codec.read, 0) for codec in group)
 
 
 class Case(Codec[T]):
