@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from caesura.context import QUIC_EARLY_DATA, Context, Method
-from caesura.crypto.quic import initial_secrets
 from caesura.crypto.secrets import TrafficSecret
 from caesura.errors import (
     AlertDescription,
@@ -82,7 +81,7 @@ from caesura.quic.packets import (
     retry_is_genuine,
 )
 from caesura.quic.path import Address, Path
-from caesura.quic.protection import ReadKey, WriteKey
+from caesura.quic.protection import InitialKeys, ReadKey, WriteKey
 from caesura.quic.qlog import Qlog, log_of
 from caesura.quic.receiver import Opened, Receiver
 from caesura.quic.rtt import RoundTrip
@@ -138,7 +137,6 @@ class QUICConnection(Endpoint):
         "_ending",
         "_idle",
         "_ids",
-        "_initial_secrets",
         "_key_update_wanted",
         "_local_ids",
         "_loss",
@@ -391,7 +389,17 @@ class QUICConnection(Endpoint):
         """When `handle_timeout` is due, on the clock of `now`: a timer, or paused work that is overdue. None: never."""
         if self._ending is not None:
             return None if self._closed else self._ending.until
-        return super().timeout()
+        if self._closed or self.error is not None:
+            return None
+        found: float | None = None
+        for each in self._timers():
+            if each is not None and (found is None or each < found):
+                found = each
+        if self._driver is not None or self._post:  # nothing else can have work under way
+            for part in self._parts():
+                if part.deadline is not None and (found is None or part.deadline < found):
+                    found = part.deadline
+        return found
 
     def handle_timeout(self, now: float) -> None:
         """Serve every timer that has expired, and fail paused work that is overdue. Too early a call does nothing."""
@@ -481,26 +489,18 @@ class QUICConnection(Endpoint):
             self._qlog.exponent = self._settings.quic.ack_delay_exponent
             self._loss.on_lost = self._qlog.packet_lost
         self._idle.received(self._now)
-        self._initial_keys(destination)
+        self._reader.initial = self._initial_keys(destination)
         self._go_on_in(self._parameters)
 
-    def _initial_keys(self, destination: bytes) -> None:
-        """Initial packets of every version we speak can be read (RFC 9001 section 5.2)."""
-        self._initial_secrets = {
-            version: initial_secrets(VERSIONS[version].initial_salt, destination)
-            for version in self._settings.quic.versions
-        }
-        for version, (client, server) in self._initial_secrets.items():
-            peer = client if self.server_side else server
-            self._reader.initial[int(version)] = ReadKey(peer, VERSIONS[version].label)
+    def _initial_keys(self, destination: bytes) -> InitialKeys:
+        return InitialKeys(destination, self._settings.quic.versions, server_side=self.server_side)
 
     def _go_on_in(self, parameters: VersionParameters) -> None:
         """Packets are written in this version from now on (RFC 9369 section 4)."""
         self._parameters = self._writer.parameters = parameters
         self._reader.version = int(parameters.version)
-        client, server = self._initial_secrets[parameters.version]
-        own = server if self.server_side else client
-        self._spaces[INITIAL_SPACE].write = WriteKey(own, parameters.label)
+        assert self._reader.initial is not None
+        self._spaces[INITIAL_SPACE].write = self._reader.initial.write(parameters.version)
         if parameters is not self._chosen and self._spaces[APPLICATION_SPACE].level == ZERO_RTT:
             self._spaces[APPLICATION_SPACE].write = None  # 0-RTT packets are of the version that was chosen first
 
@@ -526,7 +526,7 @@ class QUICConnection(Endpoint):
     def _forget(self) -> None:
         """What looked like a client's first packet was none: the next one that does may be."""
         self._begun = False
-        self._reader.initial.clear()
+        self._reader.initial = None
         self._paths.active.received = 0
 
     # --- datagrams in ---------------------------------------------------------------------------------------------
@@ -669,7 +669,7 @@ class QUICConnection(Endpoint):
         self._ids.retry = header.source
         self._peer_ids.first.value = header.source
         self._writer.token = header.token
-        self._initial_keys(header.source)
+        self._reader.initial = self._initial_keys(header.source)
         self._go_on_in(self._chosen)
         self._loss.requeue(INITIAL_SPACE)
         self._loss.requeue(APPLICATION_SPACE)
@@ -1095,7 +1095,7 @@ class QUICConnection(Endpoint):
         self._spaces[space].discard()
         self._loss.discard(space, self._now)
         if space == INITIAL_SPACE:
-            self._reader.initial.clear()
+            self._reader.initial = None
 
     # --- what else may happen -------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ whole frames as bytes; those of STREAM, CRYPTO and ACK, which are sent most, are
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Final, NamedTuple, Protocol
 
 from caesura.crypto.quic import RESET_TOKEN_LENGTH
@@ -107,6 +108,7 @@ FRAMES: Final[dict[int, FrameType]] = {
 _TYPES: Final = 0x40  # types of one byte
 
 
+@cache
 def permitted(level: int, *, from_server: bool) -> bytes:
     """Which frame types may stand in a packet of this level: a byte for each type, 1 or 0."""
     return bytes(

@@ -7,14 +7,15 @@ is None, and counted by whoever owns the connection. How keys follow each other 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from caesura.crypto.aead import InvalidTag, Mask
-from caesura.crypto.quic import SAMPLE_LENGTH, PacketKey, header_mask
+from caesura.crypto.quic import SAMPLE_LENGTH, PacketKey, header_mask, initial_secrets
 from caesura.crypto.secrets import TrafficSecret
 from caesura.errors import AEADLimitReached, ProtocolViolation
 from caesura.quic.packets import KEY_PHASE, LONG_HEADER, LONG_RESERVED, NUMBER_LENGTH, SHORT_RESERVED, decode_number
+from caesura.quic.versions import VERSIONS
 
 BYTES: Final = tuple(bytes((value,)) for value in range(256))
 _LONG_BITS: Final = 0x0F  # of the first byte, hidden
@@ -126,6 +127,40 @@ class ReadKey:
             check_reserved(first)
             return number, payload
         return None
+
+
+class InitialKeys:
+    """The keys of Initial packets, which anybody can make: of each version when it is asked for (RFC 9001 section 5.2).
+
+    `destination`: where the client's first packet, or its first after a Retry, goes. `versions`: those that are spoken.
+    """
+
+    __slots__ = ("_destination", "_read", "_secrets", "_server_side", "_versions")
+
+    def __init__(self, destination: bytes, versions: Collection[int], *, server_side: bool) -> None:
+        self._destination = destination
+        self._versions = versions
+        self._server_side = server_side
+        self._secrets: dict[int, tuple[TrafficSecret, TrafficSecret]] = {}
+        self._read: dict[int, ReadKey] = {}
+
+    def read(self, version: int) -> ReadKey | None:
+        """What opens the peer's packets; None for a version that is not spoken."""
+        key = self._read.get(version)
+        if key is None and version in self._versions:
+            client, server = self._of(version)
+            key = self._read[version] = ReadKey(client if self._server_side else server, VERSIONS[version].label)
+        return key
+
+    def write(self, version: int) -> WriteKey:
+        """What seals ours."""
+        client, server = self._of(version)
+        return WriteKey(server if self._server_side else client, VERSIONS[version].label)
+
+    def _of(self, version: int) -> tuple[TrafficSecret, TrafficSecret]:
+        if version not in self._secrets:
+            self._secrets[version] = initial_secrets(VERSIONS[version].initial_salt, self._destination)
+        return self._secrets[version]
 
 
 def unmask(mask_of: Mask, datagram: bytes, start: int, number_at: int, stop: int) -> Unmasked | None:

@@ -16,7 +16,7 @@ from caesura.quic.key_update import KeyPhases, Numbered
 from caesura.quic.levels import APPLICATION_SPACE, HANDSHAKE, INITIAL, SPACES, ZERO_RTT
 from caesura.quic.packets import FIXED_BIT, LONG_HEADER, LongHeader, read_long
 from caesura.quic.path import Address
-from caesura.quic.protection import ReadKey
+from caesura.quic.protection import InitialKeys, ReadKey
 from caesura.quic.space import PacketSpace
 from caesura.quic.versions import RETRY
 
@@ -30,11 +30,10 @@ Kept = tuple[bytes, Address, int]
 class Receiver(Working):
     """Opens the packets of one connection.
 
-    `initial` are the keys of Initial packets by version, of which there are two while the version is being agreed on;
-    `version` is that of Handshake packets. `early` opens 0-RTT packets, which may come while they are `early_expected`,
-    `phases` 1-RTT packets. `original` is where a client's first packets
-    went; `source` the Source Connection ID that the peer has chosen, None before that. `fixed_bit`: whether it has to
-    be set (RFC 9287).
+    `initial` are the keys of Initial packets, of any version while it is being agreed on; `version` is that of
+    Handshake packets. `early` opens 0-RTT packets, which may come while they are `early_expected`, `phases` 1-RTT
+    packets. `original` is where a client's first packets went; `source` the Source Connection ID that the peer has
+    chosen, None before that. `fixed_bit`: whether it has to be set (RFC 9287).
     """
 
     __slots__ = (
@@ -66,7 +65,7 @@ class Receiver(Working):
         self._limit = limit
         self._kept: list[Kept] = []
         self._failures = 0
-        self.initial: dict[int, ReadKey] = {}
+        self.initial: InitialKeys | None = None
         self.version = 0
         self.phases: KeyPhases | None = None
         self.original = b""
@@ -104,8 +103,7 @@ class Receiver(Working):
     def close(self) -> None:
         """Forget keys and packets."""
         self._kept.clear()
-        self.initial.clear()
-        self.phases = self.early = None
+        self.initial = self.phases = self.early = None
 
     # --- one packet -----------------------------------------------------------------------------------------------
 
@@ -149,7 +147,10 @@ class Receiver(Working):
         space = self._spaces[SPACES[kind]]
         if space.discarded or (kind == HANDSHAKE and version != self.version):
             return None
-        key = self.initial.get(version) if kind == INITIAL else space.read if kind == HANDSHAKE else self.early
+        if kind == INITIAL:
+            key = None if self.initial is None else self.initial.read(version)
+        else:
+            key = space.read if kind == HANDSHAKE else self.early
         if key is None:
             if kind == HANDSHAKE or (kind == ZERO_RTT and self.early_expected):
                 self._keep(datagram[header.start : header.stop], address, ecn)

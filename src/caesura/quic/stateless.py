@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from caesura.context import Settings
-from caesura.crypto.quic import TAG_LENGTH, initial_secrets
+from caesura.crypto.quic import TAG_LENGTH
 from caesura.errors import TransportError
 from caesura.quic import frames, packets, stateless_reset, varint
 from caesura.quic.levels import INITIAL
 from caesura.quic.packets import MIN_DESTINATION_LENGTH, LongHeader
-from caesura.quic.protection import WriteKey
+from caesura.quic.protection import InitialKeys
 from caesura.quic.tokens import AddressTokens, Validated
 from caesura.quic.version_negotiation import reserved
 
@@ -72,11 +72,12 @@ class StatelessAnswers:
     def refuse(self, header: LongHeader, error: TransportError) -> bytes:
         """To an Initial packet: CONNECTION_CLOSE, in an Initial packet of our own."""
         parameters = header.parameters
-        _, server = initial_secrets(parameters.initial_salt, header.destination)
+        version = int(parameters.version)
+        key = InitialKeys(header.destination, (version,), server_side=True).write(version)
         start = packets.long_header(parameters, INITIAL, header.source, self._random(MIN_DESTINATION_LENGTH), b"")
         payload = frames.connection_close(error.error_code, 0, b"")
         rest = start[1:] + varint.encode_two(1 + len(payload) + TAG_LENGTH)
-        return WriteKey(server, parameters.label).seal(start[0], rest, 0, payload)
+        return key.seal(start[0], rest, 0, payload)
 
     def reset(self, connection_id: bytes, size: int) -> bytes | None:
         """To a packet of `size` bytes with a short header, for a connection that is not known; None for a small one."""
