@@ -255,11 +255,12 @@ class ServerSocket(QUICSocket):
     async def _serve(self, link: QUICLink) -> None:
         try:
             await self._handler(link)
-        except (Error, OSError) as error:
-            logger.debug("connection with %s failed: %s", link.get_extra_info("peername"), error)
         except Exception as error:  # noqa: BLE001 - reported, as loops do it
-            message = "the handler of a QUIC connection failed"
-            self.endpoint.loop.call_exception_handler({"message": message, "exception": error})
+            if _of_the_connection(error):
+                logger.debug("connection with %s failed: %s", link.get_extra_info("peername"), error)
+            else:
+                message = "the handler of a QUIC connection failed"
+                self.endpoint.loop.call_exception_handler({"message": message, "exception": error})
         finally:
             link.begin_close()
 
@@ -292,6 +293,13 @@ class ServerSocket(QUICSocket):
         for link in tuple(self.links.values()):
             link.abort()
         self.listener.close()
+
+
+def _of_the_connection(error: BaseException) -> bool:
+    """Whether a handler ended with nothing but its connection's end; task groups gather that of several tasks."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(_of_the_connection, error.exceptions))
+    return isinstance(error, Error | OSError)
 
 
 class QUICServer(LinkServer[QUICLink]):
