@@ -17,6 +17,7 @@ from caesura.errors import (
     IllegalParameter,
     NoRenegotiation,
     PeerAlert,
+    ProtocolVersionAlert,
     UnexpectedMessage,
     UsageError,
 )
@@ -560,3 +561,19 @@ def test_one_connection_that_asks_for_cookies(version: dict[str, Any]) -> None:
     ours.write(b"from the client")
     server.receive_datagram(ours.datagrams_to_send(0.0)[0][0], "client", 0.0)
     assert server.read() == b"from the client"
+
+
+def test_record_versions() -> None:
+    """RFC 9147 section 4: of a first hello that of DTLS 1.0, for servers that look at it; then that of DTLS 1.2."""
+    link = linked(DTLS12, DTLS12, listener=True).handshake()
+    hellos = [data for data in link.datagrams(True) if data[13] == 1]
+    assert [data[1:3] for data in hellos] == [b"\xfe\xff"] * 2
+    assert {data[1:3] for data in link.datagrams() if data not in hellos} == {b"\xfe\xfd"}
+    link = linked(DTLS13, {**DTLS13, "groups": ["secp256r1"]}).handshake()
+    assert [data[1:3] for data in link.datagrams(True) if data[0] == HANDSHAKE] == [b"\xfe\xff", b"\xfe\xfd"]
+
+
+def test_a_request_for_a_cookie_where_dtls12_is_not_spoken() -> None:
+    link = linked(DTLS13, DTLS13, losing(*range(100))).start()
+    link.deliver(verify_request(0), to_server=False)
+    assert isinstance(link.client.error, ProtocolVersionAlert)

@@ -52,6 +52,7 @@ from caesura.handshake.transport import Epoch
 from caesura.jobs import WaitContext
 from caesura.sessions import Session
 from caesura.wire.dtls import (
+    FIRST_RECORD_VERSION,
     Fragment,
     NewConnectionId,
     RecordNumber,
@@ -159,6 +160,8 @@ class DTLSConnection(DTLSTransport):
         self._srtp = SRTP(options.srtp_profiles)
         self._reader = RecordReader(self._performer, settings, self._ids)
         self._writer = RecordWriter(self._performer, options.mtu, proven.record_sequence if proven is not None else 0)
+        if not server_side:
+            self._writer.say_version(FIRST_RECORD_VERSION)
         self._retransmission = Retransmission(options, limits.sent_records, self._writer, first_seq)
         self._reassembly = Reassembly(limits.handshake_message, limits.messages_ahead, limits.reassembly_bytes)
         self._reassembly.next_seq = first_seq

@@ -9,13 +9,14 @@ from caesura.wire.dtls import MAX_PLAINTEXT_SEQUENCE, PLAINTEXT_HEADER, PLAINTEX
 class PlaintextWriter:
     """Writes the records of epoch 0; the same verbs as a key that seals."""
 
-    __slots__ = ("sequence",)
+    __slots__ = ("sequence", "version")
 
     epoch = 0
     overhead = PLAINTEXT_HEADER_LENGTH
 
     def __init__(self, sequence: int = 0) -> None:
         self.sequence = sequence
+        self.version = RECORD_VERSION
 
     def seal(self, content_type: int, content: bytes) -> bytes:
         """One whole record."""
@@ -23,14 +24,12 @@ class PlaintextWriter:
         if sequence > MAX_PLAINTEXT_SEQUENCE:
             raise InternalError("no record number is left", section="RFC 9147 section 4")
         self.sequence = sequence + 1
-        return plaintext_record(content_type, sequence, content)
+        return plaintext_record(content_type, sequence, content, self.version)
 
 
-def plaintext_record(content_type: int, sequence: int, content: bytes) -> bytes:
+def plaintext_record(content_type: int, sequence: int, content: bytes, version: int = RECORD_VERSION) -> bytes:
     """A record of epoch 0 with this number."""
-    header = PLAINTEXT_HEADER.pack(
-        content_type, RECORD_VERSION, 0, sequence >> 32, sequence & 0xFFFF_FFFF, len(content)
-    )
+    header = PLAINTEXT_HEADER.pack(content_type, version, 0, sequence >> 32, sequence & 0xFFFF_FFFF, len(content))
     return header + content
 
 

@@ -20,6 +20,7 @@ from caesura.errors import IllegalParameter, UnexpectedMessage, UnsupportedExten
 from caesura.events import EarlyDataReason
 from caesura.handshake.endpoint import Endpoint
 from caesura.handshake.transport import Epoch, Keys
+from caesura.wire.dtls import RECORD_VERSION
 from caesura.wire.extensions import RECORD_SIZE_LIMIT, Extensions
 from caesura.wire.records import MAX_INNER_PLAINTEXT, MAX_PLAINTEXT
 from caesura.wire.registries import ExtensionType, HandshakeType, Version
@@ -83,6 +84,7 @@ class DTLSTransport(Endpoint):
     def version_chosen(self, version: Version) -> None:
         """In DTLS 1.3, ACKs may be sent and are believed from now on (RFC 9147 section 7)."""
         self._version = version
+        self._writer.say_version(RECORD_VERSION)
         self._dtls12 = version is Version.DTLS12
 
     def own_extensions(self, message: HandshakeType, peer: Extensions | None) -> Extensions:

@@ -61,6 +61,12 @@ class RecordWriter(Working):
         """Number records from here on: nothing was sent yet."""
         self._epochs[0] = PlaintextWriter(sequence)
 
+    def say_version(self, version: int) -> None:
+        """Write this version into the records of epoch 0."""
+        plain = self._epochs.get(0)
+        if isinstance(plain, PlaintextWriter):
+            plain.version = version
+
     def seal(self, epoch: int, content_type: int, content: bytes) -> tuple[RecordNumber, bytes]:
         """One record under the keys of an epoch, and its number."""
         key = self._epochs[epoch]

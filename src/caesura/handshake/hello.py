@@ -122,7 +122,7 @@ def connect(hs: Handshake) -> Steps[None]:
 def receive_answer(hs: Handshake, offer: Offer) -> Steps[ServerHello]:
     """The server's hello. On datagrams it may ask first for ours with a cookie in it (RFC 6347 section 4.2.1)."""
     verify_request = hs.profile.verify_request
-    if verify_request is None or hs.profile.version12 not in hs.settings.offered_versions:
+    if verify_request is None:
         return (yield from hs.receive_raw(ServerHello))
     for asked in range(hs.settings.limits.verify_requests + 1):
         answer = yield from hs.receive_raw(verify_request, ServerHello)
@@ -131,6 +131,8 @@ def receive_answer(hs: Handshake, offer: Offer) -> Steps[ServerHello]:
                 raise IllegalParameter("DTLS 1.3 behind a HelloVerifyRequest", section="RFC 9147 section 5.3")
             return answer
         assert isinstance(answer, verify_request)
+        if hs.profile.version12 not in hs.settings.offered_versions:
+            raise ProtocolVersionAlert("only a server of DTLS 1.2 asks in this way", section="RFC 9147 section 5.1")
         offer.hello.legacy_cookie = answer.cookie
         hs.transcript.begin_anew()
         send_hello(hs, offer)

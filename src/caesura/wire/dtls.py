@@ -26,6 +26,9 @@ PLAINTEXT_HEADER_LENGTH: Final = PLAINTEXT_HEADER.size
 RECORD_VERSION: Final = 0xFEFD
 """legacy_record_version: that of DTLS 1.2, which DTLS 1.3 has frozen."""
 
+FIRST_RECORD_VERSION: Final = 0xFEFF
+"""The same in the records of a first ClientHello: that of DTLS 1.0, for servers that look at it (RFC 9147 4)."""
+
 MAX_PLAINTEXT_SEQUENCE: Final = 2**48 - 1
 
 UNIFIED_HEADER: Final = 0b0010_0000
