@@ -13,6 +13,7 @@ from typing import Any
 from caesura.errors import Error
 from caesura.wire import extensions as x
 from caesura.wire import messages12 as m12
+from caesura.wire.dtls import HelloVerifyRequest
 from caesura.wire.extensions import Extension, Extensions
 from caesura.wire.messages import (
     Certificate,
@@ -105,6 +106,11 @@ _CLASSES12 = (
     m12.CertificateRequest,
     m12.ClientKeyExchange,
     m12.NewSessionTicket,
+    m12.PSKServerKeyExchange,
+    m12.PSKClientKeyExchange,
+    m12.ECDHEPSKServerKeyExchange,
+    m12.ECDHEPSKClientKeyExchange,
+    HelloVerifyRequest,
 )
 _TRACES: dict[type[HandshakeMessage], tuple[bytes, ...]] = {
     ClientHello: (rfc8448.CLIENT_HELLO, rfc8448.RESUMED_CLIENT_HELLO),

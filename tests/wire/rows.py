@@ -6,6 +6,7 @@ from typing import Any
 
 from caesura.wire import extensions as x
 from caesura.wire import messages12 as m12
+from caesura.wire.dtls import HelloVerifyRequest
 from caesura.wire.extensions import Extension, Extensions
 from caesura.wire.messages import (
     Certificate,
@@ -164,4 +165,9 @@ MESSAGES12: list[tuple[HandshakeMessage, str]] = [
     (m12.ClientKeyExchange(b"\4xy"), "03 047879"),
     (m12.NewSessionTicket(7200, b"ticket"), "00001c20 0006 7469636b6574"),
     (m12.NewSessionTicket(0, b""), "00000000 0000"),
+    (HelloVerifyRequest(0xFEFF, b"cookie"), "feff 06 636f6f6b6965"),
+    (m12.PSKServerKeyExchange(b"hint"), "0004 68696e74"),
+    (m12.PSKClientKeyExchange(b"who"), "0003 77686f"),
+    (m12.ECDHEPSKServerKeyExchange(b"", m12.ServerECDHParams(NamedGroup.x25519, b"P")), "0000 03 001d 01 50"),
+    (m12.ECDHEPSKClientKeyExchange(b"who", b"Q"), "0003 77686f 01 51"),
 ]

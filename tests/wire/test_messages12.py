@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from caesura.errors import DecodeError, IllegalParameter, UnexpectedMessage, UnsupportedExtension
 from caesura.wire import extensions as x
 from caesura.wire import messages, messages12
+from caesura.wire.dtls import HelloVerifyRequest
 from caesura.wire.extensions import Extension, Extensions
 from caesura.wire.messages import HandshakeMessage, decode_message
 from caesura.wire.messages12 import (
@@ -18,8 +19,12 @@ from caesura.wire.messages12 import (
     CertificateRequest,
     CertificateStatus,
     ClientKeyExchange,
+    ECDHEPSKClientKeyExchange,
+    ECDHEPSKServerKeyExchange,
     HelloRequest,
     NewSessionTicket,
+    PSKClientKeyExchange,
+    PSKServerKeyExchange,
     ServerECDHParams,
     ServerHelloDone,
     ServerKeyExchange,
@@ -45,6 +50,11 @@ CLASSES = (
     ServerHelloDone,
     ClientKeyExchange,
     NewSessionTicket,
+    PSKServerKeyExchange,
+    PSKClientKeyExchange,
+    ECDHEPSKServerKeyExchange,
+    ECDHEPSKClientKeyExchange,
+    HelloVerifyRequest,
 )
 
 
