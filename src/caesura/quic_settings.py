@@ -74,6 +74,7 @@ class QUICSettings:
     # how we behave
     versions: tuple[Version, ...] = (Version.QUIC1, Version.QUIC2)  # that are spoken, the preferred one first
     connection_id_length: int = _whole(8, 0, 20)  # of the ids we want to receive
+    keep_alive: bool = False  # send something half-way to the idle timeout, so that it does not come (section 10.1.2)
     retry: bool = False  # a server has clients prove their address before it keeps anything of them
     new_token: bool = True  # a server gives clients a token for the next time (section 8.1.3)
     token_keys: TicketKeys = field(default_factory=TicketKeys, repr=False)

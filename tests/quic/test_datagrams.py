@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from caesura.errors import IdleTimeout as IdleTimeoutError
 from caesura.errors import ProtocolViolation, UsageError
 from caesura.quic.datagrams import Datagrams
 from caesura.quic.idle import IdleTimeout
+from tests.quic.world import quic_link
 
 
 def new(peer_limit: int = 1200, queue: int = 4) -> Datagrams:
@@ -96,6 +98,35 @@ def test_it_begins_anew_with_what_comes_and_what_is_sent_first_after_that() -> N
     idle.received(10.0)
     assert idle.deadline(0.1) == 20.0
     assert idle.keep_alive_at() == 15.0
+
+
+@pytest.mark.parametrize("keep_alive", [True, False])
+def test_a_connection_can_be_kept_alive(keep_alive: bool) -> None:
+    """Section 10.1.2: one side sends a little, half-way to the timeout."""
+    link = quic_link({"quic": {"keep_alive": keep_alive, "max_idle_timeout": 10.0}}).handshake()
+    sent = len(link.sent)
+    link.wait(100.0)
+    assert all((end.connection.error is None) is keep_alive for end in link.ends)
+    assert len(link.sent) - sent == (2 * 19 if keep_alive else 0)
+    link.network.carry = lambda *_: []  # type: ignore[method-assign]
+    link.wait(30.0)
+    assert all(isinstance(end.connection.error, IdleTimeoutError) for end in link.ends)
+
+
+def test_a_path_that_takes_less_costs_datagrams_that_are_too_long() -> None:
+    settings = {"quic": {"max_datagram_frame_size": 2000}}
+    link = quic_link(settings, settings).handshake()
+    client = link.client.connection
+    link.network.carry = lambda _n, _c, data: [(0.01, data)] if len(data) <= 1250 else []  # type: ignore[method-assign]
+    stream_id = link.client.say(None, bytes(20_000))
+    for _ in range(200):  # more than may be in flight
+        client.send_datagram(bytes(1300))
+    link.run(lambda: stream_id in link.client.ended, seconds=60.0)
+    with pytest.raises(UsageError):
+        client.send_datagram(bytes(1300))
+    client.send_datagram(b"short")
+    link.run(lambda: link.server.datagrams == [b"short"], seconds=5.0)
+    assert client.error is None
 
 
 def test_it_is_three_probe_timeouts_at_least() -> None:

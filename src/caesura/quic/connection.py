@@ -97,6 +97,7 @@ from caesura.wire.extensions import EARLY_DATA_TICKET, QUIC_TRANSPORT_PARAMETERS
 from caesura.wire.messages import NewSessionTicket
 from caesura.wire.registries import HandshakeType, Version
 
+_PING: Final = b"\x01"
 _HANDSHAKE_DONE: Final = b"\x1e"
 _BLACK_HOLE: Final = 3  # probe timeouts in a row without an answer
 
@@ -418,10 +419,16 @@ class QUICConnection(Endpoint):
             self._loss.timeout(),
             *(space.acks.deadline for space in self._spaces),
             self._idle.deadline(self._probe_timeout()),
+            self._keep_alive_at(),
             self._paths.deadline,
             None if phases is None else phases.previous_until,
             self._send_time(),
         )
+
+    def _keep_alive_at(self) -> float | None:
+        """When to send something for the connection to stay; None while something waits to be sent anyway."""
+        wanted = self._settings.quic.keep_alive and self.handshake_confirmed and not self._outbox
+        return self._idle.keep_alive_at() if wanted else None
 
     def _send_time(self) -> float | None:
         """When pacing lets something go out that waits; None when nothing waits for that."""
@@ -432,11 +439,15 @@ class QUICConnection(Endpoint):
         idle = self._idle.deadline(self._probe_timeout())
         if idle is not None and idle <= now:
             raise IdleTimeoutError(f"nothing has come for {self._idle.duration:g} s")
+        alive = self._keep_alive_at()
+        if alive is not None and alive <= now:
+            LastingFrame(self._outbox, _PING)
         due = self._loss.timeout()
         if due is not None and due <= now:
             self._loss.handle_timeout(now)
             if self._loss.pto_count == _BLACK_HOLE:
                 self._writer.mtu.black_hole()
+                self._datagrams.fit(self._writer.room)
         if not self._paths.expire(now):
             raise NoViablePath("the peer cannot be reached where it seems to be", section="RFC 9000 section 9.3.2")
         if self._reader.phases is not None:
@@ -941,7 +952,7 @@ class QUICConnection(Endpoint):
         if epoch is Epoch.EARLY_DATA:
             self._reader.early = ReadKey(keys, self._chosen.label)
             return
-        if not self._inbox.empty:
+        if not self._inbox.empty or self._spaces[SPACES[self._inbox.epoch]].crypto.ahead:
             raise UnexpectedMessage("handshake bytes behind the last message of a level", section="RFC 9001 4.1.3")
         self._inbox.epoch = epoch
         if epoch is Epoch.HANDSHAKE:
@@ -1105,6 +1116,7 @@ class QUICConnection(Endpoint):
         mtu = PathMTU(BASE)
         mtu.maximum = self._writer.mtu.maximum
         self._writer.mtu = mtu
+        self._datagrams.fit(self._writer.room)
 
     def _update_keys(self) -> None:
         phases, space = self._reader.phases, self._spaces[APPLICATION_SPACE]

@@ -43,19 +43,6 @@ class RangeSet:
         starts[first:behind] = [start]
         stops[first:behind] = [stop]
 
-    def remove(self, start: int, stop: int) -> None:
-        """Take a range out, as far as it is there."""
-        starts, stops = self.starts, self.stops
-        if start >= stop:
-            return
-        first = bisect_right(stops, start)  # the first range with a number in it that is taken out …
-        behind = bisect_left(starts, stop)  # … and the first behind those
-        if first >= behind:
-            return
-        before, after = starts[first], stops[behind - 1]
-        starts[first:behind] = ([before] if before < start else []) + ([stop] if stop < after else [])
-        stops[first:behind] = ([start] if before < start else []) + ([after] if stop < after else [])
-
     def missing(self, start: int, stop: int) -> list[tuple[int, int]]:
         """The parts of a range that are not in the set, ascending."""
         found = []
@@ -73,11 +60,6 @@ class RangeSet:
         """Take the lowest range out; where it stopped."""
         del self.starts[0]
         return self.stops.pop(0)
-
-    def clear(self) -> None:
-        """Take everything out."""
-        self.starts.clear()
-        self.stops.clear()
 
     def __contains__(self, number: int) -> bool:
         index = bisect_right(self.starts, number) - 1

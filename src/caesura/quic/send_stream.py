@@ -153,11 +153,6 @@ class SendStream:
         return self.end - self.offset
 
     @property
-    def unacknowledged(self) -> int:
-        """Bytes that were written and are not known to have arrived, up to the first that has not."""
-        return self.end - self._acked_to
-
-    @property
     def over(self) -> bool:
         """Whether nothing of this half can happen any more."""
         return self.state in TERMINAL
