@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import socket
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -15,7 +16,7 @@ import pytest
 from caesura import aio
 from caesura.aio.quic_link import QUICLink
 from caesura.aio.quic_stream import HIGH, StreamReader, StreamWriter
-from caesura.context import Context, Method
+from caesura.context import QUIC_EARLY_DATA, Context, Method
 from caesura.crypto.trust import TrustStore
 from caesura.engines import DelayEngine, Operation, ThreadEngine
 from caesura.errors import (
@@ -29,6 +30,7 @@ from caesura.errors import (
     UsageError,
     ZeroReturn,
 )
+from caesura.events import EarlyDataStatus
 from caesura.sessions import SessionCache
 from tests.aio import support
 from tests.aio.support import HOST, port_of
@@ -37,6 +39,7 @@ from tests.support.pki import pki
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("settled", "no_link_stays")]
 
 DATA = bytes(range(256)) * 4096  # 1 MiB
+CLOSING = 0.05  # seconds: nothing is lost here that would have to be said again
 
 
 class TrackedLink(QUICLink):
@@ -97,15 +100,13 @@ Handler = Callable[[QUICLink], Awaitable[None]]
 async def serving(
     handler: Handler = echo, context: Context | None = None, **arguments: Any
 ) -> AsyncIterator[aio.QUICServer]:
-    async with (
-        asyncio.timeout(15),
-        await aio.serve_quic(handler, HOST, 0, context=context or server_context(), **arguments) as server,
-    ):
+    arguments = {"host": HOST, "ssl_shutdown_timeout": CLOSING, "context": context or server_context(), **arguments}
+    async with asyncio.timeout(30), await aio.serve_quic(handler, **arguments) as server:
         yield server
 
 
 async def connect(server: aio.QUICServer | int, context: Context | None = None, **arguments: Any) -> QUICLink:
-    arguments.setdefault("server_hostname", "localhost")
+    arguments = {"server_hostname": "localhost", "ssl_shutdown_timeout": CLOSING, **arguments}
     port = server if isinstance(server, int) else port_of(server)
     return await aio.connect_quic(HOST, port, context=context or client_context(), **arguments)
 
@@ -506,6 +507,47 @@ async def test_resumption_and_a_token() -> None:
         assert not conn.ssl.session_reused
         async with await connect(server, client, session=session, token=token) as conn:
             assert conn.ssl.session_reused
+
+
+@pytest.mark.parametrize("handler_waits", [True, False])
+async def test_early_data(handler_waits: bool) -> None:
+    seen: list[tuple[bytes, bool]] = []
+
+    async def handler(conn: QUICLink) -> None:
+        async for reader, writer in conn.streams():
+            assert reader is not None
+            assert writer is not None
+            seen.append((await reader.read(), conn.complete))
+            await conn.wait_handshake()
+            writer.write(b"answer")
+            writer.write_eof()
+
+    client, server = client_context(sessions=SessionCache()), server_context(max_early_data=QUIC_EARLY_DATA)
+
+    async def ask(port: int) -> EarlyDataStatus:
+        async with await connect(port, client, early_data=True) as conn:
+            reader, writer = await halves(conn)
+            writer.write(b"question")
+            writer.write_eof()
+            assert await reader.read() == b"answer"
+            await until(lambda: conn.ssl.session is not None)
+            status: EarlyDataStatus = conn.get_extra_info("early_data")
+            return status
+
+    async with serving(handler, server, early_data=not handler_waits) as serving_them:
+        port = port_of(serving_them)
+        assert await ask(port) is EarlyDataStatus.NOT_SENT
+        assert await ask(port) is EarlyDataStatus.ACCEPTED
+    assert seen == [(b"question", True), (b"question", handler_waits)]
+    async with serving(handler, sock=udp_socket(port)):  # which takes no early data: it is sent again
+        assert await ask(port) is EarlyDataStatus.REJECTED
+    assert seen[-1] == (b"question", True)
+
+
+def udp_socket(port: int) -> socket.socket:
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made.bind((HOST, port))
+    return made
 
 
 async def test_the_wrong_arguments() -> None:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from caesura.aio.deadlines import Deadlines
 from caesura.aio.endpoint import Terms
@@ -38,11 +38,12 @@ class QUICSocket:
 
     raw: UDPSocket
 
-    def __init__(self, endpoint: Terms, limit: int) -> None:
+    def __init__(self, endpoint: Terms, limit: int, *, early_data: bool) -> None:
         self.endpoint = endpoint
         self.deadlines = Deadlines(endpoint.loop)
         self.waker = endpoint.waker
         self.limit = limit
+        self.early_data = early_data
         self.lost = endpoint.loop.create_future()  # when the socket is closed
         self._waiting: dict[QUICLink, None] = {}
 
@@ -69,8 +70,10 @@ class QUICSocket:
 class ClientSocket(QUICSocket):
     """One socket that is connected to one peer."""
 
-    def __init__(self, endpoint: Terms, limit: int, token: bytes, sock: socket.socket) -> None:
-        super().__init__(endpoint, limit)
+    def __init__(
+        self, endpoint: Terms, limit: int, sock: socket.socket, *, token: bytes = b"", early_data: bool = False
+    ) -> None:
+        super().__init__(endpoint, limit, early_data=early_data)
         self.outcome: asyncio.Future[None] = endpoint.loop.create_future()
         self._heard = False
         self._addr: Address = sock.getpeername()
@@ -81,6 +84,7 @@ class ClientSocket(QUICSocket):
             session=endpoint.session,
             addr=self._addr,
             token=token,
+            early_data=early_data,
             awaiter=endpoint.awaiter,
             async_mode=True,
         )
@@ -105,8 +109,8 @@ class ClientSocket(QUICSocket):
         super().connection_lost(exc)
         self.link.fail(exc or ConnectionAbortedError("the socket was closed"))
 
-    def completed(self, link: QUICLink) -> None:  # noqa: ARG002 - there is one
-        """The handshake is complete."""
+    def introduce(self, link: QUICLink) -> None:  # noqa: ARG002 - there is one
+        """The application may use it."""
         if not self.outcome.done():
             self.outcome.set_result(None)
 
@@ -130,6 +134,7 @@ async def connect_quic(
     server_hostname: str | None = None,
     session: Session | None = None,
     token: bytes = b"",
+    early_data: bool = False,
     limit: int = LIMIT,
     ssl_handshake_timeout: float | None = None,
     ssl_shutdown_timeout: float | None = None,
@@ -144,6 +149,11 @@ async def connect_quic(
     knows this client's address. `limit`: bytes that each reader buffers. The timeouts are in seconds, by default 60 and
     1; that of the handshake counts pauses. `sock`: a connected socket, in the place of a host. Of several addresses of
     the host, the next is tried when one refuses.
+
+    With `early_data` and a session that permits it, the connection is there at once, and what is written goes out with
+    the first packets (0-RTT): anybody may have the server read a copy of it, so it must do no more harm twice than
+    once. A server that takes none gets it again when the handshake is complete; `wait_handshake()` waits for that, and
+    `get_extra_info("early_data")` says what became of it.
 
     Raises OSError when nobody is there, `caesura.Error` when the handshake fails, ConnectionAbortedError when it takes
     too long. Cancelling drops the connection, and work of its handshake that is paused.
@@ -162,14 +172,15 @@ async def connect_quic(
         shutdown_timeout=ssl_shutdown_timeout,
         default_shutdown_timeout=SHUTDOWN_TIMEOUT,
     )
+    options: dict[str, Any] = {"token": token, "early_data": early_data}
     if sock is not None:
-        return await _connect(endpoint, limit, token, sock)
+        return await _connect(endpoint, limit, sock, options)
     if not host or port is None:
         raise ValueError("host and port: needed where there is no sock")
     refused: OSError | None = None
     for found, peer in await addresses(endpoint.loop, host, port, family):
         try:
-            return await _connect(endpoint, limit, token, connected(found, peer, local_addr))
+            return await _connect(endpoint, limit, connected(found, peer, local_addr), options)
         except (Error, ConnectionAbortedError):
             raise
         except OSError as error:
@@ -178,9 +189,9 @@ async def connect_quic(
     raise refused
 
 
-async def _connect(endpoint: Terms, limit: int, token: bytes, sock: socket.socket) -> QUICLink:
+async def _connect(endpoint: Terms, limit: int, sock: socket.socket, options: dict[str, Any]) -> QUICLink:
     try:
-        carrier = ClientSocket(endpoint, limit, token, sock)
+        carrier = ClientSocket(endpoint, limit, sock, **options)
     except BaseException:
         sock.close()
         raise
@@ -205,8 +216,8 @@ def _check_method(context: Context) -> None:
 class ServerSocket(QUICSocket):
     """One socket, and everybody who is connected there."""
 
-    def __init__(self, endpoint: Terms, limit: int, handler: Handler, sock: socket.socket) -> None:
-        super().__init__(endpoint, limit)
+    def __init__(self, endpoint: Terms, limit: int, handler: Handler, sock: socket.socket, *, early_data: bool) -> None:
+        super().__init__(endpoint, limit, early_data=early_data)
         self.listener = QUICListener(
             endpoint.context, wait_context=self._wait_context, awaiter=endpoint.awaiter, async_mode=True
         )
@@ -246,8 +257,8 @@ class ServerSocket(QUICSocket):
     def error_received(self, exc: OSError) -> None:
         """A datagram could not be sent: it is lost."""
 
-    def completed(self, link: QUICLink) -> None:
-        """The handshake is complete: here comes the application."""
+    def introduce(self, link: QUICLink) -> None:
+        """Here comes the application."""
         task = self.endpoint.loop.create_task(self._serve(link))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
@@ -315,6 +326,7 @@ async def serve_quic(
     port: int | None = None,
     *,
     context: Context,
+    early_data: bool = False,
     limit: int = LIMIT,
     ssl_handshake_timeout: float | None = None,
     ssl_shutdown_timeout: float | None = None,
@@ -326,6 +338,10 @@ async def serve_quic(
 
     When the handler returns the connection is closed. A handler that ends with the connection's error or the peer's
     close is no failure; what else it raises goes to the loop's exception handler.
+
+    What clients send before the handshake is complete, where `max_early_data` allows it, is data like any other by
+    then. With `early_data` the handler begins as soon as some is taken. Until `conn.wait_handshake()` has come back,
+    whatever it reads may be a copy that anybody has made, so it must only do what does no more harm twice than once.
 
     `context` is one of `Method.QUIC`; its settings are read for each connection. Bounds: `limits.associations` and
     `half_open`, and what `quic=` has. `limit` and the timeouts are those of `connect_quic`. `sock`: a bound socket, in
@@ -346,7 +362,7 @@ async def serve_quic(
     if sock is None:
         sock = await bound(endpoint.loop, host, port or 0, family, reuse_port=reuse_port)
     try:
-        carrier = ServerSocket(endpoint, limit, handler, sock)
+        carrier = ServerSocket(endpoint, limit, handler, sock, early_data=early_data)
     except BaseException:
         sock.close()
         raise

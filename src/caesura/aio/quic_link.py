@@ -43,6 +43,7 @@ class Carrier(Protocol):
     deadlines: Deadlines
     waker: Waker
     limit: int  # bytes that readers buffer
+    early_data: bool  # whether the application begins before the handshake is complete, where it can
 
     @property
     def raw(self) -> UDPSocket:
@@ -51,8 +52,8 @@ class Carrier(Protocol):
     def wait(self, link: QUICLink) -> None:
         """Settle the link when the socket takes more."""
 
-    def completed(self, link: QUICLink) -> None:
-        """The handshake is complete."""
+    def introduce(self, link: QUICLink) -> None:
+        """The application may use it: the handshake is complete, or 0-RTT under way."""
 
     def failed(self, link: QUICLink, error: BaseException) -> None:
         """The connection has failed."""
@@ -69,7 +70,7 @@ class QUICLink:
     """
 
     __slots__ = (
-        "_carrier", "_closing", "_complete", "_ended", "_failure", "_incoming", "_pause", "_peer_closed",
+        "_carrier", "_closing", "_complete", "_ended", "_failure", "_incoming", "_introduced", "_pause", "_peer_closed",
         "_soon", "_stopped", "_streams", "_until", "_waiting", "_wants_room", "resumed", "scheduled", "ssl",
         "waiting_streams",
     )  # fmt: skip
@@ -88,6 +89,7 @@ class QUICLink:
         self._soon = False
         self._wants_room = False
         self._peer_closed = False
+        self._introduced = False
         self._complete = False
         self._closing = False
         self._ended = False
@@ -159,6 +161,16 @@ class QUICLink:
         """
         self.begin_close(code, reason)
         while not self._ended:
+            await self._change()
+
+    async def wait_handshake(self) -> None:
+        """Wait until the handshake is complete, which it is unless early data was asked for. Raises why it failed.
+
+        Until then whatever a server has received may be a copy that anybody has made (RFC 9001 section 9.2).
+        """
+        while not self._complete:
+            if self.over:
+                raise self.why_over()
             await self._change()
 
     def abort(self) -> None:
@@ -275,10 +287,8 @@ class QUICLink:
             self._carrier.wait(self)
         if connection.error is not None or connection.close_notify_received:
             news |= self._follow_end(now)
-        elif connection.handshake_complete and not self._complete:
-            self._complete = news = True
-            self._until = None
-            self._carrier.completed(self)
+        elif not self._complete:
+            news |= self._follow_handshake()
         self._follow_pause(now)
         if connection.terminated:
             self._end()
@@ -289,6 +299,19 @@ class QUICLink:
         if self._waiting and (news or self._wants_room):
             self._wants_room = False
             self._tell()
+
+    def _follow_handshake(self) -> bool:
+        """The handshake is complete, or the application may begin without waiting for that; whether that is news."""
+        connection = self.ssl
+        if connection.handshake_complete:
+            self._complete = True
+            self._until = None
+        elif self._introduced or not (self._carrier.early_data and connection.may_write):
+            return False
+        if not self._introduced:
+            self._introduced = True
+            self._carrier.introduce(self)
+        return True
 
     def _take_events(self) -> bool:
         """What has happened; whether it concerns who waits for the connection itself."""

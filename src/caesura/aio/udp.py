@@ -152,7 +152,7 @@ class UDPSocket(asyncio.BaseTransport):
         stop = start + 1
         while stop < last:
             data, to = datagrams[stop]
-            if len(data) > size or to != addr:
+            if not 0 < len(data) <= size or to != addr:
                 break
             stop += 1
             if len(data) < size:
