@@ -101,6 +101,14 @@ class QUICLink(DatagramLink):
         self._pump()
         return self
 
+    def _happen(self) -> None:
+        super()._happen()
+        for (
+            side
+        ) in self.sides:  # a timer that has been served does not ring again at once, or an application would spin
+            moment = side.timeout()
+            assert moment is None or moment > self.now, "a timer in the past"
+
     def _pump(self) -> None:
         for side, by_client in ((self.ours, True), (self.theirs, False)):
             side.look()

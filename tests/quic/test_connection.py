@@ -263,6 +263,52 @@ def test_a_client_whose_address_changes() -> None:
     assert link.ours.streams[1] == DATA
 
 
+def test_a_client_that_moves_by_intention_is_not_linked_to_where_it_was() -> None:
+    link = linked().establish()
+    link.wait(1.0)
+    before = link.server.connection_ids
+    assert link.client.peer_connection_id == before[0]
+    link.client.migrate()
+    link.client_address = ("198.51.100.9", 7000)
+    stream_id = link.send(DATA)
+    link.wait(5.0)
+    assert link.theirs.streams[stream_id] == DATA
+    assert link.server.addr == link.client_address
+    assert link.client.peer_connection_id == before[1]
+    assert before[0] not in link.server.connection_ids
+    link.send(DATA, by_client=False)
+    link.wait(5.0)
+    assert link.ours.streams[1] == DATA
+
+
+def test_who_may_not_move() -> None:
+    link = linked(server={"quic": {"disable_active_migration": True}}).establish()
+    for side, reason in ((link.client, "disable_active_migration"), (link.server, "only clients")):
+        with pytest.raises(UsageError, match=reason):
+            side.migrate()
+
+
+def test_the_fixed_bit_may_be_anything_when_both_say_so() -> None:
+    def bits(client: bool, server: bool) -> set[int]:
+        link = linked({"quic": {"grease_quic_bit": client}}, {"quic": {"grease_quic_bit": server}}).establish()
+        for _ in range(10):
+            link.send(b"something")
+            link.wait(0.3)
+        assert len(link.theirs.ended) == 10
+        return {each.data[0] & 0xC0 for each in link.sent if not each.data[0] & 0x80}
+
+    assert bits(True, True) == {0x00, 0x40}
+    assert bits(True, False) == bits(False, True) == {0x40}
+
+
+def test_an_initial_packet_without_the_fixed_bit() -> None:
+    link = linked({"quic": {"grease_quic_bit": False}}, {"quic": {"grease_quic_bit": False}})
+    link.client.advance(link.now)
+    ((hello, _),) = link.client.datagrams_to_send(link.now)
+    link.server.receive_datagram(bytes((hello[0] & ~0x40,)) + hello[1:], CLIENT, link.now)
+    assert link.server.datagrams_to_send(link.now) == []
+
+
 def test_a_server_does_not_move() -> None:
     link = linked().establish()
     link.wait(1.0)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from caesura.context import QUIC_EARLY_DATA, Context
+from caesura.engines import Operation
 from caesura.errors import ConfigError, UsageError
 from caesura.events import EarlyDataReason, EarlyDataStatus
 from caesura.quic import QUICConnection, packets
@@ -14,7 +15,7 @@ from caesura.quic.levels import ZERO_RTT
 from caesura.sessions import Session
 from caesura.wire.registries import Version
 from tests.quic.link import QUICLink, client_context, server_context
-from tests.support.datagram_link import SERVER, ByHand, Lossy, Network
+from tests.support.datagram_link import SERVER, ByHand, Lossy, Network, VirtualEngine
 
 EARLY = {"max_early_data": QUIC_EARLY_DATA}
 DATA = bytes(range(256)) * 40
@@ -194,6 +195,26 @@ def test_packets_that_come_before_the_hello_is_whole_wait_for_it() -> None:
     assert link.theirs.streams == {0: b"early"}
     assert not link.server.handshake_complete
     link.establish()
+
+
+def test_data_is_read_while_the_server_s_work_is_paused() -> None:
+    """It cannot be acknowledged yet, and no timer rings in vain for that."""
+    engine = VirtualEngine(3.0, [Operation.KEY_EXCHANGE])
+    world = World()
+    world.server.engine, world.server.async_mode = engine, True
+    engine.link = link = world.started(b"early")
+    link.wait(0.015)
+    assert link.theirs.streams == {0: b"early"}
+    assert link.server.waiting_for_async
+    before = len(link.timeouts)
+    link.wait(2.5)
+    assert len(link.timeouts) - before < 20
+    moment = link.server.timeout()
+    assert moment is not None
+    assert moment > link.now
+    link.establish()
+    link.wait(0.1)
+    assert link.client.early_data_status is EarlyDataStatus.ACCEPTED
 
 
 def test_limits_are_those_of_the_last_time() -> None:

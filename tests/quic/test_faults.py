@@ -6,11 +6,15 @@ import random
 
 import pytest
 
+from caesura.crypto.quic import initial_secrets
 from caesura.errors import AEADLimitReached, PeerAlert, PeerClose, TransportError
 from caesura.errors import TransportErrorCode as Code
-from caesura.quic import frames
+from caesura.quic import frames, packets, varint
 from caesura.quic.levels import HANDSHAKE, INITIAL
+from caesura.quic.protection import ReadKey, WriteKey
+from caesura.quic.versions import QUIC1
 from tests.quic.forger import Forger
+from tests.quic.frame_log import FrameLog
 from tests.support.datagram_link import SERVER
 
 TOKEN = bytes(16)
@@ -171,3 +175,31 @@ def test_as_many_forgeries_as_a_key_may_see() -> None:
     assert forger.victim.error is None
     forger.victim.receive_datagram(forged, ("192.0.2.66", 1), forger.link.now)
     assert isinstance(forger.victim.error, AEADLimitReached)
+
+
+def test_a_hello_with_a_session_id() -> None:
+    """RFC 9001 section 8.4: middleboxes do not look into QUIC."""
+    forger = Forger()
+    link = forger.link
+    link.client.advance(link.now)
+    ((hello, _),) = link.client.datagrams_to_send(link.now)
+    header = packets.read_long(hello, 0)
+    assert header is not None
+    secret = initial_secrets(QUIC1.initial_salt, header.destination)[0]
+    opened = ReadKey(secret, QUIC1.label).open_untrusted(hello, 0, header.number_at, header.stop, -1)
+    assert opened is not None
+    log = FrameLog()
+    frames.dispatch_untrusted(opened[1], INITIAL, frames.permitted(INITIAL, from_server=False), log)
+    message = b"".join(call[3] for call in log.calls)
+    at = 4 + 2 + 32
+    assert message[at] == 0
+    changed = message[:at] + b"\x20" + bytes(32) + message[at + 1 :]
+    changed = changed[:1] + (len(changed) - 4).to_bytes(3, "big") + changed[4:]
+    payload = frames.crypto(0, changed).ljust(1162, b"\0")
+    start = packets.long_header(QUIC1, INITIAL, header.destination, header.source, b"")
+    length = varint.encode_two(4 + len(payload) + 16)
+    packet = WriteKey(secret, QUIC1.label).seal(start[0] | 3, start[1:] + length, 0, payload)
+    link.server.receive_datagram(packet, link.client_address, link.now)
+    error = link.server.error
+    assert isinstance(error, TransportError)
+    assert error.error_code is Code.PROTOCOL_VIOLATION

@@ -19,6 +19,7 @@ from caesura.errors import (
     MissingExtension,
     NoApplicationProtocol,
     ProtocolVersionAlert,
+    ProtocolViolation,
 )
 from caesura.handshake.transport import Profile
 from caesura.wire.extensions import (
@@ -72,6 +73,8 @@ def check_client_hello(hello: ClientHello, settings: Settings, profile: Profile)
     """Agree on a version, and hold what it demands of every ClientHello."""
     hello.extensions.check(HandshakeType.client_hello)
     version = agree_version(hello, settings, profile)
+    if hello.legacy_session_id and profile.refuses_session_id:
+        raise ProtocolViolation("a legacy_session_id", section="RFC 9001 section 8.4")
     if version is profile.version13:
         _check_hello_of_tls13(hello)
     else:

@@ -53,6 +53,7 @@ class Profile:
     client_hello: type[ClientHello] = ClientHello
     compatibility_session_id: bool = True  # RFC 9846 appendix E.4
     echoes_session_id: bool = True
+    refuses_session_id: bool = False  # RFC 9001 section 8.4
     end_of_early_data: bool = True
     post_handshake_auth: bool = True  # RFC 9001 section 4.4 has none
     hybrid_share_first: bool = True  # whether a share of a kilobyte may stand in the first hello

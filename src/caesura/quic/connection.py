@@ -417,7 +417,7 @@ class QUICConnection(Endpoint):
         phases = self._reader.phases
         return (
             self._loss.timeout(),
-            *(space.acks.deadline for space in self._spaces),
+            *(space.acks.deadline for space in self._spaces if self._can_send(space)),
             self._idle.deadline(self._probe_timeout()),
             self._keep_alive_at(),
             self._paths.deadline,
@@ -430,10 +430,13 @@ class QUICConnection(Endpoint):
         wanted = self._settings.quic.keep_alive and self.handshake_confirmed and not self._outbox
         return self._idle.keep_alive_at() if wanted else None
 
+    def _can_send(self, space: PacketSpace) -> bool:
+        """Whether a packet of this space could go out: a timer for what cannot would ring for ever."""
+        return space.write is not None and not self._loss.amplification_limited
+
     def _send_time(self) -> float | None:
         """When pacing lets something go out that waits; None when nothing waits for that."""
-        waits = self._writer.waiting and self._loss.congestion.room > 0 and not self._loss.amplification_limited
-        return self._pacer.next_time() if waits else None
+        return self._pacer.next_time() if self._writer.held_back else None
 
     def _serve_timers(self, now: float) -> None:
         idle = self._idle.deadline(self._probe_timeout())
@@ -885,6 +888,22 @@ class QUICConnection(Endpoint):
         """Whether a genuine packet of the peer's has come."""
         return self._reader.source is not None
 
+    def migrate(self) -> None:
+        """Tell a client's connection that it will send from another address of ours from now on (RFC 9000 section 9.2).
+
+        Another of the server's ids is written, so that nobody can link the two, and what was learnt of the old path is
+        forgotten. UsageError when the server does not want it, has given no id to change to, or the handshake is not
+        confirmed.
+        """
+        self._require_open()
+        if self.server_side or not self.handshake_confirmed:
+            raise UsageError("migrate: only clients do, when the handshake is confirmed")
+        if self._peer is not None and self._peer.disable_active_migration:
+            raise UsageError("migrate: the server does not want it (disable_active_migration)")
+        if self._paths.active.peer_id.value:
+            self.change_connection_id()
+        self._on_new_path()
+
     @property
     def terminated(self) -> bool:
         """Whether nothing is left to do: the connection is over, and late packets need not be told so."""
@@ -915,6 +934,11 @@ class QUICConnection(Endpoint):
     def peer_parameters(self) -> TransportParameters | None:
         """The peer's transport parameters, once they have come."""
         return self._peer
+
+    @property
+    def peer_connection_id(self) -> bytes:
+        """The id that we write."""
+        return self._paths.active.peer_id.value
 
     @property
     def connection_ids(self) -> tuple[bytes, ...]:
@@ -1011,6 +1035,8 @@ class QUICConnection(Endpoint):
         self._loss.round_trip.max_ack_delay = peer.max_ack_delay
         self._idle.peer_declares(peer.max_idle_timeout)
         self._datagrams.peer_limit = peer.max_datagram_frame_size
+        if peer.grease_quic_bit and options.grease_quic_bit:
+            self._writer.grease = self._settings.random
         self._writer.mtu.maximum = min(options.mtu, peer.max_udp_payload_size)
         self._peer_ids.first.reset_token = peer.stateless_reset_token
 

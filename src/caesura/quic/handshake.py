@@ -20,6 +20,7 @@ _PROFILE: Final = Profile(
     name=b"quic",
     compatibility_session_id=False,  # RFC 9001 section 8.4
     echoes_session_id=False,
+    refuses_session_id=True,
     end_of_early_data=False,  # section 8.3
     post_handshake_auth=False,  # section 4.4
 )

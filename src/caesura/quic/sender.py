@@ -8,6 +8,7 @@ the handshake, small frames, DATAGRAM frames, STREAM frames. How much may be sen
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from caesura.crypto.quic import TAG_LENGTH
@@ -82,12 +83,14 @@ class Sender(Working):
 
     `parameters`: the version's. `local_id`: the source in long headers. `token`: a client's, for its Initial packets.
     `handshake_sent`: whether a Handshake packet has gone out; `elicited`: whether something has to which the peer must
-    answer, for whoever sets it back.
+    answer, for whoever sets it back; `held_back`: whether nothing but pacing keeps something back. `grease`: random
+    bytes, if the fixed bit of 1-RTT packets may be anything (RFC 9287); it changes from one burst to the next.
     """
 
     __slots__ = (
         "_client",
         "_datagrams",
+        "_fixed_bit",
         "_loss",
         "_outbox",
         "_pacer",
@@ -95,7 +98,9 @@ class Sender(Working):
         "_spaces",
         "_streams",
         "elicited",
+        "grease",
         "handshake_sent",
+        "held_back",
         "local_id",
         "mtu",
         "out",
@@ -125,6 +130,7 @@ class Sender(Working):
         self.mtu = mtu
         self.handshake_sent = False
         self.elicited = False
+        self.held_back = False
         self.out: list[Datagram] = []
         self.qlog: Qlog | None = None
         self._spaces = spaces
@@ -135,6 +141,8 @@ class Sender(Working):
         self._streams = streams
         self._datagrams = datagrams
         self._client = client
+        self._fixed_bit = FIXED_BIT
+        self.grease: Callable[[int], bytes] | None = None
         self._ongoing = None  # packets are sealed at once
 
     @property
@@ -156,6 +164,8 @@ class Sender(Working):
     def fill(self, now: float) -> None:
         """Make every datagram that may be sent now."""
         out, paths = self.out, self._paths
+        if self.grease is not None:
+            self._fixed_bit = self.grease(1)[0] & FIXED_BIT
         key = self._spaces[APPLICATION_SPACE].write if self._spaces[HANDSHAKE_SPACE].discarded else None
         if key is not None:
             for path in paths.all:
@@ -174,7 +184,9 @@ class Sender(Working):
             allowance -= size
         if key is not None and allowance > 0 and path.validated:
             self._probe_mtu(path, key, now)
-        self._loss.amplification_limited = path.room < _LEAST
+        self.held_back = allowance <= 0 < congestion.room and self._anything_waits()
+        needed = _LEAST if self._spaces[INITIAL_SPACE].discarded else MIN_INITIAL_DATAGRAM
+        self._loss.amplification_limited = path.room < needed
 
     def _datagram(self, path: Path, now: float, paced: bool) -> int:
         """One datagram for the active path; how large it is, 0 for none."""
@@ -185,6 +197,8 @@ class Sender(Working):
             key = space.write
             if key is None or size - used < _LEAST:
                 continue
+            if space.number == INITIAL_SPACE and size < MIN_INITIAL_DATAGRAM and not self._client:
+                continue  # what the peer must answer to needs a datagram of full size (section 14.1)
             draft = self._draft(space, key, path, size - used, now, paced)
             if draft is not None:
                 drafts.append(draft)
@@ -213,7 +227,7 @@ class Sender(Working):
         carried = self._streams.schedule.write_bulk(size - 1 - len(rest) - length - TAG_LENGTH, count)
         if not carried:
             return 0
-        first = FIXED_BIT | key.phase_bit | length - 1
+        first = self._fixed_bit | key.phase_bit | length - 1
         packets = key.seal_bulk(first, rest, number, [payload for payload, _ in carried])
         if self.qlog is not None:
             for at, (payload, _) in enumerate(carried):
@@ -279,7 +293,7 @@ class Sender(Working):
 
     def _begin(self, space: PacketSpace, key: WriteKey, path: Path) -> _Draft:
         if space.level == ONE_RTT:
-            return _Draft(space, key, FIXED_BIT | key.phase_bit, path.peer_id.value)
+            return _Draft(space, key, self._fixed_bit | key.phase_bit, path.peer_id.value)
         token = self.token if space.level == INITIAL else b""
         header = long_header(self.parameters, space.level, path.peer_id.value, self.local_id, token)
         return _Draft(space, key, header[0], header[1:])
@@ -330,10 +344,8 @@ class Sender(Working):
                 room -= self._streams.schedule.write(room, payload, recalls)
         return room
 
-    @property
-    def waiting(self) -> bool:
-        """Whether there is something that congestion control or pacing may be holding back."""
-        for space in self._spaces:  # noqa: SIM110 - a loop takes half the time, and every timeout() asks
+    def _anything_waits(self) -> bool:
+        for space in self._spaces:  # noqa: SIM110 - a loop takes half the time
             if space.write is not None and self._waiting(space):
                 return True
         return False
