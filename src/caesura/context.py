@@ -168,6 +168,7 @@ class PeerChain:
     server_side: bool  # True when it is a server that judges a client's chain
     ocsp_response: bytes | None
     public_key: bytes | None = None  # SubjectPublicKeyInfo in DER, when there are no certificates (RFC 7250)
+    certificate_timestamps: tuple[bytes, ...] = ()  # of the logs that know the leaf, not judged (RFC 6962)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +263,18 @@ class Settings:
     could show; None follows from `identity`. `post_handshake_auth` lets a server ask a client for its certificate after
     the handshake too. A callback may be a plain function or `async def`, and may pause.
 
+    `key_shares` are the groups for which a client's first hello has shares. None: the preferred one and, beside a big
+    one, the next that is small; over datagrams the small one alone. A server that wants another asks for it.
+
+    `max_send_fragment` bounds the records of TLS that we send (SSL_CTX_set_max_send_fragment(3)), as the peer's
+    record_size_limit does; `record_size_limit` those that we receive.
+
+    `certificate_authorities` are names of CAs, in DER, that the peer is told of to choose its certificate by: a client
+    when it is asked for one and, in TLS 1.3, a server.
+
+    `certificate_timestamps` has a client ask where the server's certificate was logged (RFC 6962); what comes is not
+    judged, unless by `verify_peer`.
+
     `signature_schemes` are those a server signs with and a client takes, the preferred one first, and unless
     `client_signature_schemes` says otherwise also those that a client signs with and a server takes.
 
@@ -297,6 +310,7 @@ class Settings:
     maximum_version: Version = Version.TLS13
     cipher_suites: tuple[CipherSuite, ...] = _DEFAULT_SUITES
     groups: tuple[NamedGroup, ...] = _DEFAULT_GROUPS
+    key_shares: tuple[NamedGroup, ...] | None = None
     signature_schemes: tuple[SignatureScheme, ...] = _DEFAULT_SCHEMES
     client_signature_schemes: tuple[SignatureScheme, ...] | None = None
     alpn: tuple[str, ...] = ()
@@ -319,11 +333,14 @@ class Settings:
     replay_store: ReplayStore = field(default_factory=ReplayCache)
     psk_identity_hint: bytes | None = None
     ocsp_response: bytes | None = None
+    certificate_timestamps: bool = False
+    certificate_authorities: tuple[bytes, ...] = ()
     certificate_compression: tuple[CertificateCompression, ...] = ()
     own_certificate_types: tuple[CertificateType, ...] | None = None
     peer_certificate_types: tuple[CertificateType, ...] | None = None
     post_handshake_auth: bool = False
     record_size_limit: int | None = None
+    max_send_fragment: int = 16_384
     deadline: float | None = 30.0
     dtls: DTLSSettings = field(default_factory=DTLSSettings)
     quic: QUICSettings = field(default_factory=QUICSettings)
@@ -487,6 +504,8 @@ def _check_together(settings: Settings) -> None:
         raise ConfigError("max_early_data: DTLS has no early data in this release")
     if settings.method is Method.QUIC and settings.max_early_data not in (0, QUIC_EARLY_DATA):
         raise ConfigError(f"max_early_data: in QUIC 0 or {QUIC_EARLY_DATA}, and flow control does the rest")
+    if settings.key_shares and not set(settings.key_shares) <= set(settings.groups):
+        raise ConfigError("key_shares: only groups have shares that are among groups")
     if not settings.versions:
         raise ConfigError(
             "cipher_suites, groups: there is nothing for a version between minimum_version and maximum_version"
@@ -532,6 +551,22 @@ def _members(kind: type[_Member], known: Iterable[int]) -> Callable[[str, Any], 
         return tuple(chosen)
 
     return check
+
+
+def _key_shares(name: str, value: Any) -> tuple[NamedGroup, ...] | None:
+    return value if value in (None, ()) else _members(NamedGroup, GROUPS)(name, value)
+
+
+_MAX_AUTHORITIES: Final = 16_384  # bytes, as for the names of protocols
+
+
+def _authorities(name: str, value: Any) -> tuple[bytes, ...]:
+    names = _several(name, value)
+    if not all(isinstance(each, bytes) and 2 < len(each) <= 0xFFFF for each in names):
+        raise ConfigError(f"{name}: expected distinguished names in DER")
+    if sum(map(len, names)) + 2 * len(names) > _MAX_AUTHORITIES:
+        raise ConfigError(f"{name}: more than {_MAX_AUTHORITIES} bytes of names")
+    return names
 
 
 def _client_schemes(name: str, value: Any) -> tuple[SignatureScheme, ...] | None:
@@ -739,6 +774,7 @@ _CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "maximum_version": _version,
     "cipher_suites": _members(CipherSuite, SUITES),
     "groups": _members(NamedGroup, GROUPS),
+    "key_shares": _key_shares,
     "signature_schemes": _members(SignatureScheme, SCHEMES),
     "client_signature_schemes": _client_schemes,
     "alpn": _alpn,
@@ -761,10 +797,13 @@ _CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "replay_store": _replay_store,
     "psk_identity_hint": _hint,
     "ocsp_response": _instance(bytes, optional=True),
+    "certificate_timestamps": _instance(bool),
+    "certificate_authorities": _authorities,
     "certificate_compression": _compression,
     "own_certificate_types": _certificate_types,
     "peer_certificate_types": _certificate_types,
     "post_handshake_auth": _instance(bool),
+    "max_send_fragment": _between(512, 16_384, whole=True),
     "record_size_limit": _between(64, 16_385, optional=True, whole=True),  # RFC 8449 section 4
     "deadline": _between(0.001, 86_400, optional=True),
     "dtls": _dtls,

@@ -24,6 +24,7 @@ class AlertDescription(IntEnum):
     unexpected_message = 10
     bad_record_mac = 20
     record_overflow = 22
+    decompression_failure = 30  # reserved: nobody has a reason to send it
     handshake_failure = 40
     bad_certificate = 42
     unsupported_certificate = 43

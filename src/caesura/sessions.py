@@ -39,7 +39,7 @@ class SecretOpaque(Codec[Secret]):
 
 @dataclass(slots=True)
 class _Stored:
-    """The bytes form of a session, format 6."""
+    """The bytes form of a session, format 7."""
 
     format: int
     version: int
@@ -61,9 +61,10 @@ class _Stored:
     ocsp_response: bytes
     signature_scheme: int
     transport_state: bytes
+    timestamps: tuple[bytes, ...]
 
 
-_FORMAT = 6
+_FORMAT = 7
 _STORED = Struct(
     _Stored,
     format=U8,
@@ -86,6 +87,7 @@ _STORED = Struct(
     ocsp_response=Opaque(0, 2**24 - 1),
     signature_scheme=U16,  # 0 where there is none
     transport_state=Opaque(0, 2**16 - 1),
+    timestamps=Vector(Opaque(1, 2**16 - 1), 0, 2**16 - 1),
 )
 
 
@@ -119,6 +121,7 @@ class Session:
     ocsp_response: bytes | None = field(default=None, repr=False)  # as it came with the certificates
     signature_scheme: int | None = None  # that the peer signed with
     transport_state: bytes = field(default=b"", repr=False)  # what early data relies on, in QUIC
+    timestamps: tuple[bytes, ...] = field(default=(), repr=False)  # as they came with the certificates (RFC 6962)
     resumable: bool = True
 
     def usable(self, wall: float) -> bool:
@@ -149,6 +152,7 @@ class Session:
                 self.ocsp_response or b"",
                 self.signature_scheme or 0,
                 self.transport_state,
+                self.timestamps,
             )
         )
 
@@ -182,6 +186,7 @@ class Session:
             stored.ocsp_response or None,
             stored.signature_scheme or None,
             stored.transport_state,
+            stored.timestamps,
         )
 
 

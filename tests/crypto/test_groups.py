@@ -42,7 +42,7 @@ def x25519_pair(private: bytes) -> KeyPair:
 
 
 def test_all_groups_are_there() -> None:
-    names = {"x25519", "secp256r1", "secp384r1", "secp521r1", "X25519MLKEM768"}
+    names = {"x25519", "secp256r1", "secp384r1", "secp521r1", "X25519MLKEM768", "MLKEM1024"}
     assert {group.name for group in GROUPS.values()} == names
     assert all(GROUPS[group.code] is group for group in GROUPS.values())
 
@@ -194,6 +194,8 @@ def test_an_encapsulation_key_out_of_range_is_refused() -> None:
     group = GROUPS[NamedGroup.X25519MLKEM768]
     with pytest.raises(IllegalParameter, match="encapsulation key"):
         group.respond(b"\xff" * 1184 + group.generate().share[1184:])
+    with pytest.raises(IllegalParameter, match="encapsulation key"):
+        GROUPS[NamedGroup.MLKEM1024].respond(b"\xff" * 1568)
 
 
 def test_a_forged_ciphertext_gives_another_secret() -> None:
@@ -211,4 +213,5 @@ def test_without_mlkem_the_hybrid_is_absent(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(groups, "MLKEM768PrivateKey", Missing)
     assert NamedGroup.X25519MLKEM768 not in groups._groups()
+    assert NamedGroup.MLKEM1024 not in groups._groups()
     assert NamedGroup.x25519 in groups._groups()

@@ -117,3 +117,18 @@ def test_a_client_that_computes_does_not_repeat_its_hello() -> None:
     assert link.client.handshake_complete
     hellos = [each.at for each in link.seen(tap, by_client=True) if each.messages_or_none == ["client_hello"]]
     assert hellos == [0.0]
+
+
+def test_tickets_go_out_together_however_long_each_takes() -> None:
+    """A flight is written whole: the first of two tickets does not go ahead, to be waited for alone."""
+    engine = VirtualEngine(SECONDS, [Operation.SEAL_TICKET])
+    tap = Tap(SUITES[CipherSuite.TLS_AES_128_GCM_SHA256])
+    common: dict[str, Any] = {"keylog": tap.log.append, "cipher_suites": ["TLS_AES_128_GCM_SHA256"]}
+    server = server_context(engine=engine, async_mode=True, ticket_count=2, **common)
+    engine.link = link = datagram_link(client_context(**common), server)
+    link.start().run()
+    seen = [each for each in link.seen(tap) if each.content_type == HANDSHAKE and not each.by_client]
+    tickets = [each for each in seen if any(fragment.msg_type == 4 for fragment in each.fragments)]
+    assert engine.started == [Operation.SEAL_TICKET] * 2
+    assert {each.at for each in tickets} == {tickets[-1].at}
+    assert tickets[-1].at >= 2 * SECONDS

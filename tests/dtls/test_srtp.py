@@ -60,11 +60,12 @@ def test_answers_that_are_none(answer: UseSRTP) -> None:
         SRTP((SHA1,)).answered(extensions)
 
 
-def test_an_mki_comes_back() -> None:
+def test_an_mki_is_declined() -> None:
+    """RFC 5764 section 4.1.3: the server says the same, or, if it does not use one, nothing."""
     offered, answer = Extensions(), Extensions()
     offered.put(USE_SRTP, UseSRTP((SHA1,), b"id"))
     SRTP((SHA1,)).answer(offered, answer)
-    assert answer.get(USE_SRTP) == UseSRTP((SHA1,), b"id")
+    assert answer.get(USE_SRTP) == UseSRTP((SHA1,), b"")
 
 
 @every

@@ -8,7 +8,7 @@ import pytest
 import trustme
 
 from caesura.context import Context, Identity, PeerChain, TrustStore, Verify
-from caesura.errors import CertificateVerifyError, UnsupportedCertificate
+from caesura.errors import CertificateVerifyError, ConfigError, UnsupportedCertificate
 from caesura.events import EarlyDataStatus
 from caesura.handshake.negotiate import choose_identity
 from caesura.tls import TLSConnection
@@ -42,14 +42,16 @@ def test_signature_schemes_by_role(version: Version) -> None:
 @VERSIONS
 def test_session_remembers_how_the_peer_has_proved_itself(version: Version) -> None:
     versions = {"minimum_version": version, "maximum_version": version}
-    client = client_context(identity=identity("ed25519"), **versions)
+    client = client_context(identity=identity("ed25519"), certificate_timestamps=True, **versions)
     credential = pki().rsa
-    loaded = Identity.load(credential.chain_pem, credential.key_pem, ocsp_response=b"good")
+    timestamps = [b"one log", b"another"]
+    loaded = Identity.load(credential.chain_pem, credential.key_pem, ocsp_response=b"good", timestamps=timestamps)
     server = asking_context(identity=loaded, **versions)
     for resumed in (False, True, True):
         pair = link(client, server).handshake()
         assert pair.client.session_reused is resumed
         assert pair.client.ocsp_response == b"good"
+        assert pair.client.certificate_timestamps == tuple(timestamps)
         assert pair.client.peer_signature_scheme == SignatureScheme.rsa_pss_rsae_sha256
         assert pair.server.peer_signature_scheme == SignatureScheme.ed25519
         pair.exchange()
@@ -97,6 +99,30 @@ def test_identity_of_an_issuer_that_the_peer_names() -> None:
     assert chosen(*second.issuers, *first.issuers) is first
     assert chosen(b"0\x00") is first
 
+    made = trustme.CA().issue_cert("localhost")
+    chain = b"".join(each.bytes() for each in made.cert_chain_pems)
+    identities = [Identity.load(chain, made.private_key_pem.bytes(), only_for_issuers=True), second]
+    assert chosen() is second
+    assert chosen(*identities[0].issuers) is identities[0]
+    identities.pop()
+    assert chosen(*second.issuers) is None
+
+
+@VERSIONS
+def test_named_authorities_guide_the_peer(version: Version) -> None:
+    versions = {"minimum_version": version, "maximum_version": version}
+    made = trustme.CA().issue_cert("localhost")
+    chain = b"".join(each.bytes() for each in made.cert_chain_pems)
+    other = Identity.load(chain, made.private_key_pem.bytes())
+    wanted = identity("client")
+    client = client_context(identity=[other, wanted], sessions=None, **versions)
+    pair = link(client, asking_context(certificate_authorities=wanted.issuers, **versions)).handshake()
+    assert pair.client.identity is wanted
+    if version is Version.TLS13:
+        server = server_context(identity=[other, identity("ec")], **versions)
+        client.certificate_authorities = identity("ec").issuers
+        assert link(client, server, server_hostname="localhost").handshake().server.identity is identity("ec")
+
 
 def test_change_cipher_spec_comes_before_an_alert_that_is_the_second_flight() -> None:
     """RFC 9846 appendix E.4: middleboxes see it before anything a client has encrypted."""
@@ -119,6 +145,21 @@ def test_key_that_is_not_for_signatures_is_refused_whoever_vouches_for_it(versio
     client = client_context(verify=Verify.NONE, minimum_version=version, maximum_version=version)
     pair = link(client, server_context(identity=loaded, minimum_version=Version.TLS12)).start().exchange()
     assert isinstance(pair.client.error, UnsupportedCertificate)
+
+
+@VERSIONS
+def test_timestamps_are_for_those_who_ask(version: Version) -> None:
+    """RFC 6962 section 3.3: they come with the certificate, and verify_peer sees them."""
+    seen: list[PeerChain] = []
+    credential = pki().rsa
+    loaded = Identity.load(credential.chain_pem, credential.key_pem, timestamps=[b"log"])
+    for asks, expected in ((False, ()), (True, (b"log",))):
+        settings = {"certificate_timestamps": asks, "verify_peer": seen.append}
+        client = client_context(minimum_version=version, maximum_version=version, **settings)
+        pair = link(client, server_context(identity=loaded, minimum_version=Version.TLS12)).handshake()
+        assert pair.client.certificate_timestamps == seen[-1].certificate_timestamps == expected
+    with pytest.raises(ConfigError, match="timestamp"):
+        Identity.load(credential.chain_pem, credential.key_pem, timestamps=[b""])
 
 
 def test_nothing_signed_nothing_known() -> None:

@@ -158,6 +158,7 @@ def test_known_codes_become_members() -> None:
 GOOD: list[tuple[Extension[object], object]] = [
     (x.SERVER_NAME_ACCEPTED, True),
     (x.STATUS_REQUEST_SERVER, True),
+    (x.SIGNED_CERTIFICATE_TIMESTAMP_LIST, (b"timestamp",)),
     (x.EC_POINT_FORMATS, (0,)),
     (x.ALPN_SERVER, b"h2"),
     (x.EXTENDED_MASTER_SECRET, True),

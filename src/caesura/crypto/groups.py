@@ -23,7 +23,12 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
     EllipticCurvePublicKey,
     generate_private_key,
 )
-from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
+from cryptography.hazmat.primitives.asymmetric.mlkem import (
+    MLKEM768PrivateKey,
+    MLKEM768PublicKey,
+    MLKEM1024PrivateKey,
+    MLKEM1024PublicKey,
+)
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -35,6 +40,7 @@ UNCOMPRESSED: Final = 4  # the first byte of an uncompressed point
 X25519_LENGTH: Final = 32
 MLKEM768_KEY_LENGTH: Final = 1184
 MLKEM768_CIPHERTEXT_LENGTH: Final = 1088
+MLKEM1024_LENGTH: Final = 1568  # of the key and of the ciphertext
 
 
 class KeyPair:
@@ -200,6 +206,26 @@ class _X25519MLKEM768(Group):
             raise self.bad_share("its X25519 part is a point of small order") from None
 
 
+class _MLKEM1024(Group):
+    """ML-KEM-1024 alone (draft-ietf-tls-mlkem), for those who must not rely on elliptic curves at all."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(NamedGroup.MLKEM1024, MLKEM1024_LENGTH, MLKEM1024_LENGTH)
+
+    def generate(self) -> KeyPair:
+        kem = MLKEM1024PrivateKey.generate()
+        return KeyPair(self, kem.public_key().public_bytes_raw(), kem.decapsulate)
+
+    def _respond(self, peer_share: bytes) -> tuple[bytes, bytes]:
+        try:
+            secret, ciphertext = MLKEM1024PublicKey.from_public_bytes(peer_share).encapsulate()
+        except ValueError:  # FIPS 203 section 7.2: a coefficient is out of range
+            raise self.bad_share("not an ML-KEM-1024 encapsulation key") from None
+        return ciphertext, secret
+
+
 def _has_mlkem() -> bool:
     """Whether the linked library knows ML-KEM; older ones do not."""
     try:
@@ -218,12 +244,15 @@ def _groups() -> dict[int, Group]:
         _PrimeCurve(NamedGroup.secp521r1, SECP521R1()),
     ]
     if _has_mlkem():
-        groups.append(_X25519MLKEM768(x25519))
+        groups += _X25519MLKEM768(x25519), _MLKEM1024()
     return {group.code: group for group in groups}
 
 
 GROUPS12: Final = frozenset({NamedGroup.x25519, NamedGroup.secp256r1, NamedGroup.secp384r1, NamedGroup.secp521r1})
 """Those that TLS 1.2 has (RFC 8422 section 5.1.1); hybrid groups are defined for TLS 1.3 alone."""
 
+BIG: Final = frozenset({NamedGroup.X25519MLKEM768, NamedGroup.MLKEM1024})
+"""Those whose shares have more than a kilobyte."""
+
 GROUPS: Final = _groups()
-"""Every group there is, by its code on the wire. X25519MLKEM768 is absent where the linked library lacks ML-KEM."""
+"""Every group there is, by its code on the wire. Those with ML-KEM are absent where the linked library lacks it."""

@@ -33,7 +33,8 @@ class Identity:
 
     `chain` holds DER certificates, leaf first, `certificate` is the leaf; of a raw public key, `chain` holds nothing
     but its SubjectPublicKeyInfo, and `certificate` is None. `key` signs, wherever it lives; `ocsp_response` is stapled
-    as it is.
+    as it is, and so are `timestamps`, which say where the certificate was logged (RFC 6962), for clients that ask.
+    With `only_for_issuers` it is shown only to peers that name one of the CAs behind it (`certificate_authorities`).
     """
 
     chain: tuple[bytes, ...] = field(repr=False)
@@ -41,6 +42,8 @@ class Identity:
     certificate: Certificate | None
     ocsp_response: bytes | None = field(default=None, repr=False)
     _raw: PublicKey | None = field(default=None, repr=False)
+    timestamps: tuple[bytes, ...] = field(default=(), repr=False)
+    only_for_issuers: bool = False
 
     @classmethod
     def load(
@@ -50,6 +53,8 @@ class Identity:
         password: Password = None,
         *,
         ocsp_response: bytes | None = None,
+        timestamps: Iterable[bytes] = (),
+        only_for_issuers: bool = False,
     ) -> Identity:
         """Load a chain (leaf first, each certificate certifying the one before it) and its key.
 
@@ -64,7 +69,10 @@ class Identity:
         if leaf.public_key.kind is KeyKind.RSA_PSS and isinstance(signer, LocalKey):
             signer = signer.for_pss()
         _check_pair(leaf, signer)
-        return cls(certificates, signer, leaf, ocsp_response)
+        given = tuple(timestamps)
+        if not all(isinstance(each, bytes) and each for each in given):
+            raise ConfigError(f"{_SETTING}: a timestamp is bytes, and not empty")
+        return cls(certificates, signer, leaf, ocsp_response, timestamps=given, only_for_issuers=only_for_issuers)
 
     @classmethod
     def raw_public_key(

@@ -523,6 +523,8 @@ class DTLSConnection(DTLSTransport):
                 self._key_updates.want(request_peer=True)
         if self._key_updates.ready and retransmission.idle and not (self._post or self.close_notify_sent):
             self._send(self._key_updates.take())
+        if self._post and self._post[0].parked:
+            return  # a flight is sent whole: tickets go out together
         last = Ending.FINAL if self._dtls12 else Ending.ACKNOWLEDGED
         if retransmission.flush(now, Ending.ANSWERED if self._driver is not None else last):
             self._acks.clear()  # our flight of the handshake answers all that has come
@@ -559,7 +561,7 @@ class DTLSConnection(DTLSTransport):
             self._acknowledged(record, now)
         elif content_type == _ALERT:
             self._alert(record)
-        elif content_type == _CHANGE_CIPHER_SPEC and self._version is Version.DTLS12:
+        elif content_type == _CHANGE_CIPHER_SPEC and self._may_be_dtls12():
             self._change_cipher_spec(record)
         else:
             self._reject(UnexpectedMessage(f"a record of type {content_type}", section="RFC 9147 section 4.5.2"))
@@ -653,6 +655,12 @@ class DTLSConnection(DTLSTransport):
         content = self._acks.take(self._writer.room(epoch))
         self._writer.send(_ACK, content, epoch)
         self._trace("sent", "ack", len(content))
+
+    def _may_be_dtls12(self) -> bool:
+        """Whether ChangeCipherSpec may come: also before the hello that it has overtaken."""
+        if self._version is None:
+            return Version.DTLS12 in self._settings.versions
+        return self._version is Version.DTLS12
 
     def _change_cipher_spec(self, record: Record) -> None:
         """It comes, and says nothing that the epoch of the records behind it does not (RFC 6347 section 4.1)."""

@@ -34,7 +34,7 @@ class SRTP:
             return
         self.agreed = next((each for each in self._profiles if each in theirs.profiles), None)
         if self.agreed is not None:
-            extensions.put(USE_SRTP, UseSRTP((self.agreed,), theirs.mki))
+            extensions.put(USE_SRTP, UseSRTP((self.agreed,), b""))  # without a key identifier: there is one key
 
     def answered(self, extensions: Extensions) -> None:
         """What the server has chosen."""

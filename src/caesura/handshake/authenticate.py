@@ -30,6 +30,7 @@ class Proof:
     algorithm: int
     signature: bytes
     signed: bytes
+    timestamps: tuple[bytes, ...] = ()
 
 
 def judge(hs: Handshake, version: Version, proof: Proof) -> Steps[PeerIdentity]:
@@ -55,7 +56,9 @@ def judge(hs: Handshake, version: Version, proof: Proof) -> Steps[PeerIdentity]:
             Perform(Operation.VERIFY_CHAIN, check_chain, (settings, chain, hs.server_hostname, hs.server_side)),
         )
     if settings.verify_peer is not None:
-        facts = PeerChain(chain, hs.server_hostname, hs.server_side, proof.ocsp_response)
+        facts = PeerChain(
+            chain, hs.server_hostname, hs.server_side, proof.ocsp_response, certificate_timestamps=proof.timestamps
+        )
         verdict = yield from perform(Operation.VERIFY_PEER, settings.verify_peer, facts)
         if verdict is not None and not verdict:  # whatever counts as false refuses, not False alone
             raise refused_by_callback()
@@ -64,6 +67,7 @@ def judge(hs: Handshake, version: Version, proof: Proof) -> Steps[PeerIdentity]:
         proof.ocsp_response,
         min(expiry, int(settings.clock.wall()) + MAX_LIFETIME),
         signature_scheme=proof.algorithm,
+        timestamps=proof.timestamps,
     )
 
 

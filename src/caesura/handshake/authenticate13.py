@@ -21,7 +21,7 @@ from caesura.handshake.compression import compressed
 from caesura.handshake.requests import Steps, perform
 from caesura.handshake.state import Handshake, PeerIdentity
 from caesura.handshake.tickets import MAX_LIFETIME
-from caesura.wire.extensions import STATUS_RESPONSE, Extensions
+from caesura.wire.extensions import SIGNED_CERTIFICATE_TIMESTAMP_LIST, STATUS_RESPONSE, Extensions
 from caesura.wire.messages import Certificate, CertificateEntry, CertificateVerify, Finished
 from caesura.wire.registries import CertificateType, HandshakeType, SignatureScheme
 
@@ -43,37 +43,44 @@ def prove_identity(
     *,
     context: bytes = b"",
     ocsp_response: bytes | None = None,
+    timestamps: tuple[bytes, ...] = (),
     compression: CertificateCompression | None = None,
 ) -> Steps[None]:
     """Send the chain, and a signature over everything so far."""
     if compression is not None:
-        hs.send(compressed(identity, certificate_message(identity, context, ocsp_response), compression))
+        hs.send(compressed(identity, certificate_message(identity, context, ocsp_response, timestamps), compression))
     elif context:
-        hs.send(certificate_message(identity, context, ocsp_response))
+        hs.send(certificate_message(identity, context, ocsp_response, timestamps))
     else:
-        certificate = _same_for_all(identity.chain, ocsp_response)
+        certificate = _same_for_all(identity.chain, ocsp_response, timestamps)
         hs.send(certificate, certificate.raw)
     message = to_sign(hs.transcript.digest(), by_server=hs.server_side)
     signature = yield from perform(Operation.SIGN, identity.key.sign, scheme, message)
     hs.send(CertificateVerify(scheme, signature))
 
 
-def certificate_message(identity: Identity | None, context: bytes, ocsp_response: bytes | None) -> Certificate:
+def certificate_message(
+    identity: Identity | None, context: bytes, ocsp_response: bytes | None, timestamps: tuple[bytes, ...] = ()
+) -> Certificate:
     """A Certificate with the identity's chain; without an identity, an empty one."""
-    return _certificate(identity.chain if identity is not None else (), context, ocsp_response)
+    return _certificate(identity.chain if identity is not None else (), context, ocsp_response, timestamps)
 
 
-def _certificate(chain: tuple[bytes, ...], context: bytes, ocsp_response: bytes | None) -> Certificate:
+def _certificate(
+    chain: tuple[bytes, ...], context: bytes, ocsp_response: bytes | None, timestamps: tuple[bytes, ...]
+) -> Certificate:
     entries = [CertificateEntry(der, Extensions()) for der in chain]
     if entries and ocsp_response is not None:
         entries[0].extensions.put(STATUS_RESPONSE, ocsp_response)
+    if entries and timestamps:
+        entries[0].extensions.put(SIGNED_CERTIFICATE_TIMESTAMP_LIST, timestamps)
     return Certificate(context, tuple(entries))
 
 
 @lru_cache(maxsize=32)
-def _same_for_all(chain: tuple[bytes, ...], ocsp_response: bytes | None) -> Certificate:
+def _same_for_all(chain: tuple[bytes, ...], ocsp_response: bytes | None, timestamps: tuple[bytes, ...]) -> Certificate:
     """The Certificate of a handshake, encoded. Kept by what is in it: the identity's key is not held fast so."""
-    certificate = _certificate(chain, b"", ocsp_response)
+    certificate = _certificate(chain, b"", ocsp_response, timestamps)
     certificate.encode()
     return certificate
 
@@ -99,7 +106,15 @@ def authenticate_peer(
     peer = yield from judge(
         hs,
         hs.profile.version13,
-        Proof(chain, ocsp_response, leaf.public_key, proof.algorithm, proof.signature, signed),
+        Proof(
+            chain,
+            ocsp_response,
+            leaf.public_key,
+            proof.algorithm,
+            proof.signature,
+            signed,
+            message.certificate_list[0].extensions.get(SIGNED_CERTIFICATE_TIMESTAMP_LIST) or (),
+        ),
     )
     hs.transcript.add(proof.raw)
     return peer

@@ -44,6 +44,7 @@ from caesura.wire.extensions import (
     EXTENDED_MASTER_SECRET,
     RENEGOTIATION_INFO,
     SERVER_CERTIFICATE_TYPE,
+    SIGNED_CERTIFICATE_TIMESTAMP_LIST,
 )
 from caesura.wire.messages import DOWNGRADE_TLS11, DOWNGRADE_TLS12, ServerHello
 from caesura.wire.messages12 import (
@@ -69,6 +70,7 @@ class Accepted:
     alpn: str | None
     session: Session | None  # the one that resumes
     staples: bool  # an OCSP response may follow
+    timestamps: tuple[bytes, ...]  # of the certificate that follows
     gives_ticket: bool
 
 
@@ -209,6 +211,7 @@ def accept(hs: Handshake, offer: Offer, hello: ServerHello) -> Accepted:
         alpn=chosen_protocol(hs, hello),
         session=accepted_session(hs, offer, hello),
         staples=ExtensionType.status_request in hello.extensions,
+        timestamps=hello.extensions.get(SIGNED_CERTIFICATE_TIMESTAMP_LIST) or (),
         gives_ticket=ExtensionType.session_ticket in hello.extensions,
     )
 
@@ -271,7 +274,9 @@ def authenticate_server(hs: Handshake, accepted: Accepted) -> Steps[Authenticate
     if params.named_curve not in hs.settings.groups or params.named_curve not in GROUPS12:
         raise IllegalParameter("a curve that was not offered", section="RFC 8422 section 5.4")
     signed = hs.client_random + accepted.server_random + params.encode()
-    proof = Proof(chain, ocsp_response, leaf.public_key, exchange.algorithm, exchange.signature, signed)
+    proof = Proof(
+        chain, ocsp_response, leaf.public_key, exchange.algorithm, exchange.signature, signed, accepted.timestamps
+    )
     peer = yield from judge(hs, hs.profile.version12, proof)
     request: CertificateRequest | None = None
     message = yield from hs.receive(CertificateRequest, ServerHelloDone)
@@ -365,6 +370,7 @@ def new_session(
         peer_certificates=peer.certificates,
         ocsp_response=peer.ocsp_response,
         signature_scheme=peer.signature_scheme,
+        timestamps=peer.timestamps,
         session_id=accepted.session_id if ticket is None else b"",
         psk_identity=peer.psk_identity,
     )

@@ -266,6 +266,16 @@ class Endpoint(Facts):
         self._send_close_notify()
         self._trace("alert sent", AlertDescription.close_notify.name)
 
+    def abort(self, error: LocalAlert) -> None:
+        """Refuse the peer, at any moment: end the connection with this error's alert. Nothing happens after its end.
+
+        Raises UsageError within a callback of the connection: raise the error there.
+        """
+        if self.error is None and not self._closed:
+            self._enter()
+            self._fail(error)
+            self._leave()
+
     def close(self) -> None:
         """Give up, at any moment: paused work is cancelled, secrets are dropped, nothing is sent. Legal twice."""
         if self._busy:

@@ -81,6 +81,11 @@ class Facts:
         return self._established.peer.ocsp_response if self._established is not None else None
 
     @property
+    def certificate_timestamps(self) -> tuple[bytes, ...]:
+        """Where the server's certificate was logged, by its own account (RFC 6962 section 3.3), not judged."""
+        return self._established.peer.timestamps if self._established is not None else ()
+
+    @property
     def session_reused(self) -> bool:
         """Whether this connection resumed a session."""
         return self._established is not None and self._established.session_reused

@@ -10,7 +10,7 @@ from __future__ import annotations
 from weakref import WeakKeyDictionary
 
 from caesura.context import Context, Identity, Settings, Verify
-from caesura.crypto.groups import GROUPS, KeyPair
+from caesura.crypto.groups import BIG, GROUPS, GROUPS12, KeyPair
 from caesura.crypto.names import server_name
 from caesura.crypto.psk import PSK
 from caesura.crypto.suites import SUITES, Suite
@@ -40,6 +40,7 @@ from caesura.handshake.negotiate import (
     describe,
     no_early_data,
     only_share,
+    put_authorities,
     put_schemes,
 )
 from caesura.handshake.requests import Steps, perform
@@ -60,6 +61,7 @@ from caesura.wire.extensions import (
     PSK_KEY_EXCHANGE_MODES,
     SERVER_NAME,
     SIGNATURE_ALGORITHMS,
+    SIGNED_CERTIFICATE_TIMESTAMP,
     STATUS_REQUEST,
     SUPPORTED_GROUPS,
     SUPPORTED_VERSIONS_CLIENT,
@@ -97,7 +99,7 @@ def connect(hs: Handshake) -> Steps[None]:
         if not keys and older_key is None and hs.settings.psk_only:
             raise UsageError("lookup_psk: no key for this server, and there is no trust to judge certificates by")
     tls13 = hs.profile.version13 in hs.settings.offered_versions
-    key_pairs = (yield from generate_keys(first_groups(hs.settings.groups, hs.profile))) if tls13 else {}
+    key_pairs = (yield from generate_keys(first_groups(hs.settings, hs.profile))) if tls13 else {}
     hello = client_hello(hs, key_pairs, session, psk12.offered_suites(hs.settings, older_key))
     offer = Offer(hello, key_pairs, session, keys, binding, early_data.offer(hs, hello, keys), older_key)
     hs.client_random = hello.random
@@ -184,13 +186,15 @@ def suite_is_offered(hs: Handshake, session: Session) -> bool:
     return any(each.hash is suite.hash and session.version in each.versions for each in same)
 
 
-def first_groups(groups: tuple[NamedGroup, ...], profile: Profile) -> tuple[NamedGroup, ...]:
-    """The groups for which shares go into the first hello: the preferred one and, beside a hybrid, a classical one."""
-    if groups[0] is not NamedGroup.X25519MLKEM768:
+def first_groups(settings: Settings, profile: Profile) -> tuple[NamedGroup, ...]:
+    """The groups for which shares go into the first hello: the preferred one and, beside a big one, a small one."""
+    groups = settings.groups
+    if settings.key_shares is not None:
+        return tuple(filter(settings.key_shares.__contains__, groups))
+    small = next((code for code in groups if code not in BIG), None)
+    if groups[0] not in BIG or small is None:
         return groups[:1]
-    if profile.hybrid_share_first or len(groups) == 1:
-        return groups[:2]
-    return groups[1:2]
+    return (groups[0], small) if profile.hybrid_share_first else (small,)
 
 
 def generate_keys(groups: tuple[NamedGroup, ...]) -> Steps[dict[int, KeyPair]]:
@@ -213,12 +217,13 @@ def client_hello(
     session_id = b""
     if hs.profile.version12 in settings.offered_versions:
         session_id = offer_session(hs, extensions, session)
-    if key_pairs and (settings.sessions is not None or hs.session is not None or settings.lookup_psk is not None):
+    tls13 = hs.profile.version13 in settings.offered_versions
+    if tls13 and (settings.sessions is not None or hs.session is not None or settings.lookup_psk is not None):
         extensions.put(PSK_KEY_EXCHANGE_MODES, (PskKeyExchangeMode.psk_dhe_ke,))
     own = hs.transport.own_extensions(HandshakeType.client_hello, None)
     for code in own.codes:
         extensions.put_data(code, own.get_data(code) or b"")
-    if key_pairs:
+    if tls13:
         extensions.put(KEY_SHARE_CLIENT, key_shares(key_pairs))
         if hs.profile.compatibility_session_id and not session_id:
             session_id = settings.random(32)
@@ -241,7 +246,9 @@ def fixed_extensions(settings: Settings, profile: Profile) -> Extensions:
     extensions = known.get(profile)
     if extensions is None:
         extensions = known[profile] = Extensions()
-        extensions.put(SUPPORTED_GROUPS, settings.groups)
+        older = profile.version13 not in settings.offered_versions
+        groups = tuple(filter(GROUPS12.__contains__, settings.groups)) if older else settings.groups
+        extensions.put(SUPPORTED_GROUPS, groups)
         if settings.alpn:
             extensions.put(ALPN, tuple(protocol.encode("latin-1") for protocol in settings.alpn))
         if not settings.psk_only:
@@ -256,6 +263,10 @@ def fixed_extensions(settings: Settings, profile: Profile) -> Extensions:
 def put_certificate_extensions(settings: Settings, profile: Profile, extensions: Extensions) -> None:
     """What has to do with certificates, the server's and our own."""
     put_schemes(settings.signature_schemes, extensions)
+    if profile.version13 in settings.offered_versions:
+        put_authorities(settings, extensions)
+    if settings.certificate_timestamps:
+        extensions.put(SIGNED_CERTIFICATE_TIMESTAMP, True)
     extensions.put(STATUS_REQUEST, CertificateStatusRequest(CertificateStatusType.ocsp, OCSPStatusRequest()))
     if profile.version13 in settings.offered_versions:
         compression.offer(settings, extensions)

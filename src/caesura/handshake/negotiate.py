@@ -69,6 +69,12 @@ def put_schemes(schemes: tuple[SignatureScheme, ...], extensions: Extensions) ->
         extensions.put(SIGNATURE_ALGORITHMS_CERT, schemes + more)
 
 
+def put_authorities(settings: Settings, extensions: Extensions) -> None:
+    """Which CAs are good (RFC 9846 section 4.3.4), if anything is to be said of that."""
+    if settings.certificate_authorities:
+        extensions.put(CERTIFICATE_AUTHORITIES, settings.certificate_authorities)
+
+
 def check_client_hello(hello: ClientHello, settings: Settings, profile: Profile) -> Version:
     """Agree on a version, and hold what it demands of every ClientHello."""
     hello.extensions.check(HandshakeType.client_hello)
@@ -272,6 +278,7 @@ def choose_identity(
         (identity, scheme)
         for identity in identities
         if (scheme := identity.scheme_for(theirs, schemes, version)) is not None
+        and not (identity.only_for_issuers and identity.issuers.isdisjoint(issuers))
     ]
     if len(usable) == 1:  # then names choose nothing
         return usable[0]

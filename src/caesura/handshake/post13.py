@@ -89,6 +89,7 @@ def keep_session(
         ocsp_response=established.peer.ocsp_response,
         signature_scheme=established.peer.signature_scheme,
         transport_state=established.transport_state,
+        timestamps=established.peer.timestamps,
     )
     yield from perform(Operation.STORE_SESSION, settings.sessions.put, session)
     received(session)

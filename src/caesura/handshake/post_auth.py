@@ -17,7 +17,7 @@ from caesura.engines import Operation
 from caesura.errors import CertificateRequired, IllegalParameter, MissingExtension
 from caesura.handshake import compression
 from caesura.handshake.authenticate13 import authenticate_peer, certificate_message, receive_finished, to_sign
-from caesura.handshake.negotiate import choose_identity, put_schemes
+from caesura.handshake.negotiate import choose_identity, put_authorities, put_schemes
 from caesura.handshake.requests import Steps, perform
 from caesura.handshake.state import Established, Handshake, PeerIdentity
 from caesura.handshake.transport import Epoch, MessageTransport, Profile
@@ -69,6 +69,7 @@ def ask_client(
     """Ask for a certificate, judge it, and tell whom the client proved to be. It may take its time to answer."""
     extensions = Extensions()
     put_schemes(hs.settings.client_schemes, extensions)
+    put_authorities(hs.settings, extensions)
     compression.offer(hs.settings, extensions)
     request = CertificateRequest(hs.settings.random(_CONTEXT_LENGTH), extensions)
     hs.send(request)

@@ -26,6 +26,7 @@ from caesura.wire.extensions import (
     RENEGOTIATION_INFO,
     SERVER_NAME_ACCEPTED,
     SESSION_TICKET,
+    SIGNED_CERTIFICATE_TIMESTAMP_LIST,
     STATUS_REQUEST_SERVER,
     Extensions,
 )
@@ -200,6 +201,12 @@ def answers(hs: Handshake, hello: ClientHello, choice: Choice, *, stapled: bool)
         extensions.put(EC_POINT_FORMATS, (ECPointFormat.uncompressed,))
     if stapled:
         extensions.put(STATUS_REQUEST_SERVER, True)
+    if (
+        ExtensionType.signed_certificate_timestamp in asked
+        and choice.signer is not None
+        and choice.signer[0].timestamps
+    ):
+        extensions.put(SIGNED_CERTIFICATE_TIMESTAMP_LIST, choice.signer[0].timestamps)
     if choice.gives_ticket:
         extensions.put(SESSION_TICKET, b"")
     return extensions
@@ -229,7 +236,7 @@ def certificate_request(settings: Settings) -> CertificateRequest | None:
     if settings.verify_mode(server_side=True) is Verify.NONE:
         return None
     types = (ClientCertificateType.ecdsa_sign, ClientCertificateType.rsa_sign)
-    return CertificateRequest(types, settings.client_schemes, ())
+    return CertificateRequest(types, settings.client_schemes, settings.certificate_authorities)
 
 
 # --- the client's flight, and the last one ---------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from caesura.engines import Operation
 from caesura.errors import CertificateRequired, IllegalParameter
 from caesura.handshake import compression, raw_keys
 from caesura.handshake.authenticate13 import authenticate_peer, prove_identity, receive_finished, send_finished
-from caesura.handshake.negotiate import put_schemes
+from caesura.handshake.negotiate import put_authorities, put_schemes
 from caesura.handshake.psk import External, Resumed, holder_of
 from caesura.handshake.requests import Steps, perform
 from caesura.handshake.schedule13 import EarlySecret, HandshakeSecret, TrafficSecrets
@@ -72,6 +72,7 @@ def server13(hs: Handshake, hello: ClientHello, choice: Choice) -> Steps[Establi
             choice.identity,
             choice.scheme,
             ocsp_response=staple(hs.settings, hello, choice.identity),
+            timestamps=timestamps(hello, choice.identity),
             compression=compression.choose(hs.settings, hello.extensions),
         )
     send_finished(hs, keys.server)
@@ -166,6 +167,7 @@ def certificate_request(settings: Settings, choice: Choice) -> CertificateReques
         return None
     extensions = Extensions()
     put_schemes(settings.client_schemes, extensions)
+    put_authorities(settings, extensions)
     compression.offer(settings, extensions)
     return CertificateRequest(b"", extensions)
 
@@ -175,6 +177,11 @@ def staple(settings: Settings, hello: ClientHello, identity: Identity) -> bytes 
     if ExtensionType.status_request not in hello.extensions:
         return None
     return identity.ocsp_response or settings.ocsp_response
+
+
+def timestamps(hello: ClientHello, identity: Identity) -> tuple[bytes, ...]:
+    """Where the certificate was logged, if the client asks (RFC 6962 section 3.3)."""
+    return identity.timestamps if ExtensionType.signed_certificate_timestamp in hello.extensions else ()
 
 
 def receive_client(

@@ -37,6 +37,7 @@ class PeerIdentity:
     public_key: bytes | None = None  # SubjectPublicKeyInfo in DER, of a raw public key
     psk_identity: bytes | None = None  # of the external key that both sides have proved to hold
     signature_scheme: int | None = None  # of its signature; of the first handshake's, when it resumed
+    timestamps: tuple[bytes, ...] = ()  # of logs that know its certificate (RFC 6962)
     psk_identity_hint: bytes | None = None  # of a server of TLS 1.2
 
 
@@ -49,6 +50,7 @@ def remembered(session: Session) -> PeerIdentity:
         session.peer_public_key,
         session.psk_identity,
         session.signature_scheme,
+        session.timestamps,
     )
 
 

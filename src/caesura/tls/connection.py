@@ -122,7 +122,7 @@ class TLSConnection(PostHandshake):
             early_data=len(early) if early is not None else None,
         )
         self._reader = RecordReader(self._performer)
-        self._writer = RecordWriter(self._performer, server_side=server_side)
+        self._writer = RecordWriter(self._performer, server_side=server_side, largest=self._settings.max_send_fragment)
         self.out = self._writer.out  # sealed records that `data_to_send` will give
         # Set only while a record may be sealed, or opened, past this object: see _settle. Then an adapter may do with
         # seal_data what `write` and `data_to_send` do in two, while `out` is empty, and with open_data what
@@ -537,9 +537,10 @@ class TLSConnection(PostHandshake):
             raise UnsupportedExtension("quic_transport_parameters without QUIC", section="RFC 9001 section 8.2")
         limit = extensions.get(RECORD_SIZE_LIMIT)
         if limit is not None:
-            self._writer.max_fragment, self._reader.max_inner = record_size.agreed(
+            theirs, self._reader.max_inner = record_size.agreed(
                 limit, self._settings.record_size_limit, tls12=self._tls12, server_side=self.server_side
             )
+            self._writer.max_fragment = min(theirs, self._settings.max_send_fragment)
 
     def early_data(self, accepted: bool, limit: int, reason: EarlyDataReason) -> None:
         """How it stands with early data: on a server that refuses it, it is passed over."""

@@ -34,6 +34,7 @@ class RecordWriter(Working):
         "_flight",
         "_flushed",
         "_key",
+        "_largest",
         "_performer",
         "_queue",
         "_queued_bytes",
@@ -43,7 +44,7 @@ class RecordWriter(Working):
         "out",
     )
 
-    def __init__(self, performer: Performer, *, server_side: bool) -> None:
+    def __init__(self, performer: Performer, *, server_side: bool, largest: int = MAX_PLAINTEXT) -> None:
         self._performer = performer
         self._client = not server_side
         self._through_engine = performer.takes(Operation.SEAL_RECORD)
@@ -55,7 +56,7 @@ class RecordWriter(Working):
         self._queue: list[tuple[int, bytes] | RecordKey | None] = []  # None: the key's next generation
         self._queued_bytes = 0
         self._ongoing = None
-        self.max_fragment = MAX_PLAINTEXT
+        self.max_fragment = self._largest = largest  # the peer may lower the first, for protected records
         self.key_update_owed = False
 
     def quiet_key(self) -> AnyRecordKey | None:
@@ -173,7 +174,7 @@ class RecordWriter(Working):
     # --- records ---
 
     def _fragment(self, content_type: int, content: bytes) -> None:
-        size = self.max_fragment if self._key is not None else MAX_PLAINTEXT
+        size = self.max_fragment if self._key is not None else self._largest
         if len(content) <= size and not self._through_engine:  # nearly every flight and alert
             self._seal(content_type, content)
             return

@@ -24,6 +24,7 @@ from caesura.wire.extensions import (
     SERVER_CERTIFICATE_TYPE,
     SERVER_NAME_ACCEPTED,
     SESSION_TICKET,
+    SIGNED_CERTIFICATE_TIMESTAMP_LIST,
     STATUS_REQUEST_SERVER,
     SUPPORTED_GROUPS,
     USE_SRTP,
@@ -258,6 +259,7 @@ SERVER_HELLO: Final[dict[int, Extension[Any]]] = {
     for row in (
         SERVER_NAME_ACCEPTED,  # RFC 6066 section 3
         STATUS_REQUEST_SERVER,  # RFC 6066 section 8
+        SIGNED_CERTIFICATE_TIMESTAMP_LIST,  # RFC 6962 section 3.3.1
         EC_POINT_FORMATS,  # RFC 8422 section 5.2
         ALPN_SERVER,  # RFC 7301 section 3.1
         EXTENDED_MASTER_SECRET,  # RFC 7627 section 5.1
