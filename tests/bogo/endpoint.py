@@ -7,10 +7,11 @@ from typing import Any
 
 from caesura.context import Context, Method
 from caesura.crypto.tickets import TicketKeys
-from caesura.errors import ConfigError, Error, LocalAlert, PeerAlert, UnexpectedEOF
+from caesura.errors import AlertDescription, ConfigError, Error, LocalAlert, PeerAlert, UnexpectedEOF
 from caesura.events import DataReceived, EarlyDataReceived, EarlyDataStatus, SessionReceived
 from caesura.replay import ReplayCache
 from caesura.sessions import ServerSessionCache, Session
+from caesura.wire.extensions import SIGNED_CERTIFICATE_TIMESTAMP_LIST
 from caesura.wire.registries import Version
 from tests.bogo.flags import Flags
 from tests.bogo.link import NO_TIMER, Link
@@ -53,6 +54,7 @@ class World:
     def __init__(self) -> None:
         self.clock = Clock()
         self.ticket_keys = TicketKeys()
+        self.other_keys = TicketKeys()  # with which no ticket is made
         self.server_sessions = ServerSessionCache()
         self.replay_store = ReplayCache()
         self.session: Session | None = None
@@ -141,11 +143,19 @@ class Endpoint:
             self._settle()
         if "export-keying-material" in flags:
             self.write(self._keying_material())
+        if "send-alert" in flags:
+            alert = LocalAlert("as the flags say")
+            alert.description = AlertDescription.decompression_failure
+            self.connection.abort(alert)
+            return
         self._first_words()
         if "shim-shuts-down" not in flags:
             self.echo()
         self._check_session()
         self._end()
+        if "expect-msg-callback" in flags:
+            said = "".join(f"{line}\n" for line in self.hooks.said)
+            self._equal("the trace", said, flags.get("expect-msg-callback"))
 
     def _keying_material(self) -> bytes:
         flags = self.flags
@@ -323,10 +333,10 @@ class Endpoint:
             raise Failure(f"no close_notify: {described(connection.error)}")
         connection.shutdown()
         self._settle()
-        while not connection.close_notify_received:
-            if self.data:
-                raise Failure("APPLICATION_DATA_ON_SHUTDOWN")
+        while not (connection.close_notify_received or self.data):
             self.receive()
+        if self.data:
+            raise Failure("APPLICATION_DATA_ON_SHUTDOWN")
 
     # --- what is expected ---
 
@@ -358,8 +368,14 @@ class Endpoint:
             self._equal("server name", self.hooks.server_name, None)
         if "expect-advertised-alpn" in flags:
             self._equal("advertised ALPN", self.hooks.advertised_alpn, flags.get("expect-advertised-alpn"))
+        if "expect-peer-verify-pref" in flags:
+            self._equal("schemes of the peer", self.hooks.peer_schemes, flags.get("expect-peer-verify-pref"))
         if "expect-ocsp-response" in flags:
             self._equal("ocsp_response", connection.ocsp_response, flags.get("expect-ocsp-response"))
+        if "expect-signed-cert-timestamps" in flags:
+            told = connection.certificate_timestamps
+            found = SIGNED_CERTIFICATE_TIMESTAMP_LIST.codec.encode(told) if told else b""
+            self._equal("certificate_timestamps", found, flags.get("expect-signed-cert-timestamps"))
         self._check_early_data()
         self._check_peer()
         if "expect-selected-credential" in flags:

@@ -64,7 +64,7 @@ def main() -> int:
         finally:
             forks.terminate()
             forks.wait()
-        if not (options.test or options.include_disabled):
+        if options.config == CONFIG and not (options.test or options.include_disabled):
             outcomes.update(dict.fromkeys(_disabled(options, Path(directory)), "DISABLED"))
     if options.results:
         lines = (f"{outcome} {name}\n" for name, outcome in sorted(outcomes.items()))

@@ -8,7 +8,6 @@ from caesura.context import ClientHelloInfo, Context, DTLSSettings, Limits, Meth
 from caesura.crypto.identity import Identity
 from caesura.crypto.psk import PSK
 from caesura.crypto.signatures import SCHEMES
-from caesura.crypto.tickets import TicketKeys
 from caesura.crypto.trust import TrustStore
 from caesura.engines import HANDSHAKE_OPERATIONS, Operation, Work
 from caesura.errors import (
@@ -16,12 +15,21 @@ from caesura.errors import (
     BadCertificateStatusResponse,
     CertificateVerifyError,
     ConfigError,
+    DecodeError,
     HandshakeFailure,
     InternalError,
 )
 from caesura.events import EarlyDataStatus
 from caesura.jobs import pause_job, start_job
-from caesura.wire.registries import CipherSuite, NamedGroup, SignatureScheme, Version
+from caesura.wire.extensions import SIGNED_CERTIFICATE_TIMESTAMP_LIST
+from caesura.wire.registries import (
+    CipherSuite,
+    HandshakeType,
+    NamedGroup,
+    SignatureScheme,
+    SRTPProtectionProfile,
+    Version,
+)
 from tests.bogo.flags import Credential, Flags, Unimplemented
 
 _GROUPS = (NamedGroup.X25519MLKEM768, NamedGroup.x25519, NamedGroup.secp256r1, NamedGroup.secp384r1)
@@ -42,6 +50,13 @@ _VERIFIED = tuple(
 _VERSIONS = {0x0303: Version.TLS12, 0x0304: Version.TLS13, 0xFEFD: Version.DTLS12, 0xFEFC: Version.DTLS13}
 _OLDEST_DTLS = Context(Method.DTLS, keylog=None).settings.versions[-1]
 _LEGACY = {0x0300, 0x0301, 0x0302, 0xFEFF}
+
+
+_TRACED = {"sent": "write", "received": "read", "alert sent": "write", "alert received": "read"}
+
+
+def _alert(name: str) -> int:
+    return int(name) if name.isdigit() else int(AlertDescription[name])
 
 
 class PausingEngine:
@@ -83,19 +98,19 @@ class Hooks:
         self.retried = False
         self._answers = 0
         self.server_name: str | None = None
+        self.peer_schemes: list[int] = []
+        self.said: list[str] = []  # the trace, as the runner words it
         self.advertised_alpn = b""
         self.identities: list[tuple[int, Identity]] = []
-        self.strict: set[Identity] = set()  # those that are only for clients that name their issuer
-        self.settings: dict[str, Any] = {}
-        self.method = Method.DTLS if "dtls" in flags else Method.TLS
         self.keys: dict[bytes, int] = {}  # the places of external keys
 
     # --- callbacks ---
 
-    def select_identity(self, hello: ClientHelloInfo) -> Context | None:
+    def select_identity(self, hello: ClientHelloInfo) -> None:
         """Look at the hello; refuse it if the flags say so."""
         flags = self.flags
         self.server_name = hello.server_name
+        self.peer_schemes = list(hello.signature_schemes)
         self.advertised_alpn = b"".join(bytes((len(each),)) + each.encode("latin-1") for each in hello.alpn)
         if "fail-early-callback" in flags:
             raise HandshakeFailure("CONNECTION_REJECTED")
@@ -109,23 +124,13 @@ class Hooks:
             from caesura.errors import NoApplicationProtocol
 
             raise NoApplicationProtocol("refused")
-        if self.strict and (fitting := self._fitting(hello)) is not None:
-            return Context(self.method, **{**self.settings, "identity": fitting, "select_identity": None})
-        return None
-
-    def _fitting(self, hello: ClientHelloInfo) -> tuple[Identity, ...] | None:
-        """The identities without those that insist on an issuer whom the client has not named."""
-        named = frozenset(hello.certificate_authorities)
-        kept = [each for _, each in self.identities if each not in self.strict or not each.issuers.isdisjoint(named)]
-        if not kept:
-            raise HandshakeFailure("NO_MATCHING_ISSUER")
-        return tuple(kept) if len(kept) < len(self.identities) else None
 
     def verify_peer(self, peer: PeerChain) -> bool:
         """Judge the peer as the flags say, those of the retry if early data was refused before."""
         refused = "dtls" not in self.flags and self.connection.early_data_status is EarlyDataStatus.REJECTED
         flags = self.retry if refused and "expect-reject-early-data" in self.flags else self.flags
-        if "verify-fail" in flags and {"verify-peer", "require-any-client-certificate"} & flags.names:
+        insists = {"verify-peer", "require-any-client-certificate", "accepted-peer-cert-types"} & flags.names
+        if "verify-fail" in flags and insists:
             custom = "use-custom-verify-callback" in flags
             raise CertificateVerifyError(
                 "refused",
@@ -137,6 +142,13 @@ class Hooks:
 
     def trace(self, event: TraceEvent) -> None:
         """Notice a retry."""
+        word = _TRACED.get(event.kind)
+        if word == "ack" or event.name == "ack":
+            self.said.append(f"{_TRACED[event.kind]} ack")
+        elif event.kind in ("sent", "received"):
+            self.said.append(f"{word} hs {int(HandshakeType[event.name])}")
+        elif word is not None:
+            self.said.append(f"{word} alert {1 if event.name == 'close_notify' else 2} {_alert(event.name)}")
         if event.kind in ("sent", "received") and event.name == "server_hello":
             self._answers += 1
             self.retried = self._answers > 1
@@ -165,9 +177,8 @@ def settings_for(flags: Flags, world: Any, hooks: Hooks) -> dict[str, Any]:
         "keylog": None,
         "clock": world.clock,
         "deadline": None,
-        "ticket_keys": world.ticket_keys if "no-ticket" not in flags else TicketKeys(),
+        "ticket_keys": world.ticket_keys if "no-ticket" not in flags else world.other_keys,
         "replay_store": world.replay_store,
-        "early_data_window": 60.0,
         "server_sessions": world.server_sessions,
         "groups": _groups(flags),
         "trace": hooks.trace,
@@ -178,15 +189,23 @@ def settings_for(flags: Flags, world: Any, hooks: Hooks) -> dict[str, Any]:
             handshake_message=flags.get("max-cert-list", 131_072),
         ),
     }
+    authorities = flags.get("use-client-ca-list", "<NULL>")
+    if not authorities.startswith("<"):
+        settings["certificate_authorities"] = tuple(map(bytes.fromhex, authorities.split(",")))
+    if "max-send-fragment" in flags:
+        settings["max_send_fragment"] = flags.get("max-send-fragment")
+    settings["certificate_timestamps"] = "enable-signed-cert-timestamps" in flags
     if "async" in flags:
         settings["engine"] = PausingEngine()
+    if "key-shares" in flags or "no-key-shares" in flags:
+        settings["key_shares"] = tuple(map(NamedGroup, flags.get("key-shares", ())))
     _versions(flags, settings)
     _suites(flags, settings)
     _schemes(flags, settings)
     _identities(flags, world, hooks, settings)
     _peer(flags, hooks, settings)
     _names(flags, hooks, settings)
-    if "no-ticket" in flags:
+    if {"no-ticket", "skip-ticket"} & flags.names:
         settings["ticket_count"] = 0
     for name, setting in (
         ("accepted-peer-cert-types", "peer_certificate_types"),
@@ -198,7 +217,8 @@ def settings_for(flags: Flags, world: Any, hooks: Hooks) -> dict[str, Any]:
         settings["dtls"] = DTLSSettings(
             mtu=flags.get("mtu", 1400),
             initial_timeout=flags.get("initial-timeout-duration-ms", 400) / 1000,
-            ack_on_pause=False,
+            ack_on_pause="private-key-delay-ms" in flags,
+            srtp_profiles=_srtp(flags),
             fast_retransmit=False,
             forgery_resistant=True,
         )
@@ -207,8 +227,13 @@ def settings_for(flags: Flags, world: Any, hooks: Hooks) -> dict[str, Any]:
         settings["max_early_data"] = 14336 if server and "dtls" not in flags else 0
     if server:
         settings["select_identity"] = hooks.select_identity
-    hooks.settings = settings
     return settings
+
+
+def _srtp(flags: Flags) -> tuple[SRTPProtectionProfile, ...]:
+    """The profiles, which have names of OpenSSL's."""
+    names = [each for each in flags.get("srtp-profiles", "").split(":") if each]
+    return tuple(SRTPProtectionProfile[each.replace("_SHA1_", "_HMAC_SHA1_")] for each in names)
 
 
 def _versions(flags: Flags, settings: dict[str, Any]) -> None:
@@ -247,6 +272,10 @@ _SUITES12 = tuple(
 
 
 def _suites(flags: Flags, settings: dict[str, Any]) -> None:
+    if "psk" in flags:  # then its suites are among the default ones
+        settings["cipher_suites"] = (*_AES_FIRST, *_SUITES12, CipherSuite.TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256)
+        settings["lookup_psk"] = lambda identity: (flags.get("psk-identity"), flags.get("psk"))
+        settings["psk_identity_hint"] = flags.get("psk-identity") if "server" in flags else None
     rule = flags.get("cipher")
     if rule is None:
         return
@@ -267,11 +296,11 @@ def _suites(flags: Flags, settings: dict[str, Any]) -> None:
 
 
 def _groups(flags: Flags) -> tuple[NamedGroup, ...]:
-    if "key-shares" in flags or "no-key-shares" in flags:
-        raise Unimplemented("key shares are those of the preferred groups")
     wanted = flags.get("curves")
     if wanted is None:
-        return _GROUPS
+        return (
+            _GROUPS[1:] if "dtls" in flags else _GROUPS
+        )  # a share of a kilobyte is no datagram's: it would be asked for
     try:
         return tuple(NamedGroup(each) for each in wanted)
     except ValueError:
@@ -316,8 +345,6 @@ def _identities(flags: Flags, world: Any, hooks: Hooks, settings: dict[str, Any]
         identity = _identity(credential, flags, world)
         found.append(identity)
         hooks.identities.append((place, identity))
-        if credential.get("must-match-issuer"):
-            hooks.strict.add(identity)
     settings["identity"] = tuple(found)
     if keys:
         if hooks.server:
@@ -330,10 +357,12 @@ def _identity(credential: Credential, flags: Flags, world: Any) -> Identity:
     place = repr(sorted(credential.values.items(), key=lambda item: item[0])) + credential.kind
     if place in world.identities:
         return world.identities[place]
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"only_for_issuers": bool(credential.get("must-match-issuer"))}
     declined = "use-ocsp-callback" in flags and "decline-ocsp-callback" in flags
     if credential.get("ocsp-response") is not None and not declined:
         options["ocsp_response"] = credential.get("ocsp-response")
+    if credential.get("signed-cert-timestamps") is not None:
+        options["timestamps"] = _timestamps(credential.get("signed-cert-timestamps"))
     key: Any = credential.get("key-file")
     prefs = credential.get("signing-prefs")
     if prefs is not None:
@@ -348,6 +377,13 @@ def _identity(credential: Credential, flags: Flags, world: Any) -> Identity:
         identity = Identity.load(credential.get("cert-file"), key, **options)
     world.identities[place] = identity
     return identity
+
+
+def _timestamps(data: bytes) -> tuple[bytes, ...]:
+    try:
+        return SIGNED_CERTIFICATE_TIMESTAMP_LIST.decode(data)
+    except DecodeError as error:
+        raise ConfigError(f"identity: {error}") from None
 
 
 def _psk(credential: Credential) -> PSK:
@@ -369,7 +405,7 @@ def _peer(flags: Flags, hooks: Hooks, settings: dict[str, Any]) -> None:
             settings["verify"] = Verify.REQUIRED
         root = flags.get("trust-cert")
         settings["trust"] = TrustStore.load(root) if root else TrustStore.empty()
-    if hooks.server or not any(each.kind == "psk" for each in flags.credentials):
+    if hooks.server or "verify-peer" in flags or not any(each.kind == "psk" for each in flags.credentials):
         settings["verify_peer"] = hooks.verify_peer
     settings["verify_resumed"] = "reverify-on-resume" in flags
 
@@ -413,10 +449,10 @@ def _compression(only: int | None) -> tuple[Any, ...]:
 
     expanding = b"\x01\x02\x03\x04"
     toys = (
-        CertificateCompression(0xFF01, shrink, lambda data, length: exactly(b"\0\0" + data, length)),
         CertificateCompression(
             0xFF02, lambda data: expanding + data, lambda data, length: exactly(without(expanding, data), length)
         ),
+        CertificateCompression(0xFF01, shrink, lambda data, length: exactly(b"\0\0" + data, length)),
         CertificateCompression(0xFF03, lambda data: b"\x07" + data, lambda data, length: exactly(data[1:], length)),
     )
     return tuple(each for each in toys if only is None or each.code == only)
