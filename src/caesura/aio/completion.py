@@ -129,13 +129,14 @@ def waker_of(loop: asyncio.AbstractEventLoop) -> Waker:
 class Pause:
     """What one connection waits with while its work is paused: descriptors, a timer, context variables to return to."""
 
-    __slots__ = ("_connection", "_context", "_delay", "_fds", "_timer", "_waker", "_when")
+    __slots__ = ("_connection", "_context", "_deadline", "_delay", "_fds", "_timer", "_waker", "_when")
 
     def __init__(self, connection: Waiting, waker: Waker) -> None:
         self._connection = connection
         self._waker = waker
         self._context = contextvars.copy_context()
         self._fds: list[int] = []  # those the loop watches for us; a number twice if two keys have it
+        self._deadline: float | None = None
         self._delay = FIRST_POLL
         self._timer: Alarm | None = None
         self._when = 0.0
@@ -149,12 +150,16 @@ class Pause:
         any case.
         """
         self._follow_descriptors()
-        when = deadline
+        self._deadline = when = deadline
         if poll or not self._fds:
             promised = self._connection.wait_context.get_status() == AsyncStatus.OK
             again = now + (PROMISED_POLL if promised and not poll else self._delay)
             when = again if when is None or again < when else when
         self._set_timer(when, now)
+
+    def overdue(self, now: float) -> bool:
+        """Whether the earliest deadline has passed."""
+        return self._deadline is not None and self._deadline <= now
 
     def _follow_descriptors(self) -> None:
         wait_context = self._connection.wait_context

@@ -229,8 +229,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
         connection = self.connection
         try:
             connection.advance(now)
-            deadline = connection.timeout()
-            if deadline is not None and deadline <= now:
+            if self._pause is not None and self._pause.overdue(now):
                 connection.handle_timeout(now)
             self._react(now)
         except Exception as error:  # noqa: BLE001 - a bug must not leave a connection that nothing will ever wake

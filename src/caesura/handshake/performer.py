@@ -207,6 +207,9 @@ class Ongoing:
 
     def answer(self) -> Any:
         """The answer to the request, or NOT_YET. The first failure is raised, and cancels the rest."""
+        if isinstance(self._request, Perform):
+            pending = self._pieces[0][1]
+            return self._performer.outcome(self._request, pending.result) if pending.done() else NOT_YET
         results = self._results
         for index, (request, pending) in enumerate(self._pieces):
             if results[index] is NOT_YET and pending.done():
@@ -217,7 +220,7 @@ class Ongoing:
                     raise
         if any(result is NOT_YET for result in results):
             return NOT_YET
-        return results[0] if isinstance(self._request, Perform) else tuple(results)
+        return tuple(results)
 
     def expired(self, now: float) -> bool:
         """Whether the deadline has passed."""

@@ -271,6 +271,8 @@ class WaitContext:
 
     def _show_own(self) -> None:
         """Put the own descriptor among the entries while it may be or is signalled, and no callback comes instead."""
+        if self._own is None and self._callback is not None:
+            return
         shown = self._own in self._entries
         wanted = (self._armed > 0 or self._wakeup.is_set()) and self._callback is None and not self._closed
         if wanted and not shown:
