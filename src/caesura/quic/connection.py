@@ -1,8 +1,9 @@
 """The QUIC connection: datagrams in, datagrams out, events. No sockets, no clock of its own (RFC 9000, 9001, 9002).
 
-It is a switchboard. The receiver opens packets; each of their frames is told to this module (`on_…`), which hands it to
-its owner: streams, loss detection, paths, connection ids, the handshake. The sender asks the same owners what there is
-to send. An exception that ends the connection becomes a CONNECTION_CLOSE in one place, `_fail`.
+It is a switchboard over its `parts`. The receiver opens packets; each of their frames goes to its owner
+(`frame_handling`): streams, loss detection, paths, connection ids, the handshake, which sees all this as its
+`message_transport`. The sender asks the same owners what there is to send. An exception that ends the connection
+becomes a CONNECTION_CLOSE in one place, `_fail`.
 
 What nobody has authenticated is not believed: what does not open is dropped, and so is every packet before the
 handshake that is not what the peer would send. While work of the handshake is paused all of this goes on.
@@ -10,67 +11,19 @@ handshake that is not what the peer would send. While work of the handshake is p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
-from caesura.context import QUIC_EARLY_DATA, Context, Method
-from caesura.crypto.secrets import TrafficSecret
-from caesura.errors import (
-    AlertDescription,
-    Error,
-    MissingExtension,
-    NoApplicationProtocol,
-    NoViablePath,
-    PeerAlert,
-    PeerClose,
-    ProtocolViolation,
-    StatelessReset,
-    TransportErrorCode,
-    UnexpectedMessage,
-    UsageError,
-)
+from caesura.context import QUIC_EARLY_DATA
+from caesura.errors import AlertDescription, Error, NoViablePath, ProtocolViolation, StatelessReset, UsageError
 from caesura.errors import IdleTimeout as IdleTimeoutError
-from caesura.events import DatagramReadable, EarlyDataReason, EarlyDataStatus
-from caesura.handshake.endpoint import Endpoint
-from caesura.handshake.performer import Awaiter
-from caesura.handshake.state import Established
-from caesura.handshake.transport import Epoch, Keys
-from caesura.jobs import WaitContext
 from caesura.quic import stateless_reset
-from caesura.quic.acks import Acknowledgements
-from caesura.quic.closing import Close, Ending, close_for
-from caesura.quic.connection_ids import LocalConnectionIds, PeerConnectionIds
-from caesura.quic.crypto_stream import CryptoStream
-from caesura.quic.cubic import ALGORITHMS
-from caesura.quic.datagrams import Datagrams
-from caesura.quic.early_data import EarlyData, nothing_lowered, recall, remember
-from caesura.quic.frames import (
-    ACK_ELICITING,
-    NOT_PROBING,
-    AckRanges,
-    EcnCounts,
-    dispatch_untrusted,
-    new_token,
-    permitted,
-)
-from caesura.quic.handshake import PROFILES, HandshakeIds, check_ids, own_parameters
-from caesura.quic.idle import IdleTimeout
-from caesura.quic.key_update import KeyPhases
-from caesura.quic.levels import (
-    APPLICATION_SPACE,
-    HANDSHAKE,
-    HANDSHAKE_SPACE,
-    INITIAL,
-    INITIAL_SPACE,
-    ONE_RTT,
-    SPACES,
-    ZERO_RTT,
-)
-from caesura.quic.loss_detection import LossDetection
-from caesura.quic.migration import Paths
-from caesura.quic.mtu import BASE, PathMTU
-from caesura.quic.outbox import LastingFrame, Outbox
-from caesura.quic.pacing import Pacer
+from caesura.quic.closing import Close, close_for
+from caesura.quic.frame_handling import FrameHandling
+from caesura.quic.frames import ACK_ELICITING, NOT_PROBING, dispatch_untrusted
+from caesura.quic.handshake import PROFILES
+from caesura.quic.levels import APPLICATION_SPACE, HANDSHAKE, INITIAL, INITIAL_SPACE, ONE_RTT
+from caesura.quic.outbox import LastingFrame
 from caesura.quic.packets import (
     LONG_HEADER,
     MIN_DESTINATION_LENGTH,
@@ -80,31 +33,24 @@ from caesura.quic.packets import (
     read_version_negotiation,
     retry_is_genuine,
 )
-from caesura.quic.path import Address, Path
-from caesura.quic.protection import InitialKeys, ReadKey, WriteKey
-from caesura.quic.qlog import Qlog, log_of
-from caesura.quic.receiver import Opened, Receiver
-from caesura.quic.rtt import RoundTrip
-from caesura.quic.sender import Datagram, Sender
+from caesura.quic.path import Address
+from caesura.quic.receiver import Opened
+from caesura.quic.sender import Datagram
 from caesura.quic.space import PacketSpace
-from caesura.quic.streams import Streams
-from caesura.quic.tokens import Validated
-from caesura.quic.transport_parameters import TransportParameters, VersionInformation, decode_untrusted
-from caesura.quic.version_negotiation import check_server, choose, select
+from caesura.quic.transport_parameters import TransportParameters
+from caesura.quic.version_negotiation import choose
 from caesura.quic.versions import RETRY, VERSIONS, VersionParameters
-from caesura.sessions import Session
-from caesura.wire.extensions import EARLY_DATA_TICKET, QUIC_TRANSPORT_PARAMETERS, Extensions
+from caesura.wire.extensions import EARLY_DATA_TICKET
 from caesura.wire.messages import NewSessionTicket
-from caesura.wire.registries import HandshakeType, Version
+from caesura.wire.registries import Version
 
 _PING: Final = b"\x01"
-_HANDSHAKE_DONE: Final = b"\x1e"
 _BLACK_HOLE: Final = 3  # probe timeouts in a row without an answer
 
 Data = bytes | bytearray | memoryview
 
 
-class QUICConnection(Endpoint):
+class QUICConnection(FrameHandling):
     """One QUIC connection without I/O.
 
     Give it the datagrams that came (`receive_datagram`, with the two ECN bits of their IP header) and send those that
@@ -128,158 +74,7 @@ class QUICConnection(Endpoint):
     the callback has returned.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_address",
-        "_begun",
-        "_chosen",
-        "_datagrams",
-        "_early",
-        "_ending",
-        "_idle",
-        "_ids",
-        "_key_update_wanted",
-        "_local_ids",
-        "_loss",
-        "_next_token",
-        "_now",
-        "_outbox",
-        "_pacer",
-        "_parameters",
-        "_path",
-        "_paths",
-        "_peer",
-        "_peer_ids",
-        "_permitted",
-        "_profile",
-        "_qlog",
-        "_reacted",
-        "_read_secret",
-        "_reader",
-        "_reread",
-        "_spaces",
-        "_streams",
-        "_to",
-        "_used",
-        "_validated",
-        "_version_settled",
-        "_writer",
-        "handshake_confirmed",
-        "new_token",
-    )
-
-    _reader: Receiver
-    _writer: Sender
-
-    def __init__(
-        self,
-        context: Context,
-        *,
-        server_side: bool,
-        server_hostname: str | None = None,
-        session: Session | None = None,
-        addr: Address = None,
-        token: bytes = b"",
-        validated: Validated | None = None,
-        on_connection_ids: Callable[[list[bytes]], object] | None = None,
-        next_token: Callable[[int, Address], bytes] | None = None,
-        wait_context: WaitContext | None = None,
-        awaiter: Awaiter | None = None,
-        async_mode: bool | None = None,
-        early_data: bool = False,
-    ) -> None:
-        settings = context.settings
-        options = settings.quic
-        first = VERSIONS[options.versions[0]]
-        self._profile = PROFILES[first.version]
-        super().__init__(
-            settings,
-            Method.QUIC,
-            server_side=server_side,
-            server_hostname=server_hostname,
-            session=session,
-            wait_context=wait_context,
-            awaiter=awaiter,
-            async_mode=async_mode,
-            early_data=0 if early_data or server_side else None,
-        )
-        self._outbox = Outbox()
-        self._local_ids = LocalConnectionIds(
-            options.connection_id_length,
-            options.active_connection_id_limit,
-            options.issued_connection_ids,
-            settings.random,
-            options.reset_key,
-            self._outbox,
-            on_connection_ids,
-        )
-        self._streams = Streams(options, self._outbox, self._events, client=not server_side)
-        self._datagrams = Datagrams(options.max_datagram_frame_size, options.datagram_queue)
-        self._permitted = tuple(permitted(level, from_server=not server_side) for level in range(ONE_RTT + 1))
-        self._validated = validated
-        self._next_token = next_token
-        self._reacted = False  # whether a Version Negotiation packet has made us begin anew
-        self._begun = False
-        self._now = 0.0
-        self._used = b""  # the id of ours that the peer uses on the active path
-        self._to = b""  # the one that the packet at hand went to
-        self._key_update_wanted = False
-        self._ending: Ending | None = None
-        self._early = EarlyData(wanted=early_data or server_side)
-        self._qlog: Qlog | None = None
-        self.handshake_confirmed = False
-        self.new_token: bytes | None = None  # a client's, for its next connection (RFC 9000 section 8.1.3)
-        self._set_up(first, addr, token)
-
-    def _set_up(self, parameters: VersionParameters, addr: Address, token: bytes) -> None:
-        """Everything that a first flight of this version begins with."""
-        options, random, client = self._settings.quic, self._settings.random, not self.server_side
-        self._parameters = self._chosen = parameters
-        round_trip = RoundTrip(options.initial_rtt)
-        congestion = ALGORITHMS[options.congestion](BASE)
-        self._loss = LossDetection(congestion, round_trip, client=client)
-        self._pacer = Pacer(congestion, round_trip)
-        self._spaces = (
-            self._space(INITIAL_SPACE, INITIAL),
-            self._space(HANDSHAKE_SPACE, HANDSHAKE),
-            self._space(APPLICATION_SPACE, ONE_RTT),
-        )
-        first = random(MIN_DESTINATION_LENGTH) if client else b""
-        self._ids = HandshakeIds(first)
-        self._peer_ids = PeerConnectionIds(options.active_connection_id_limit, first, self._outbox)
-        validated = client or self._validated is not None
-        self._path = Path(addr, self._peer_ids.first, random, options.max_amplification, validated=validated)
-        self._paths = Paths(
-            self._path, self._peer_ids, options.paths, options.max_amplification, random, self._on_new_path
-        )
-        self._reader = Receiver(
-            self._spaces, self._local_ids, options.undecryptable_packets, fixed_bit=not options.grease_quic_bit
-        )
-        self._writer = Sender(
-            parameters,
-            self._local_ids.first,
-            self._spaces,
-            self._loss,
-            self._pacer,
-            self._paths,
-            PathMTU(BASE),
-            self._outbox,
-            self._streams,
-            self._datagrams,
-            client=client,
-        )
-        self._writer.token = token
-        self._idle = IdleTimeout(options.max_idle_timeout, self._now)
-        self._peer: TransportParameters | None = None
-        self._read_secret: TrafficSecret | None = None  # of 1-RTT packets, until they may be read
-        self._reread = False  # whether keys have come that packets may have waited for
-        self._version_settled = False  # whether the peer has gone on in a version
-
-    def _space(self, number: int, level: int) -> PacketSpace:
-        options = self._settings.quic
-        delay = options.max_ack_delay if number == APPLICATION_SPACE else 0.0
-        acks = Acknowledgements(delay, options.ack_delay_exponent, options.ack_ranges)
-        return PacketSpace(number, level, self._loss.spaces[number], acks, CryptoStream(options.crypto_buffer))
+    __slots__ = ()
 
     # --- driving --------------------------------------------------------------------------------------------------
 
@@ -456,10 +251,6 @@ class QUICConnection(Endpoint):
         if self._reader.phases is not None:
             self._reader.phases.expire(now)
 
-    def _probe_timeout(self) -> float:
-        round_trip = self._loss.round_trip
-        return round_trip.probe_timeout + round_trip.max_ack_delay
-
     def _go_on(self, now: float) -> None:
         self._now = now
         try:
@@ -492,31 +283,6 @@ class QUICConnection(Endpoint):
                 self._packets(packet, address, ecn)
 
     # --- beginning ------------------------------------------------------------------------------------------------
-
-    def _begin(self, destination: bytes) -> None:
-        """The first packet is there, or is about to be made; it goes to this id of the server's."""
-        self._begun = True
-        if self._qlog is None:
-            self._qlog = log_of(self._settings, self._ids.original, self._now, client=not self.server_side)
-        self._writer.qlog = self._qlog
-        if self._qlog is not None:
-            self._qlog.exponent = self._settings.quic.ack_delay_exponent
-            self._loss.on_lost = self._qlog.packet_lost
-        self._idle.received(self._now)
-        self._reader.initial = self._initial_keys(destination)
-        self._go_on_in(self._parameters)
-
-    def _initial_keys(self, destination: bytes) -> InitialKeys:
-        return InitialKeys(destination, self._settings.quic.versions, server_side=self.server_side)
-
-    def _go_on_in(self, parameters: VersionParameters) -> None:
-        """Packets are written in this version from now on (RFC 9369 section 4)."""
-        self._parameters = self._writer.parameters = parameters
-        self._reader.version = int(parameters.version)
-        assert self._reader.initial is not None
-        self._spaces[INITIAL_SPACE].write = self._reader.initial.write(parameters.version)
-        if parameters is not self._chosen and self._spaces[APPLICATION_SPACE].level == ZERO_RTT:
-            self._spaces[APPLICATION_SPACE].write = None  # 0-RTT packets are of the version that was chosen first
 
     def _first_packet(self, header: LongHeader, size: int, addr: Address) -> bool:
         """A server's first packet: whether it may begin a connection (RFC 9000 sections 14.1 and 7.2)."""
@@ -692,111 +458,6 @@ class QUICConnection(Endpoint):
         token = stateless_reset.token_of(datagram)
         return token is not None and self._peer_ids.is_reset(token)
 
-    # --- frames (FrameReceiver) -----------------------------------------------------------------------------------
-
-    def on_ack(self, level: int, ranges: AckRanges, delay: int, ecn: EcnCounts | None) -> None:  # noqa: ARG002
-        """ACK. We mark nothing with ECN, so counts say nothing."""
-        exponent = self._peer.ack_delay_exponent if self._peer is not None else 3
-        if level == ONE_RTT and self._reader.phases is not None:
-            self._reader.phases.acknowledged(ranges[0][1] - 1)
-        self._loss.ack_received(SPACES[level], ranges, (delay << exponent) / 1_000_000, self._now)
-        if self._qlog is not None:
-            self._qlog.peer_exponent = exponent
-            self._qlog.recovery_metrics(self._loss, self._now)
-
-    def on_crypto(self, level: int, offset: int, data: bytes) -> None:
-        """CRYPTO: bytes of the handshake, in order to its inbox."""
-        stream = self._spaces[SPACES[level]].crypto
-        stream.receive(offset, data)
-        ready = stream.read()
-        if ready:
-            self._version_settled = True
-            if level < self._inbox.epoch:
-                raise ProtocolViolation("more handshake bytes of an old level", section="RFC 9001 section 4.1.3")
-            self._inbox.receive_untrusted(Epoch(level), ready)
-
-    def on_handshake_done(self) -> None:
-        """HANDSHAKE_DONE: the handshake is confirmed (RFC 9001 section 4.1.2)."""
-        if not self.handshake_confirmed:
-            self._confirm()
-
-    def on_new_token(self, token: bytes) -> None:
-        """NEW_TOKEN: the latest is kept, for the application to give to its next connection (`token`)."""
-        self.new_token = token
-
-    def on_stream(self, stream_id: int, offset: int, data: bytes, fin: bool) -> None:
-        """STREAM."""
-        self._streams.on_stream(stream_id, offset, data, fin)
-
-    def on_reset_stream(self, stream_id: int, error_code: int, final_size: int) -> None:
-        """RESET_STREAM."""
-        self._streams.on_reset_stream(stream_id, error_code, final_size)
-
-    def on_stop_sending(self, stream_id: int, error_code: int) -> None:
-        """STOP_SENDING."""
-        self._streams.on_stop_sending(stream_id, error_code)
-
-    def on_max_data(self, maximum: int) -> None:
-        """MAX_DATA."""
-        self._streams.on_max_data(maximum)
-
-    def on_max_stream_data(self, stream_id: int, maximum: int) -> None:
-        """MAX_STREAM_DATA."""
-        self._streams.on_max_stream_data(stream_id, maximum)
-
-    def on_max_streams(self, maximum: int, unidirectional: bool) -> None:
-        """MAX_STREAMS."""
-        self._streams.on_max_streams(maximum, unidirectional)
-
-    def on_data_blocked(self, limit: int) -> None:
-        """DATA_BLOCKED: windows grow by how fast they are used up, not by this."""
-
-    def on_stream_data_blocked(self, stream_id: int, limit: int) -> None:  # noqa: ARG002
-        """STREAM_DATA_BLOCKED."""
-        self._streams.on_stream_data_blocked(stream_id)
-
-    def on_streams_blocked(self, limit: int, unidirectional: bool) -> None:
-        """STREAMS_BLOCKED: the limit moves up as streams end, not by this."""
-
-    def on_new_connection_id(
-        self, sequence_number: int, retire_prior_to: int, connection_id: bytes, reset_token: bytes
-    ) -> None:
-        """NEW_CONNECTION_ID."""
-        self._peer_ids.received(sequence_number, retire_prior_to, connection_id, reset_token)
-        if not self._paths.replace_retired():
-            raise ProtocolViolation("every connection id is wanted back", section="RFC 9000 section 5.1.2")
-
-    def on_retire_connection_id(self, sequence_number: int) -> None:
-        """RETIRE_CONNECTION_ID."""
-        self._local_ids.retired(sequence_number, self._to)
-
-    def on_path_challenge(self, data: bytes) -> None:
-        """PATH_CHALLENGE: answered on the path it came by."""
-        self._path.respond(data, self._settings.quic.path_responses)
-
-    def on_path_response(self, data: bytes) -> None:
-        """PATH_RESPONSE."""
-        self._paths.answered(data)
-
-    def on_connection_close(self, error_code: int, frame_type: int | None, reason: bytes) -> None:
-        """CONNECTION_CLOSE: it is over, and nothing more is said (RFC 9000 section 10.2.2)."""
-        application = frame_type is None
-        if error_code == TransportErrorCode.NO_ERROR:
-            self.close_notify_received = True
-        elif not application and error_code & ~0xFF == TransportErrorCode.CRYPTO_ERROR:
-            self.error = PeerAlert(error_code & 0xFF)
-        else:
-            text = reason.decode(errors="replace")
-            self.error = PeerClose(error_code, text, application=application, frame_type=frame_type or None)
-        self._end(None)
-
-    def on_datagram(self, data: bytes, size: int) -> None:
-        """DATAGRAM."""
-        self._datagrams.receive(data, size)
-        if not self._datagrams.announced:
-            self._datagrams.announced = True
-            self._events.append(DatagramReadable())
-
     # --- the application ------------------------------------------------------------------------------------------
 
     def open_stream(self, *, unidirectional: bool = False) -> int | None:
@@ -952,197 +613,7 @@ class QUICConnection(Endpoint):
         """Whether the adapter should read on from the transport: until the connection is over."""
         return not self._closed
 
-    # --- the seam under the handshake (MessageTransport) ----------------------------------------------------------
-
-    def send(self, epoch: Epoch, message: bytes) -> None:
-        """One handshake message, in CRYPTO frames; a client's first one begins the connection."""
-        if not self._begun:
-            self._begin(self._ids.original)
-        self._spaces[SPACES[epoch]].crypto.write(message)
-
-    def install_write(self, epoch: Epoch, keys: Keys) -> None:
-        """Packets of this level can be sent."""
-        assert isinstance(keys, TrafficSecret)
-        space = self._spaces[SPACES[epoch]]
-        space.level = int(epoch)
-        space.write = WriteKey(keys, (self._chosen if epoch is Epoch.EARLY_DATA else self._parameters).label)
-        if epoch is Epoch.HANDSHAKE:
-            self._loss.handshake_keys = True
-
-    def install_read(self, epoch: Epoch, keys: Keys) -> None:
-        """Packets of this level can be read; 1-RTT packets when the handshake is complete (RFC 9001 section 5.7)."""
-        assert isinstance(keys, TrafficSecret)
-        self._reread = True
-        if epoch is Epoch.EARLY_DATA:
-            self._reader.early = ReadKey(keys, self._chosen.label)
-            return
-        if not self._inbox.empty or self._spaces[SPACES[self._inbox.epoch]].crypto.ahead:
-            raise UnexpectedMessage("handshake bytes behind the last message of a level", section="RFC 9001 4.1.3")
-        self._inbox.epoch = epoch
-        if epoch is Epoch.HANDSHAKE:
-            self._spaces[HANDSHAKE_SPACE].read = ReadKey(keys, self._parameters.label)
-        else:
-            self._read_secret = keys
-
-    def version_chosen(self, version: Version) -> None:
-        """The handshake's version, of which there is one."""
-
-    def own_extensions(self, message: HandshakeType, peer: Extensions | None) -> Extensions:  # noqa: ARG002
-        """Our transport parameters, in ClientHello and EncryptedExtensions."""
-        extensions = Extensions()
-        if message is not HandshakeType.server_hello:
-            parameters = self._own_parameters()
-            extensions.put(QUIC_TRANSPORT_PARAMETERS, parameters.encode())
-            if self._qlog is not None:
-                self._qlog.parameters_set(parameters, self._now, local=True)
-        return extensions
-
-    def _own_parameters(self) -> TransportParameters:
-        options, noise = self._settings.quic, self._settings.random(4)
-        information = VersionInformation(int(self._parameters.version), tuple(map(int, options.versions)))
-        return own_parameters(options, self._ids, self._local_ids, information, noise, server_side=self.server_side)
-
-    def peer_extensions(self, extensions: Extensions) -> None:
-        """The peer's transport parameters; its ServerHello has none."""
-        data = extensions.get(QUIC_TRANSPORT_PARAMETERS)
-        if data is None:
-            if self.server_side:
-                raise MissingExtension("quic_transport_parameters", section="RFC 9001 section 8.2")
-            return
-        peer = decode_untrusted(data, from_server=not self.server_side)
-        if self._qlog is not None:
-            self._qlog.parameters_set(peer, self._now, local=False)
-        check_ids(peer, self._ids, self._peer_ids.first.value, server_side=self.server_side)
-        if self.server_side:
-            self._agree_on_version(peer.version_information)
-        else:
-            ours = tuple(map(int, self._settings.quic.versions))
-            negotiated, chosen = int(self._parameters.version), int(self._chosen.version)
-            check_server(peer.version_information, negotiated, ours, chosen=chosen, reacted=self._reacted)
-        self._peer = peer
-        self._apply(peer)
-
-    def _agree_on_version(self, information: VersionInformation | None) -> None:
-        """Go on in the version that is preferred here, if the client knows it (RFC 9368 section 2.3)."""
-        ours = tuple(map(int, self._settings.quic.versions))
-        version = select(int(self._chosen.version), information, ours)
-        if version != self._chosen.version:
-            self._go_on_in(VERSIONS[version])
-
-    def _apply(self, peer: TransportParameters) -> None:
-        """What the peer's parameters change."""
-        options = self._settings.quic
-        self._loss.round_trip.max_ack_delay = peer.max_ack_delay
-        self._idle.peer_declares(peer.max_idle_timeout)
-        self._datagrams.peer_limit = peer.max_datagram_frame_size
-        if peer.grease_quic_bit and options.grease_quic_bit:
-            self._writer.grease = self._settings.random
-        self._writer.mtu.maximum = min(options.mtu, peer.max_udp_payload_size)
-        self._peer_ids.first.reset_token = peer.stateless_reset_token
-
-    def ticket_state(self) -> bytes:
-        """The version, as a ticket is good in no other (RFC 9369 section 5), and what 0-RTT may rely on."""
-        return int(self._parameters.version).to_bytes(4, "big") + remember(self._own_parameters())
-
-    def accepts(self, ticket_state: bytes) -> bool:
-        """Whether the ticket is of this version."""
-        return ticket_state[:4] == int(self._parameters.version).to_bytes(4, "big")
-
-    def accepts_early_data(self, ticket_state: bytes) -> bool:
-        """Whether 0-RTT may be sent, or taken, by what is remembered: a server that permits less now takes none."""
-        remembered = recall(ticket_state[4:] if self.server_side else ticket_state)
-        if remembered is None:
-            return False
-        self._early.remembered = remembered
-        return not self.server_side or nothing_lowered(remembered, self._own_parameters())
-
-    def early_data(self, accepted: bool, limit: int, reason: EarlyDataReason) -> None:  # noqa: ARG002
-        """0-RTT: streams are opened by it, or what was sent is sent again when the handshake is complete."""
-        if self._early.told(accepted, reason):
-            self._spaces[APPLICATION_SPACE].write = None
-            self._loss.requeue(APPLICATION_SPACE)
-            self._streams.early_data_rejected()
-        elif accepted:
-            permitted_by = self._peer if self.server_side else self._early.remembered
-            assert permitted_by is not None
-            self._streams.permit(permitted_by)
-        elif self.server_side:
-            self._reader.early_expected = False
-
-    @property
-    def may_write(self) -> bool:
-        """Whether streams may be opened: the handshake is complete, or 0-RTT is under way."""
-        return self.handshake_complete or self._early.open
-
-    @property
-    def early_data_status(self) -> EarlyDataStatus:
-        """What became of 0-RTT."""
-        return self._early.status
-
-    @property
-    def early_data_reason(self) -> EarlyDataReason:
-        """Why."""
-        return self._early.reason
-
-    def completed(self, established: Established) -> None:
-        """The handshake is done: 1-RTT packets are read, streams may be opened; to a server it is confirmed too."""
-        if established.alpn is None:
-            raise NoApplicationProtocol(section="RFC 9001 section 8.1")
-        if self._peer is None:
-            raise MissingExtension("quic_transport_parameters", section="RFC 9001 section 8.2")
-        write, read = self._spaces[APPLICATION_SPACE].write, self._read_secret
-        assert write is not None
-        assert read is not None
-        self._reader.phases = KeyPhases(write, read, self._parameters.label, self._probe_timeout)
-        self._read_secret = None
-        self._reread = True
-        before = self._early.remembered
-        if not self.server_side and before is not None and self._early.open and not nothing_lowered(before, self._peer):
-            raise ProtocolViolation("less permitted than 0-RTT could rely on", section="RFC 9000 section 7.4.1")
-        if not self.server_side:
-            established.transport_state = remember(self._peer)
-        super().completed(established)
-        if self._qlog is not None:
-            self._qlog.version_information(
-                map(int, self._settings.quic.versions),
-                int(self._parameters.version),
-                self._now,
-                client=not self.server_side,
-            )
-            self._qlog.alpn_information(established.alpn, self._now)
-        self._streams.permit(self._peer)
-        self._local_ids.issue(self._peer.active_connection_id_limit)
-        if self.server_side:
-            LastingFrame(self._outbox, _HANDSHAKE_DONE)
-            if self._next_token is not None:
-                token = self._next_token(int(self._parameters.version), self.addr)
-                LastingFrame(self._outbox, new_token(token))
-            self._confirm()
-
-    def _confirm(self) -> None:
-        """Both sides have completed the handshake (RFC 9001 section 4.1.2)."""
-        self.handshake_confirmed = self._loss.handshake_confirmed = True
-        self._reader.early, self._reader.early_expected = None, False
-        self._paths.active.validated = True
-        if not self._spaces[HANDSHAKE_SPACE].discarded:
-            self._abandon(HANDSHAKE_SPACE)
-
-    def _abandon(self, space: int) -> None:
-        """The keys of a space are of no use any more (RFC 9001 section 4.9)."""
-        self._spaces[space].discard()
-        self._loss.discard(space, self._now)
-        if space == INITIAL_SPACE:
-            self._reader.initial = None
-
     # --- what else may happen -------------------------------------------------------------------------------------
-
-    def _on_new_path(self) -> None:
-        """Another host is sent to (RFC 9000 section 9.4)."""
-        self._loss.new_path()
-        mtu = PathMTU(BASE)
-        mtu.maximum = self._writer.mtu.maximum
-        self._writer.mtu = mtu
-        self._datagrams.fit(self._writer.room)
 
     def _update_keys(self) -> None:
         phases, space = self._reader.phases, self._spaces[APPLICATION_SPACE]
@@ -1163,14 +634,6 @@ class QUICConnection(Endpoint):
             return
         self.error = error
         self._end(close_for(error))
-
-    def _end(self, close: Close | None) -> None:
-        """Closing, or draining when there is nothing to say."""
-        datagram = self._writer.last_words(close) if close is not None and self._begun else b""
-        self._ending = Ending(datagram, self._now, self._probe_timeout())
-        if self._qlog is not None:
-            self._qlog.connection_closed(self.error, self._now, by_us=close is not None)
-        self._drop()
 
     def _send_close_notify(self) -> None:
         """See `shutdown`."""
