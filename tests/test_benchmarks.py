@@ -38,8 +38,9 @@ def test_signers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signers, "ROUNDS", 1)
     monkeypatch.setattr(signers, "HANDSHAKES", 2)
     monkeypatch.setattr(signers, "DELAYS", (0.001,))
-    at_once, slow = signers.probe(ignore)
+    at_once, crowd, slow = signers.probe(ignore)
     assert at_once.value > 0
+    assert crowd.value > 0
     assert slow.ratio is not None
     assert slow.must == 0.90
 
