@@ -638,6 +638,23 @@ async def test_cancelling_a_client_cancels_its_paused_work() -> None:
         await until(lambda: not server.links)
 
 
+async def test_a_client_may_be_cancelled_at_any_moment() -> None:
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: reported.append(what))
+    async with serving(ssl_handshake_timeout=0.05, idle_timeout=0.05) as server:
+        for turns in range(12):
+            connecting = asyncio.create_task(connect(server))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            connecting.cancel()
+            await asyncio.wait([connecting])
+            if not connecting.cancelled():
+                connecting.result().abort()
+        await until(lambda: not server.links)
+    gc.collect()
+    assert reported == []
+
+
 async def test_closing_a_server_cancels_paused_handshakes() -> None:
     engine = DelayEngine(None, operations=[Operation.SIGN])
     async with serving(context=server_context(engine=engine)) as server:

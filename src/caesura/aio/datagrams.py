@@ -206,6 +206,7 @@ async def _connect(endpoint: Terms, arguments: dict[str, Any]) -> DatagramLink:
     try:
         await endpoint.loop.create_datagram_endpoint(lambda: carrier, **arguments)
     except BaseException:
+        carrier.outcome.cancel()  # the socket may have been made, and its end may be told
         carrier.link.ssl.close()
         raise
     try:

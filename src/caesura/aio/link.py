@@ -237,6 +237,8 @@ class DatagramLink:
         datagrams = connection.datagrams_to_send(now)
         if datagrams:
             self._carrier.transmit(self, datagrams)
+            if self._ended:  # nobody is there
+                return
         if connection.error is not None:
             self._follow_failure(connection.error, now)
         else:
