@@ -138,6 +138,17 @@ def connection_ids12(network: Network) -> DatagramLink:
     return linked({**client, **DTLS12}, {**server, **DTLS12}, network, listener=True)
 
 
+def pre_shared_key12(network: Network) -> DatagramLink:
+    """With a hint, and a share of each side."""
+    common = {
+        **DTLS12,
+        "cipher_suites": ["TLS_ECDHE_PSK_WITH_AES_128_CCM_8_SHA256"],
+        "lookup_psk": lambda _: ("who", bytes(16)),
+    }
+    client = {**common, "trust": None}
+    return linked(client, {**common, "identity": None, "psk_identity_hint": "hint"}, network, listener=True)
+
+
 def with_pauses12(network: Network) -> DatagramLink:
     return with_pauses(network, settings=DTLS12)
 
@@ -168,6 +179,7 @@ SHAPES12: tuple[Shape, ...] = (
     resumed12,
     resumed_by_id12,
     connection_ids12,
+    pre_shared_key12,
     with_pauses12,
     with_a_slow_signature12,
 )

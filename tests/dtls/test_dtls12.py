@@ -508,6 +508,24 @@ def test_but_not_when_the_peer_goes_on(alert: bytes) -> None:
             assert link.server.handshake_complete
 
 
+def test_nor_when_the_peer_repeats_itself_for_long() -> None:
+    """A server that does not hear us, but says so: it is alive."""
+
+    class Deaf(Network):
+        heard = 0
+
+        def carry(self, number: int, to_server: bool, datagram: bytes) -> list[tuple[float, bytes]]:
+            self.heard += to_server
+            return [] if to_server and 1 < self.heard < 8 else [(self.delay, datagram)]
+
+    link = linked(DTLS12, DTLS12, Deaf()).start().wait(0.025)
+    link.deliver(plain(ALERT, bytes((2, 40))), to_server=False)
+    link.run()
+    assert len([at for at, by_client in link.timeouts if by_client]) >= 2
+    assert link.client.error is None
+    assert link.server.handshake_complete
+
+
 def test_closing() -> None:
     link, _ = established()
     link.client.shutdown()
