@@ -2,7 +2,8 @@
 
 Standard input goes to the server, what the server sends to standard output, and the handshake's facts to standard
 error. The end of the input closes our direction (close_notify) and leaves the server's open; the command ends when the
-server has closed its own. Over DTLS, what is read at a time is a datagram, and the server has a second to answer.
+server has closed its own. Over DTLS, what is read at a time is a datagram, and the server has a second to answer. Over
+QUIC one stream carries both directions.
 """
 
 from __future__ import annotations
@@ -33,20 +34,20 @@ from caesura.cli.common import (
     readable_file,
     told,
 )
-from caesura.cli.facts import facts_table
+from caesura.cli.facts import Connection, facts_table
 from caesura.context import Context, Method, Verify
-from caesura.dtls import DTLSConnection
 from caesura.errors import Error
 from caesura.sessions import Session
-from caesura.tls import TLSConnection
 
+QUIC_ALPN = ("hq-interop",)  # where nothing else is said: QUIC needs an application protocol
 CHUNK = 65_536  # bytes read at a time
 INTERRUPTED = 130  # the exit code of a program that SIGINT has ended
 
 
-@click.command(short_help="Connect to a TLS or DTLS server, like openssl s_client.")
+@click.command(short_help="Connect to a TLS, DTLS or QUIC server, like openssl s_client.")
 @click.argument("address", metavar="HOST:PORT", type=address_to_connect)
 @click.option("--dtls", is_flag=True, help="Speak DTLS over UDP: what is read at a time is sent as one datagram.")
+@click.option("--quic", is_flag=True, help="Speak QUIC over UDP: one stream carries both directions.")
 @click.option(
     "--ca", type=readable_file(), metavar="FILE", help="Trust the certificates in FILE (PEM or DER), not the system's."
 )
@@ -89,6 +90,7 @@ INTERRUPTED = 130  # the exit code of a program that SIGINT has ended
 def connect(
     address: Address,
     dtls: bool,
+    quic: bool,
     ca: Path | None,
     insecure: bool,
     servername: str | None,
@@ -100,13 +102,13 @@ def connect(
     early_data: Path | None,
     quiet: bool,
 ) -> None:
-    """Connect to a TLS or DTLS server, like openssl s_client.
+    """Connect to a TLS, DTLS or QUIC server, like openssl s_client.
 
     Standard input goes to the server, what it sends comes to standard output, and the facts of the handshake to
     standard error. At the end of the input our direction is closed; the command ends when the server closes its own.
 
     What --early-data holds goes out in front of standard input, if the session allows it and the server takes it. The
-    facts say whether it got through; it is not sent a second time.
+    facts say whether it got through; it is not sent a second time, except over QUIC.
 
     An IPv6 address stands in brackets: [::1]:443. The password of an encrypted key is asked for, or taken from the
     environment variable CAESURA_KEY_PASSWORD. SSLKEYLOGFILE names a file to which the secrets are logged, for
@@ -121,7 +123,10 @@ def connect(
       printf 'GET / HTTP/1.0\\r\\n\\r\\n' | caesura connect localhost:4433 --ca ca.pem
       caesura connect localhost:4433 --ca ca.pem --session last.session
       caesura connect localhost:4433 --ca ca.pem --dtls
+      echo 'GET /' | caesura connect localhost:4433 --ca ca.pem --quic
     """
+    if dtls and quic:
+        raise click.UsageError("--dtls and --quic exclude each other.")
     if ca is not None and insecure:
         raise click.UsageError("--ca and --insecure exclude each other.")
     if psk is not None and insecure:
@@ -134,12 +139,12 @@ def connect(
         raise click.UsageError("--early-data and --dtls exclude each other: DTLS takes no early data here.")
     with told(str(address)):
         context = Context.client(
-            method=Method.DTLS if dtls else Method.TLS,
+            method=Method.DTLS if dtls else Method.QUIC if quic else Method.TLS,
             trust=load_trust(ca) if ca is not None else None,
             verify=Verify.NONE if insecure else Verify.REQUIRED,
             identity=load_identity(cert, key) if cert is not None else None,
             lookup_psk=first_of(load_psks(psk)) if psk is not None else None,
-            alpn=alpn,
+            alpn=alpn or (QUIC_ALPN if quic else ()),
         )
         session = load_session(session_file) if session_file is not None else None
         early = early_data.read_bytes() if early_data is not None else None
@@ -160,7 +165,7 @@ def first_of(keys: dict[bytes, bytes]) -> Callable[[bytes | None], tuple[bytes, 
 class Conversation(Protocol):
     """A connection that is open, and how bytes are carried over it."""
 
-    connection: TLSConnection | DTLSConnection
+    connection: Connection
     peername: tuple[str, int]
 
     async def carry(self) -> None:
@@ -171,7 +176,7 @@ class Stream:
     """Bytes over TLS."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connection: TLSConnection | DTLSConnection = writer.get_extra_info("caesura")
+        self.connection: Connection = writer.get_extra_info("caesura")
         self.peername: tuple[str, int] = writer.get_extra_info("peername")[:2]
         self._reader = reader
         self._writer = writer
@@ -202,7 +207,7 @@ class Datagrams:
     """Datagrams over DTLS."""
 
     def __init__(self, link: aio.DatagramLink) -> None:
-        self.connection: TLSConnection | DTLSConnection = link.ssl
+        self.connection: Connection = link.ssl
         self.peername: tuple[str, int] = link.get_extra_info("peername")[:2]
         self._link = link
 
@@ -222,6 +227,21 @@ class Datagrams:
         with suppress(Error, OSError):
             while data := await read(read_some, self._link.max_datagram):
                 await self._link.send(data)
+            await self._link.close()
+
+
+class QUICStream(Stream):
+    """Bytes over one stream of QUIC."""
+
+    def __init__(self, link: aio.QUICLink, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        super().__init__(reader, writer)
+        self._link = link
+
+    async def carry(self) -> None:
+        """As over TLS, and then the connection is closed."""
+        try:
+            await super().carry()
+        finally:
             await self._link.close()
 
 
@@ -247,7 +267,7 @@ class Client:
     async def run(self, console: Console) -> None:
         """Connect, tell the facts, and carry bytes both ways until the server closes."""
         started = time.perf_counter()
-        connection: TLSConnection | DTLSConnection | None = None
+        connection: Connection | None = None
         try:
             conversation = await self._open()
             connection = conversation.connection
@@ -265,6 +285,8 @@ class Client:
                 host, port, context=self._context, server_hostname=self._name, session=self._session
             )
             return Datagrams(link)
+        if self._context.method is Method.QUIC:
+            return await self._open_quic()
         reader, writer = await aio.open_connection(
             host,
             port,
@@ -275,11 +297,28 @@ class Client:
         )
         return Stream(reader, writer)
 
+    async def _open_quic(self) -> Conversation:
+        early = self._early_data
+        link = await aio.connect_quic(
+            *self._address,
+            context=self._context,
+            server_hostname=self._name,
+            session=self._session,
+            early_data=early is not None,
+        )
+        reader, writer = await link.open_stream()
+        assert reader is not None
+        assert writer is not None
+        if early is not None:
+            writer.write(early)
+            await link.wait_handshake()
+        return QUICStream(link, reader, writer)
+
     def _greeting(self, conversation: Conversation, seconds: float) -> Text:
         where = Address(*conversation.peername)
         return Text.assemble(("connected", "bold green"), f" to {self._name} at {where} in {seconds * 1000:.0f} ms")
 
-    def _verified(self, connection: TLSConnection | DTLSConnection) -> Text:
+    def _verified(self, connection: Connection) -> Text:
         if self._context.verify is Verify.NONE:
             return Text("no: --insecure takes any certificate", style="bold red")
         when = " when the session was made" if connection.session_reused else ""
@@ -287,7 +326,7 @@ class Client:
             return Text(f"yes, by the pre-shared key{when}", style="green")
         return Text(f"yes, as {self._name}{when}", style="green")
 
-    def _keep_session(self, connection: TLSConnection | DTLSConnection | None) -> None:
+    def _keep_session(self, connection: Connection | None) -> None:
         """Write the newest session; forget the one that has been offered, for a ticket is used once."""
         if self._session_file is None:
             return

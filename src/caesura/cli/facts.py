@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import TypeAlias
 
 from rich.table import Table
 from rich.text import Text
@@ -15,6 +16,7 @@ from caesura.crypto.certificates import Certificate, parse_certificate, printabl
 from caesura.dtls import DTLSConnection
 from caesura.errors import LocalAlert
 from caesura.events import EarlyDataReason, EarlyDataStatus
+from caesura.quic import QUICConnection
 from caesura.tls import TLSConnection
 from caesura.wire.registries import NamedGroup, Version
 
@@ -23,12 +25,15 @@ VERSIONS = {
     Version.TLS13: "TLS 1.3",
     Version.DTLS12: "DTLS 1.2",
     Version.DTLS13: "DTLS 1.3",
+    Version.QUIC1: "QUIC 1",
+    Version.QUIC2: "QUIC 2",
 }
+Connection: TypeAlias = TLSConnection | DTLSConnection | QUICConnection
 _NO_EARLY_DATA = {EarlyDataReason.DISABLED, EarlyDataReason.UNKNOWN}
 HYBRID = {NamedGroup.X25519MLKEM768}
 
 
-def facts_table(connection: TLSConnection | DTLSConnection, verified: Text) -> Table:
+def facts_table(connection: Connection, verified: Text) -> Table:
     """Everything about a client's connection; `verified` says how far the server's certificate is believed."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(style="bright_black", no_wrap=True)
@@ -39,7 +44,7 @@ def facts_table(connection: TLSConnection | DTLSConnection, verified: Text) -> T
     return table
 
 
-def _facts(connection: TLSConnection | DTLSConnection) -> Iterator[tuple[str, Text]]:
+def _facts(connection: Connection) -> Iterator[tuple[str, Text]]:
     version, suite, group = connection.version, connection.cipher_suite, connection.group
     assert version is not None
     assert suite is not None
@@ -49,7 +54,7 @@ def _facts(connection: TLSConnection | DTLSConnection) -> Iterator[tuple[str, Te
         yield "key exchange", Text(group.name + (" (post-quantum hybrid)" if group in HYBRID else ""))
     yield "ALPN", Text(connection.alpn or "none")
     yield "session", Text("resumed" if connection.session_reused else "new")
-    if isinstance(connection, TLSConnection) and connection.early_data_reason not in _NO_EARLY_DATA:
+    if isinstance(connection, TLSConnection | QUICConnection) and connection.early_data_reason not in _NO_EARLY_DATA:
         yield "early data", Text(early_data(connection))
     if connection.psk_identity is not None:
         yield "pre-shared key", Text(printable(connection.psk_identity.decode("latin-1")))
@@ -64,7 +69,7 @@ def _facts(connection: TLSConnection | DTLSConnection) -> Iterator[tuple[str, Te
             yield "  chain", Text(f"{len(chain)} certificates")
 
 
-def early_data(connection: TLSConnection) -> str:
+def early_data(connection: TLSConnection | QUICConnection) -> str:
     """What became of it, and why."""
     status = connection.early_data_status.name.lower().replace("_", " ")
     if connection.early_data_status is EarlyDataStatus.ACCEPTED:
@@ -89,7 +94,7 @@ def _validity(certificate: Certificate) -> Text:
     )
 
 
-def facts_line(connection: TLSConnection | DTLSConnection) -> str:
+def facts_line(connection: Connection) -> str:
     """A server's connection in one line."""
     words = [VERSIONS[version] for version in (connection.version,) if version is not None]
     words += [code.name for code in (connection.cipher_suite, connection.group) if code is not None]
@@ -99,7 +104,10 @@ def facts_line(connection: TLSConnection | DTLSConnection) -> str:
         words.append(f"ALPN {printable(connection.alpn)}")
     if connection.session_reused:
         words.append("resumed")
-    if isinstance(connection, TLSConnection) and connection.early_data_status is not EarlyDataStatus.NOT_SENT:
+    if (
+        isinstance(connection, TLSConnection | QUICConnection)
+        and connection.early_data_status is not EarlyDataStatus.NOT_SENT
+    ):
         words.append(f"early data {early_data(connection)}")
     if connection.psk_identity is not None:
         words.append(f"pre-shared key {printable(connection.psk_identity.decode('latin-1'))}")

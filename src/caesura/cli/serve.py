@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import click
 from rich.console import Console
@@ -37,14 +37,18 @@ from caesura.cli.www import (
     Request,
     find,
     found_headers,
+    parse_plain_request,
     parse_request,
     refusal,
     response_head,
 )
-from caesura.context import Context, Method, Verify
+from caesura.context import QUIC_EARLY_DATA, Context, Method, Verify
 from caesura.crypto.certificates import printable
-from caesura.errors import ConfigError, Error
+from caesura.errors import ConfigError, Error, ZeroReturn
 
+AnyServer: TypeAlias = aio.Server | aio.DatagramServer | aio.QUICServer
+
+QUIC_ALPN = ("hq-interop",)  # QUIC needs an application protocol
 CHUNK = 65_536  # bytes read at a time
 REQUEST_SECONDS = 10.0  # for a whole request to arrive
 STALL_SECONDS = 60.0  # in which a client must take something of what it is sent
@@ -53,9 +57,10 @@ SHUTDOWN_SECONDS = 30.0  # for the rest to be sent, and the client's close_notif
 GRACE_SECONDS = 1.0  # for all of that when the server ends
 
 
-@click.command(short_help="Serve TLS or DTLS: an echo, or files over HTTP.")
+@click.command(short_help="Serve TLS, DTLS or QUIC: an echo, or files over HTTP.")
 @click.argument("address", metavar="HOST:PORT", type=address_to_listen)
 @click.option("--dtls", is_flag=True, help="Serve DTLS on a UDP port; only an echo, of each datagram.")
+@click.option("--quic", is_flag=True, help="Serve QUIC on a UDP port: an echo of each stream, or files (hq-interop).")
 @click.option(
     "--cert",
     type=readable_file(),
@@ -93,12 +98,13 @@ GRACE_SECONDS = 1.0  # for all of that when the server ends
     "--www",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Answer HTTP/1.0 GET and HEAD with the files beneath DIR.",
+    help="Answer HTTP/1.0 GET and HEAD (with --quic HTTP/0.9 GET) with the files beneath DIR.",
 )
 @click.option("--quiet", "-q", is_flag=True, help="Do not tell of connections.")
 def serve(
     address: Address,
     dtls: bool,
+    quic: bool,
     cert: Path | None,
     key: Path | None,
     alpn: tuple[str, ...],
@@ -109,7 +115,7 @@ def serve(
     www: Path | None,
     quiet: bool,
 ) -> None:
-    """Serve TLS or DTLS: an echo, or files over HTTP.
+    """Serve TLS, DTLS or QUIC: an echo, or files over HTTP.
 
     Standard error tells where the server listens (port 0 chooses a free one; an empty host stands for every address of
     the machine) and tells of each connection. Ctrl-C ends it; SIGHUP makes it read its certificate and its keys again,
@@ -128,9 +134,12 @@ def serve(
       caesura serve '[::1]:0' --cert server.pem --www public --alpn http/1.0
       caesura serve :443 --cert server.pem --key server.key --client-ca staff.pem
       caesura serve localhost:4433 --cert server.pem --key server.key --dtls
+      caesura serve localhost:4433 --cert server.pem --key server.key --quic --www public
     """
     if echo and www is not None:
         raise click.UsageError("--echo and --www exclude each other.")
+    if dtls and quic:
+        raise click.UsageError("--dtls and --quic exclude each other.")
     if dtls and www is not None:
         raise click.UsageError("--dtls and --www exclude each other: HTTP needs a stream.")
     if dtls and max_early_data:
@@ -148,17 +157,20 @@ def serve(
 
     with told(str(address)):
         context = Context.server(
-            method=Method.DTLS if dtls else Method.TLS,
+            method=Method.DTLS if dtls else Method.QUIC if quic else Method.TLS,
             **credentials(),
-            alpn=alpn,
+            alpn=alpn or (QUIC_ALPN if quic else ()),
             trust=load_trust(client_ca) if client_ca is not None else None,
             verify=Verify.REQUIRED if client_ca is not None else Verify.NONE,
-            max_early_data=max_early_data,
+            max_early_data=QUIC_EARLY_DATA if quic and max_early_data else max_early_data,
         )
         console = Console(stderr=True, highlight=False, soft_wrap=True)
         serving: Serving
         if dtls:
             serving = ServingDatagrams(context, console, quiet=quiet, reload=credentials)
+        elif quic:
+            per_stream: Service = PlainFiles(www) if www is not None else Echo()
+            serving = ServingQUIC(context, console, quiet=quiet, reload=credentials, service=per_stream)
         else:
             service: Service = Files(www) if www is not None else Echo()
             serving = ServingStreams(context, console, quiet=quiet, reload=credentials, service=service)
@@ -229,6 +241,39 @@ class Files:
             await send_file(writer, request, found)
 
 
+class PlainFiles:
+    """Answers one HTTP/0.9 request on each stream: the file and nothing else, or a reset if there is none."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+        self.title = f"the files in {printable(str(root))}"
+
+    async def answer(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tell: Callable[[str], object]
+    ) -> None:
+        """Read a request, and send the file."""
+        line = b""
+        try:
+            async with asyncio.timeout(REQUEST_SECONDS):
+                line = await reader.readuntil(b"\n")
+        except asyncio.IncompleteReadError as rest:  # the end of the stream ends the request too
+            line = rest.partial
+        except (TimeoutError, asyncio.LimitOverrunError):
+            tell("no request")
+            writer.transport.abort()
+            return
+        shown = line.rstrip().decode("latin-1")
+        try:
+            found = await asyncio.to_thread(find, self._root, parse_plain_request(line))
+        except Refused as refused:
+            tell(f"{shown}: {refused.status.phrase}")
+            writer.transport.abort()
+            return
+        tell(f"{shown}: {found.size:,} bytes")
+        with found.file:
+            await send_content(writer, found)
+
+
 async def read_head(reader: asyncio.StreamReader) -> bytes:
     """Request line and headers; Refused when they are too long, too slow, or do not come."""
     try:
@@ -249,7 +294,13 @@ async def read_head(reader: asyncio.StreamReader) -> bytes:
 async def send_file(writer: asyncio.StreamWriter, request: Request, found: Found) -> None:
     """Send a file as it was when it was opened: what it has grown since is left out."""
     writer.write(response_head(HTTPStatus.OK, found_headers(found), time.time()))
-    left = found.size if request.method == "GET" else 0
+    if request.method == "GET":
+        await send_content(writer, found)
+
+
+async def send_content(writer: asyncio.StreamWriter, found: Found) -> None:
+    """Send what is in it."""
+    left = found.size
     while left and (data := await asyncio.to_thread(found.file.read, min(left, CHUNK))):
         writer.write(data)
         left -= len(data)
@@ -290,11 +341,11 @@ class Serving(ABC):
         self._console.print(f"done; connections served: {self._served}")
 
     @abstractmethod
-    async def _listen(self, address: Address) -> aio.Server | aio.DatagramServer:
+    async def _listen(self, address: Address) -> AnyServer:
         """Serve at this address from now on."""
 
     @abstractmethod
-    async def _dismiss(self, server: aio.Server | aio.DatagramServer) -> None:
+    async def _dismiss(self, server: AnyServer) -> None:
         """End what is under way: with close_notify while there is time for it."""
 
     def _on_signals(self, enough: asyncio.Event) -> None:
@@ -347,7 +398,7 @@ class ServingStreams(Serving):
             ssl_shutdown_timeout=SHUTDOWN_SECONDS,
         )
 
-    async def _dismiss(self, server: aio.Server | aio.DatagramServer) -> None:  # noqa: ARG002 - it is closed
+    async def _dismiss(self, server: AnyServer) -> None:  # noqa: ARG002 - it is closed
         """Give the clients a moment for their close_notify."""
         for task in self._clients:
             task.cancel()
@@ -396,7 +447,7 @@ class ServingDatagrams(Serving):
             ssl_shutdown_timeout=GRACE_SECONDS,
         )
 
-    async def _dismiss(self, server: aio.Server | aio.DatagramServer) -> None:
+    async def _dismiss(self, server: AnyServer) -> None:
         await server.wait_closed()
 
     async def _answer(self, link: aio.DatagramLink) -> None:
@@ -411,6 +462,59 @@ class ServingDatagrams(Serving):
             self._tell(peer, reason(error))
         else:
             self._tell(peer, sent_back(total))
+
+
+class ServingQUIC(Serving):
+    """Connections over QUIC, each stream of which is served by a task."""
+
+    def __init__(
+        self, context: Context, console: Console, *, quiet: bool, reload: Callable[[], dict[str, Any]], service: Service
+    ) -> None:
+        super().__init__(context, console, quiet=quiet, reload=reload)
+        self.title = f"{service.title} (QUIC)"
+        self._service = service
+
+    async def _listen(self, address: Address) -> aio.QUICServer:
+        return await aio.serve_quic(
+            self._answer,
+            address.host or None,
+            address.port,
+            context=self._context,
+            ssl_handshake_timeout=HANDSHAKE_SECONDS,
+            ssl_shutdown_timeout=GRACE_SECONDS,
+        )
+
+    async def _dismiss(self, server: AnyServer) -> None:
+        await server.wait_closed()
+
+    async def _answer(self, conn: aio.QUICLink) -> None:
+        self._served += 1
+        peer, tasks = conn.get_extra_info("peername"), set[asyncio.Task[None]]()
+        self._tell(peer, facts_line(conn.ssl))
+        try:
+            async for reader, writer in conn.streams():
+                if reader is not None and writer is not None:
+                    task = asyncio.create_task(self._stream(peer, reader, writer))
+                    tasks.add(task)
+                    task.add_done_callback(tasks.discard)
+                elif reader is not None:
+                    reader.stop_sending()  # nothing could be answered
+        except Error as error:
+            self._tell(peer, reason(error))
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _stream(
+        self, peer: tuple[object, ...], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        try:
+            await self._service.answer(reader, writer, lambda text: self._tell(peer, text))
+            writer.write_eof()
+        except (Error, OSError) as error:
+            if not isinstance(error, ZeroReturn):
+                self._tell(peer, reason(error))
 
 
 class FailedHandshakes(logging.Handler):

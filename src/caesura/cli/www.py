@@ -63,6 +63,14 @@ def parse_request(head: bytes) -> Request:
     return Request(method, parts, path.endswith("/"))
 
 
+def parse_plain_request(line: bytes) -> Request:
+    """The request of HTTP/0.9, as `hq-interop` has it: "GET /path", and nothing else. Refused if it is not that."""
+    words = line.rstrip(b"\r\n").split(b" ")
+    if len(words) != 2 or words[0] != b"GET":
+        raise Refused(HTTPStatus.BAD_REQUEST)
+    return parse_request(b" ".join((*words, b"HTTP/1.0")))
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """A file that is open for reading, to be closed by who asked for it."""
