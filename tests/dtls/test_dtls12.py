@@ -7,14 +7,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import hypothesis
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from caesura.context import Limits, Verify
 from caesura.crypto.tickets import TicketKeys
 from caesura.dtls import DTLSConnection
 from caesura.errors import (
+    BadRecordMAC,
     HandshakeFailure,
     IllegalParameter,
+    InternalError,
     NoRenegotiation,
     PeerAlert,
     ProtocolVersionAlert,
@@ -595,3 +600,53 @@ def test_a_request_for_a_cookie_where_dtls12_is_not_spoken() -> None:
     link = linked(DTLS13, DTLS13, losing(*range(100))).start()
     link.deliver(verify_request(0), to_server=False)
     assert isinstance(link.client.error, ProtocolVersionAlert)
+
+
+@pytest.mark.parametrize("settings", [{}, {"limits": Limits(forged_records=50)}], ids=["the algorithm's", "ours"])
+def test_limit_of_forged_records(settings: dict[str, Any]) -> None:
+    """RFC 9147 section 4.5.3: with tags of eight bytes 2^7 records may fail to open; there is no other key to go to."""
+    bound = 50 if settings else 128
+    common = {**DTLS12, "cipher_suites": ["TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8"]}
+    link = linked(common, {**common, **settings}).handshake()
+    forged = b"\x17\xfe\xfd\0\1" + bytes(5) + b"\x09\0\x20" + bytes(32)
+    for _ in range(bound - 1):
+        link.deliver(forged, to_server=True)
+    talk(link)
+    link.deliver(forged, to_server=True)
+    assert isinstance(link.server.error, BadRecordMAC)
+
+
+STARTS = st.sampled_from(
+    [b"\x14", b"\x15", b"\x16\xfe\xfd\0\0", b"\x16\xfe\xfd\0\1", b"\x17\xfe\xfd\0\1", b"\x19", b"\x2e"]
+)
+
+
+@hypothesis.settings(max_examples=40, deadline=None)
+@given(datagrams=st.lists(st.tuples(STARTS, st.binary(max_size=60)), max_size=8))
+def test_anything_after_the_handshake(datagrams: list[tuple[bytes, bytes]]) -> None:
+    link = linked(DTLS12, DTLS12).handshake()
+    for start, rest in datagrams:
+        for to_server in (True, False):
+            link.deliver(start + rest, to_server=to_server)
+    talk(link)
+
+
+@hypothesis.settings(max_examples=60, deadline=None)
+@given(
+    at=st.sampled_from([0.005, 0.015, 0.025, 0.035]),
+    pieces=st.lists(
+        st.tuples(st.sampled_from([1, 2, 3, 4, 11, 12, 14, 16, 20]), st.integers(0, 6), st.binary(max_size=40)),
+        min_size=1,
+        max_size=6,
+    ),
+    to_server=st.booleans(),
+)
+def test_any_message_during_the_handshake(at: float, pieces: list[tuple[int, int, bytes]], to_server: bool) -> None:
+    """Whoever can write to us can end an attempt that is in the clear still, but do nothing else."""
+    link = linked(DTLS12, DTLS12).start().wait(at)
+    for msg_type, seq, body in pieces:
+        piece = Fragment(msg_type, len(body), seq, 0, body).encode()
+        link.deliver(plain(HANDSHAKE, piece), to_server=to_server)
+    link.run(seconds=20)
+    for side in (link.client, link.server):
+        assert not isinstance(side.error, InternalError), side.error
