@@ -81,7 +81,7 @@ def test_challenges_until_one_is_answered(world: World) -> None:
     assert path.answered(first)
     assert path.deadline is None
     assert not path.answered(second)
-    assert not path.validating
+    assert path.deadline is None
 
 
 def test_a_path_that_nobody_answers_on_is_given_up(world: World) -> None:
@@ -114,7 +114,7 @@ def test_a_new_address_is_used_at_once_and_validated(world: World) -> None:
     assert world.resets == 1
     home = world.paths.find(HOME)
     assert home is not None
-    assert home.validating
+    assert home.deadline is not None
     assert world.paths.answered(challenge(path)) is path
     assert world.paths.answered(b"x" * 8) is None
     assert path.validated
@@ -124,7 +124,7 @@ def test_a_new_port_alone_teaches_nothing_new(world: World) -> None:
     path = world.move(NAT, same_id=True)
     assert path.peer_id is world.ids.first
     assert world.resets == 0
-    assert path.validating
+    assert path.deadline is not None
 
 
 def test_an_attacker_who_moved_the_connection_loses_it_again(world: World) -> None:

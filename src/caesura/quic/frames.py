@@ -3,7 +3,7 @@
 `FRAMES` is table 3 of RFC 9000 section 12.4. `dispatch_untrusted` walks through the frames of a packet and hands each
 to a `FrameReceiver`, one call and no object per frame. It knows formats and the rules that need nothing else: what
 stands where it may not is PROTOCOL_VIOLATION, what is malformed or unknown FRAME_ENCODING_ERROR. The encoders give
-whole frames as bytes; those of STREAM, CRYPTO and ACK, which are sent most, are with the parts that send them.
+whole frames as bytes; streams write the frames with their data themselves, as these are most of what is sent.
 """
 
 from __future__ import annotations

@@ -49,7 +49,6 @@ class Parts(Endpoint):
 
     __slots__ = (
         "__weakref__",
-        "_address",
         "_begun",
         "_chosen",
         "_datagrams",

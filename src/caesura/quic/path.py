@@ -73,11 +73,6 @@ class Path:
         """Bytes that may be sent to an address that is not validated; the largest number for one that is."""
         return 2**62 if self.validated else self._amplification * self.received - self.sent
 
-    @property
-    def validating(self) -> bool:
-        """Whether a validation is under way."""
-        return self.deadline is not None
-
     def validate(self, now: float, probe_timeout: float) -> None:
         """Find out whether the peer is there (section 8.2). One that is under way goes on."""
         if self.deadline is None:
