@@ -52,18 +52,22 @@ def test_a_session_is_kept_and_resumed(echo: Server, files: Path, tmp_path: Path
         assert re.search(rf"^session +{kind}", done.err, re.MULTILINE)
 
 
-def test_client_certificates(files: Path) -> None:
+@pytest.mark.parametrize("shown", [True, False])
+def test_client_certificates(files: Path, shown: bool) -> None:
     certificates = ("--cert", files / "server.pem", "--key", files / "server.key", "--client-ca", files / "ca.pem")
+    own = ("--cert", files / "client.pem", "--key", files / "client.key") if shown else ()
     with Server("--dtls", *certificates) as server:
-        arguments = ("connect", f"127.0.0.1:{server.port}", "--dtls", "--ca", files / "ca.pem", "--servername",
-                     "localhost")  # fmt: skip
-        done = caesura_command(*arguments, "--cert", files / "client.pem", "--key", files / "client.key", data=b"x")
-        assert (done.code, done.out) == (0, b"x")
-        server.err_until("client CN=")
-        done = caesura_command(*arguments, data=b"x")
-        assert done.code == 1
-        assert "certificate_required" in done.err
-        server.err_until("no connection")
+        done = caesura_command(
+            "connect", f"127.0.0.1:{server.port}", "--dtls", "--ca", files / "ca.pem", "--servername", "localhost",
+            *own, data=b"x",
+        )  # fmt: skip
+        if shown:
+            assert (done.code, done.out) == (0, b"x")
+            server.err_until("client CN=")
+        else:
+            assert done.code == 1
+            assert "certificate_required" in done.err
+            server.err_until("no connection")
 
 
 def test_nobody_listens(files: Path, echo: Server) -> None:

@@ -36,21 +36,29 @@ def test_a_line_that_is_none(line: bytes, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("transport", [(), ("--dtls",)], ids=["tls", "dtls"])
-def test_a_key_in_place_of_certificates(transport: tuple[str, ...], keys: Path, tmp_path: Path) -> None:
+def test_a_key_in_place_of_certificates(transport: tuple[str, ...], keys: Path) -> None:
     with Server("--psk", keys, *transport) as server:
         done = caesura_command("connect", f"127.0.0.1:{server.port}", "--psk", keys, *transport, data=b"there and back")
         assert (done.code, done.out) == (0, b"there and back")
         assert "yes, by the pre-shared key" in done.err
         assert "sensor:7" in done.err
         server.err_until("pre-shared key sensor:7")
-        (tmp_path / "wrong").write_bytes(b"sensor:7:" + b"5b" * 32)
-        done = caesura_command("connect", f"127.0.0.1:{server.port}", "--psk", tmp_path / "wrong", *transport)
+
+
+def test_another_key_of_that_name(keys: Path, tmp_path: Path) -> None:
+    (tmp_path / "wrong").write_bytes(b"sensor:7:" + b"5b" * 32)
+    with Server("--psk", keys) as server:
+        done = caesura_command("connect", f"127.0.0.1:{server.port}", "--psk", tmp_path / "wrong")
         assert done.code == 1
         assert "decrypt_error" in done.err
+
+
+def test_sighup_renews_the_keys(keys: Path) -> None:
+    with Server("--psk", keys) as server:
         keys.write_bytes(b"new:" + b"01" * 32)
         server.signal(signal.SIGHUP)
         server.err_until("renewed")
-        done = caesura_command("connect", f"127.0.0.1:{server.port}", "--psk", keys, *transport, data=b"x")
+        done = caesura_command("connect", f"127.0.0.1:{server.port}", "--psk", keys, data=b"x")
         assert (done.code, done.out) == (0, b"x")
 
 

@@ -2,8 +2,8 @@
 
 Standard input goes to the server, what the server sends to standard output, and the handshake's facts to standard
 error. The end of the input closes our direction (close_notify) and leaves the server's open; the command ends when the
-server has closed its own. Over DTLS, what is read at a time is a datagram, and the server has a second to answer. Over
-QUIC one stream carries both directions.
+server has closed its own. Over DTLS, what is read at a time is a datagram, and the server has some seconds to answer.
+Over QUIC one stream carries both directions.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from caesura.sessions import Session
 
 QUIC_ALPN = ("hq-interop",)  # where nothing else is said: QUIC needs an application protocol
 CHUNK = 65_536  # bytes read at a time
+CLOSING = 5.0  # seconds in which a DTLS server may still answer when the input has ended
 INTERRUPTED = 130  # the exit code of a program that SIGINT has ended
 
 
@@ -282,7 +283,12 @@ class Client:
         host, port = self._address
         if self._context.method is Method.DTLS:
             link = await aio.connect_datagram(
-                host, port, context=self._context, server_hostname=self._name, session=self._session
+                host,
+                port,
+                context=self._context,
+                server_hostname=self._name,
+                session=self._session,
+                ssl_shutdown_timeout=CLOSING,
             )
             return Datagrams(link)
         if self._context.method is Method.QUIC:
