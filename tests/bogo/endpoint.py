@@ -74,7 +74,7 @@ class Endpoint:
         self.server = "server" in flags
         self.datagrams = "dtls" in flags
         self.asynchronous = "async" in flags
-        self.hooks = Hooks(flags, retry, world)
+        self.hooks = Hooks(flags, retry)
         self.sessions: list[Session] = []
         self.data: list[bytes] = []  # that is still to be echoed
         self._pending = b""
@@ -183,7 +183,6 @@ class Endpoint:
         self._events()
         self.flush()
         while self.connection.waiting_for_async or self.connection.needs_job:
-            self.hooks.delayed(self.connection)
             self.connection.advance(self.now)
             self._events()
             self.flush()
@@ -239,7 +238,7 @@ class Endpoint:
             self._expect_timeout(int(value))
 
     def _expect_timeout(self, nanoseconds: int) -> None:
-        deadline = self.hooks.protocol_timeout(self.connection)
+        deadline = self.connection.timeout()
         wanted = None if nanoseconds == NO_TIMER else nanoseconds / 1e9
         found = None if deadline is None else deadline - self.now
         if (wanted is None) != (found is None) or (

@@ -32,30 +32,27 @@ def _words(text: str) -> list[str]:
 
 
 _SWITCHES = _words("""
-    server dtls quic ipv6 async implicit-handshake handshake-twice no-op-extra-handshake handshake-never-done
+    server dtls ipv6 async implicit-handshake handshake-twice no-op-extra-handshake handshake-never-done
     shim-writes-first shim-shuts-down check-close-notify read-with-unfinished-write write-different-record-sizes
-    partial-write use-export-context key-update key-update-before-read no-tls1 no-tls11 no-tls12 no-tls13
-    fallback-scsv server-preference expect-hrr expect-no-hrr
-    no-key-shares send-alert verify-peer require-any-client-certificate verify-fail
+    use-export-context key-update key-update-before-read no-tls1 no-tls11 no-tls12 no-tls13 server-preference
+    expect-hrr expect-no-hrr no-key-shares send-alert verify-peer require-any-client-certificate verify-fail
     expect-verify-result use-custom-verify-callback reverify-on-resume expect-no-peer-cert
     use-old-client-cert-callback use-early-callback fail-cert-callback fail-early-callback install-ddos-callback
     fail-ddos-callback no-ticket use-ticket-callback use-ticket-aead-callback renew-ticket skip-ticket
     expect-session-miss expect-ticket-renewal expect-no-session expect-session-id expect-no-session-id decline-alpn
-    reject-alpn select-empty-alpn allow-unknown-alpn-protos expect-no-server-name no-server-name-ack
-    enable-ocsp-stapling enable-signed-cert-timestamps use-ocsp-callback set-ocsp-in-callback
-    decline-ocsp-callback fail-ocsp-callback
-     install-cert-compression-algs expect-extended-master-secret
-    expect-secure-renegotiation allow-hint-mismatch is-handshaker-supported enable-early-data
-    expect-ticket-supports-early-data expect-accept-early-data expect-reject-early-data expect-no-offer-early-data
-    must-match-issuer psk-importer-sha256 psk-importer-sha384
+    reject-alpn expect-no-server-name enable-ocsp-stapling enable-signed-cert-timestamps use-ocsp-callback
+    set-ocsp-in-callback decline-ocsp-callback fail-ocsp-callback install-cert-compression-algs
+    expect-extended-master-secret is-handshaker-supported enable-early-data expect-ticket-supports-early-data
+    expect-accept-early-data expect-reject-early-data expect-no-offer-early-data must-match-issuer
+    psk-importer-sha256 psk-importer-sha384
 """)
 
 _NUMBERS = _words("""
     max-send-fragment port shim-id resume-count repeat-shim-initial-write read-size export-keying-material
     min-version max-version expect-version expect-cipher expect-curve-id expect-peer-signature-algorithm
-    expect-selected-credential max-cert-list resumption-delay
-    install-one-cert-compression-alg expect-ticket-age-skew expect-peer-certificate-type mtu initial-timeout-duration-ms
-    private-key-delay-ms expect-total-renegotiations expect-cipher-aes expect-cipher-no-aes quic-use-legacy-codepoint
+    expect-selected-credential max-cert-list resumption-delay install-one-cert-compression-alg
+    expect-ticket-age-skew expect-peer-certificate-type mtu initial-timeout-duration-ms private-key-delay-ms
+    expect-cipher-aes expect-cipher-no-aes quic-use-legacy-codepoint
 """)
 
 _LISTS = _words("""
@@ -63,8 +60,8 @@ _LISTS = _words("""
 """)
 
 _TEXTS = _words("""
-    trust-cert cipher expect-peer-cert-file host-name expect-server-name expect-msg-callback
-    srtp-profiles use-client-ca-list
+    trust-cert cipher expect-peer-cert-file host-name expect-server-name expect-msg-callback srtp-profiles
+    use-client-ca-list
 """)
 
 _RAW = _words("""
@@ -73,7 +70,7 @@ _RAW = _words("""
 """)
 
 _BASE64 = _words("""
-    expect-ocsp-response expect-signed-cert-timestamps  expect-peer-rpk-sha256
+    expect-ocsp-response expect-signed-cert-timestamps expect-peer-rpk-sha256
 """)
 
 _CREDENTIAL: dict[str, Callable[[str], Any] | None] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from caesura.context import ClientHelloInfo, Context, DTLSSettings, Limits, Method, PeerChain, TraceEvent, Verify
+from caesura.context import ClientHelloInfo, DTLSSettings, Limits, PeerChain, TraceEvent, Verify
 from caesura.crypto.identity import Identity
 from caesura.crypto.psk import PSK
 from caesura.crypto.signatures import SCHEMES
@@ -48,7 +48,6 @@ _VERIFIED = tuple(
     )
 )
 _VERSIONS = {0x0303: Version.TLS12, 0x0304: Version.TLS13, 0xFEFD: Version.DTLS12, 0xFEFC: Version.DTLS13}
-_OLDEST_DTLS = Context(Method.DTLS, keylog=None).settings.versions[-1]
 _LEGACY = {0x0300, 0x0301, 0x0302, 0xFEFF}
 
 
@@ -89,11 +88,10 @@ class Key:
 class Hooks:
     """What the callbacks of one connection have seen, and what they do."""
 
-    def __init__(self, flags: Flags, retry: Flags, world: Any) -> None:
+    def __init__(self, flags: Flags, retry: Flags) -> None:
         self.flags = flags
         self.retry = retry
         self.connection: Any = None
-        self.world = world
         self.server = "server" in flags
         self.retried = False
         self._answers = 0
@@ -161,13 +159,6 @@ class Hooks:
             if connection.identity is identity:
                 return number
         return -1
-
-    def delayed(self, connection: Any) -> None:
-        """Paused work takes the time the flags say."""
-
-    def protocol_timeout(self, connection: Any) -> float | None:
-        """When the connection's next timer is due."""
-        return connection.timeout()
 
 
 def settings_for(flags: Flags, world: Any, hooks: Hooks) -> dict[str, Any]:
@@ -238,7 +229,7 @@ def _srtp(flags: Flags) -> tuple[SRTPProtectionProfile, ...]:
 
 def _versions(flags: Flags, settings: dict[str, Any]) -> None:
     dtls = "dtls" in flags
-    low, high = (_OLDEST_DTLS, Version.DTLS13) if dtls else (Version.TLS12, Version.TLS13)
+    low, high = (Version.DTLS12, Version.DTLS13) if dtls else (Version.TLS12, Version.TLS13)
     wanted = flags.get("min-version")
     if wanted is not None and wanted not in _LEGACY:
         low = _VERSIONS[wanted]
