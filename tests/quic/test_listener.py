@@ -60,6 +60,19 @@ def test_many_clients_over_a_bad_network() -> None:
     served(link, bytes(20_000))
 
 
+def test_many_datagrams_at_once_find_their_connections() -> None:
+    link = quic_link(listener=True, clients=3).handshake()
+    assert link.listener is not None
+    said = {end: end.say(None, bytes(30_000)) for end in link.clients}
+    batches = [[data for data, _ in end.connection.datagrams_to_send(link.now)] for end in link.clients]
+    (one,) = link.listener.receive_datagrams(batches[0], link.clients[0].addr, link.now)
+    mixed = [bytearray(batches[1][0]), b"", *batches[2], *batches[1][1:], bytes(50)]
+    two, three = link.listener.receive_datagrams(mixed, link.clients[1].addr, link.now)
+    assert {one, two, three} == {end.connection for end in link.servers}
+    assert link.listener.receive_datagrams([], CLIENT, link.now) == []
+    link.run(lambda: all(said[end] in end.ended for end in link.clients))
+
+
 def test_a_client_that_moves_is_found_by_its_id() -> None:
     link = quic_link(listener=True).handshake()
     link.client.addr = ("192.0.2.77", 7777)

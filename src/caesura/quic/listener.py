@@ -10,7 +10,7 @@ that proves where it comes from.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from caesura.context import Context, Method
@@ -124,6 +124,22 @@ class QUICListener:
         if connection.handshake_complete:
             self._half_open.discard(connection)
         return connection
+
+    def receive_datagrams(
+        self, datagrams: Sequence[Data], addr: Address, now: float, ecn: int = 0
+    ) -> list[QUICConnection]:
+        """Several from one address, as one read of a socket gives them. The connections that they were for."""
+        stop = 1 + self._id_length
+        first = bytes(datagrams[0][1:stop]) if datagrams else b""
+        association = self._by_id.get(first)
+        if association is not None and all(
+            each and not each[0] & LONG_HEADER and each[1:stop] == first for each in datagrams
+        ):
+            connection = association.connection
+            connection.receive_datagrams(datagrams, addr, now, ecn)
+            return [connection]
+        found = [self.receive_datagram(each, addr, now, ecn) for each in datagrams]
+        return list(dict.fromkeys(each for each in found if each is not None))
 
     def datagrams_to_send(self, now: float) -> list[Datagram]:  # noqa: ARG002 - the same verb as a connection's
         """Answers to peers of whom nothing is kept; handed over once. Connections have their own."""
