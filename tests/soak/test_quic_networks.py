@@ -13,5 +13,5 @@ def test_all_that_was_sent_comes_back(seed: int) -> None:
 
 
 def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
-    main("100", "101")
+    main("3", "4")
     assert "1 seeds" in capsys.readouterr().out
