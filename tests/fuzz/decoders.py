@@ -1,4 +1,4 @@
-"""What fuzzers call: one plain function per decoder of `caesura.wire`, and inputs to begin with.
+"""What fuzzers call: one plain function per decoder, and inputs to begin with.
 
 Each takes bytes as the network would send them. It returns whether they were accepted, and raises nothing: a
 `caesura.Error` is a refusal. What was accepted is written and read again, and must be the same.
@@ -32,6 +32,7 @@ from caesura.wire.messages import (
 )
 from caesura.wire.records import HEADER_LENGTH, MAX_CIPHERTEXT, split_records
 from caesura.wire.registries import HandshakeType
+from tests.fuzz import quic
 from tests.wire import rfc8448
 from tests.wire.rows import EXTENSIONS, MESSAGES, MESSAGES12, UNBOUNDED_EXTENSIONS, UNBOUNDED_MESSAGES
 
@@ -128,6 +129,7 @@ TARGETS: dict[str, Target] = {
     **{cls.__name__: partial(message, cls) for cls in _CLASSES},
     **{f"{cls.__name__}12": partial(message, cls) for cls in _CLASSES12},
     **{f"extension.{_ROW_NAMES[row]}": partial(extension, row) for row in x.TABLE},
+    **quic.TARGETS,
 }
 
 SEEDS: dict[str, tuple[bytes, ...]] = {
@@ -149,4 +151,5 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         )
         for row in x.TABLE
     },
+    **quic.SEEDS,
 }

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from caesura.errors import TransportParameterError
 from caesura.quic.transport_parameters import (
+    LONGEST_TIME,
     MAX_UNKNOWN,
     TABLE,
     PreferredAddress,
@@ -150,6 +151,12 @@ def test_of_unknown_ones_so_many_are_kept() -> None:
     many = tuple((31 * n + 27, b"x") for n in range(MAX_UNKNOWN + 5))
     parameters = decode_untrusted(TransportParameters(unknown=many).encode(), from_server=False)
     assert parameters.unknown == many[:MAX_UNKNOWN]
+
+
+def test_a_time_beyond_all_timers_is_cut() -> None:
+    parameters = decode_untrusted(raw(f"01 08 {MAX}"), from_server=False)
+    assert parameters.max_idle_timeout == LONGEST_TIME / 1000
+    assert decode_untrusted(parameters.encode(), from_server=False) == parameters
 
 
 @given(st.binary(max_size=200), st.booleans())

@@ -17,6 +17,9 @@ from caesura.quic.frames import MAX_STREAMS_LIMIT
 from caesura.quic.packets import MAX_ID_LENGTH
 from caesura.wire.codec import EMPTY, U16, U32, Checked, Codec, Fixed, Opaque, Struct
 
+LONGEST_TIME: Final = 2**31 - 1
+"""Milliseconds, some 25 days: what any timer of an operating system takes, and a float holds exactly."""
+
 MAX_UNKNOWN: Final = 64
 """Parameters that we do not know and keep all the same; those beyond are passed over."""
 
@@ -110,7 +113,7 @@ class _Number(Codec[int]):
 
 
 class _Milliseconds(Codec[float]):
-    """Seconds, on the wire in milliseconds."""
+    """Seconds, on the wire in milliseconds; what is longer than LONGEST_TIME is read as that."""
 
     __slots__ = ("number",)
 
@@ -119,7 +122,7 @@ class _Milliseconds(Codec[float]):
 
     def read(self, data: bytes, pos: int) -> tuple[float, int]:
         value, stop = self.number.read(data, pos)
-        return value / 1000, stop
+        return min(value, LONGEST_TIME) / 1000, stop
 
     def encode(self, value: float) -> bytes:
         return self.number.encode(round(value * 1000))
