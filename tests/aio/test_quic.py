@@ -34,6 +34,7 @@ from caesura.events import EarlyDataStatus
 from caesura.sessions import SessionCache
 from tests.aio import support
 from tests.aio.support import HOST, port_of
+from tests.aio.test_datagrams import Relay
 from tests.support.pki import pki
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("settled", "no_link_stays")]
@@ -580,6 +581,30 @@ async def test_many_connections_on_one_socket() -> None:
         await asyncio.gather(*(one(server, number) for number in range(10)))
         await until(lambda: not server.links)
         assert server._carrier.listener.connections == ()
+
+
+async def test_a_client_whose_address_changes() -> None:
+    handler = Kept()
+    async with serving(handler) as server:
+        relay = Relay(port_of(server))
+        conn = await connect(await relay.start())
+        theirs = await handler.next()
+        reader, writer = await halves(conn)
+        writer.write(b"from here")
+        their_reader, their_writer = await anext(theirs.streams())
+        assert their_reader is not None
+        assert their_writer is not None
+        assert await their_reader.read(100) == b"from here"
+        before = theirs.get_extra_info("peername")
+        await until(lambda: conn.ssl.handshake_confirmed)
+        await relay.move()
+        writer.write(b"from there")
+        assert await their_reader.read(100) == b"from there"
+        their_writer.write(DATA)
+        assert len(await reader.readexactly(len(DATA))) == len(DATA)
+        assert theirs.get_extra_info("peername") != before
+        await conn.close()
+        relay.close()
 
 
 async def test_closing_a_server_closes_its_connections() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import random
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -170,6 +171,45 @@ def ours(files: dict[str, Path]) -> Ours:
     return Ours(files)
 
 
+class Lossy(asyncio.DatagramProtocol):
+    """Stands between a client and a server; loses some datagrams, and lets others wait, by seed."""
+
+    transport: asyncio.DatagramTransport
+
+    def __init__(self, server: int) -> None:
+        self.server = server
+        self.client: Any = None
+        self.dice = random.Random(1)
+        self.lost = 0
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        to_server = addr[1] != self.server
+        if to_server:
+            self.client = addr
+        fate = self.dice.random()
+        if fate < 0.08:
+            self.lost += 1
+        else:
+            delay = 0.01 if fate > 0.9 else 0
+            to = (HOST, self.server) if to_server else self.client
+            asyncio.get_running_loop().call_later(delay, self.transport.sendto, data, to)
+
+
+@asynccontextmanager
+async def lossy(server: int) -> AsyncIterator[int]:
+    """The port of such a network; something has been lost in it at the end."""
+    transport, network = await asyncio.get_running_loop().create_datagram_endpoint(
+        lambda: Lossy(server), local_addr=(HOST, 0)
+    )
+    yield transport.get_extra_info("sockname")[1]
+    await asyncio.sleep(0.02)  # what still waits is sent
+    transport.close()
+    assert network.lost
+
+
 # --- our client ---------------------------------------------------------------------------------------------------
 
 
@@ -181,6 +221,11 @@ async def test_a_mebibyte_there_and_back(peer: Peer, ours: Ours, version: Versio
             assert conn.ssl.version is version
             assert conn.ssl.alpn == "echo"
             await exchange(*await conn.open_stream())
+
+
+async def test_our_client_on_a_bad_network(peer: Peer, ours: Ours) -> None:
+    async with peer.serving() as port, lossy(port) as way, await ours.connect(way) as conn:
+        await exchange(*await conn.open_stream(), DATA[:300_000])
 
 
 async def test_several_streams_at_once(peer: Peer, ours: Ours) -> None:
@@ -237,6 +282,11 @@ async def test_a_mebibyte_from_their_client(peer: Peer, ours: Ours, version: Ver
         await exchange(*await client.create_stream())
         conn = await ours.links.get()
         assert conn.ssl.version is version
+
+
+async def test_their_client_on_a_bad_network(peer: Peer, ours: Ours) -> None:
+    async with ours.serving() as port, lossy(port) as way, peer.connected(way) as client:
+        await exchange(*await client.create_stream(), DATA[:300_000])
 
 
 async def test_several_streams_of_their_client(peer: Peer, ours: Ours) -> None:
