@@ -100,6 +100,7 @@ class ClientSocket(DatagramSocket):
         super().__init__(endpoint)
         self.outcome: asyncio.Future[None] = endpoint.loop.create_future()
         self._heard = False
+        self._made = False
         connection = DTLSConnection(
             endpoint.context,
             server_side=False,
@@ -109,6 +110,20 @@ class ClientSocket(DatagramSocket):
             async_mode=True,
         )
         self.link = DatagramLink(self, connection)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The socket is there, perhaps too late."""
+        super().connection_made(transport)
+        self._made = True
+        if self.outcome.cancelled():
+            transport.close()
+
+    def give_up(self) -> None:
+        """Nobody waits for the socket any more, made or not: not all loops look after it."""
+        self.outcome.cancel()
+        self.link.ssl.close()
+        if self._made:
+            self.raw.close()
 
     def datagram_received(self, data: bytes, addr: Any) -> None:  # noqa: ARG002 - it is the one we are connected to
         """A datagram of the peer's."""
@@ -206,8 +221,7 @@ async def _connect(endpoint: Terms, arguments: dict[str, Any]) -> DatagramLink:
     try:
         await endpoint.loop.create_datagram_endpoint(lambda: carrier, **arguments)
     except BaseException:
-        carrier.outcome.cancel()  # the socket may have been made, and its end may be told
-        carrier.link.ssl.close()
+        carrier.give_up()
         raise
     try:
         carrier.link.begin()
