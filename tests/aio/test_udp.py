@@ -23,16 +23,14 @@ class Heard:
     """What a socket has told."""
 
     def __init__(self) -> None:
-        self.datagrams: list[Received] = []
-        self.batches: list[int] = []
+        self.datagrams: list[tuple[bytes, Any, int]] = []
         self.errors: list[OSError] = []
         self.resumed = 0
         self.lost = False
         self._changed = asyncio.Event()
 
-    def datagrams_received(self, datagrams: list[Received]) -> None:
-        self.datagrams += datagrams
-        self.batches.append(len(datagrams))
+    def datagrams_received(self, batches: list[Received]) -> None:
+        self.datagrams += [(data, addr, ecn) for datagrams, addr, ecn in batches for data in datagrams]
         self._changed.set()
 
     def error_received(self, exc: OSError) -> None:

@@ -91,12 +91,12 @@ class ClientSocket(QUICSocket):
         self.link = QUICLink(self, self._connection)
         self.raw = UDPSocket(endpoint.loop, sock, self)
 
-    def datagrams_received(self, datagrams: list[Received]) -> None:
+    def datagrams_received(self, batches: list[Received]) -> None:
         """Datagrams of the peer's."""
         self._heard = True
-        now, receive, addr = self.endpoint.loop.time(), self._connection.receive_datagram, self._addr
-        for data, _, ecn in datagrams:
-            receive(data, addr, now, ecn)
+        now = self.endpoint.loop.time()
+        for datagrams, _, ecn in batches:
+            self._connection.receive_datagrams(datagrams, self._addr, now, ecn)
         self.link.settle(now)
 
     def error_received(self, exc: OSError) -> None:
@@ -231,19 +231,18 @@ class ServerSocket(QUICSocket):
         made.call_later = self.endpoint.call_later
         return made
 
-    def datagrams_received(self, datagrams: list[Received]) -> None:
+    def datagrams_received(self, batches: list[Received]) -> None:
         """Datagrams of anybody's."""
         listener, links, now = self.listener, self.links, self.endpoint.loop.time()
         touched: dict[QUICConnection, None] = {}
-        for data, addr, ecn in datagrams:
-            connection = listener.receive_datagram(data, addr, now, ecn)
-            if connection is not None:
+        for datagrams, addr, ecn in batches:
+            for connection in listener.receive_datagrams(datagrams, addr, now, ecn):
                 touched[connection] = None
         answers = listener.datagrams_to_send(now)
         if answers and not self.raw.full:  # else they are lost, as a network may lose them
             self.raw.send(answers)
-        while (connection := listener.accept()) is not None:
-            links[connection] = QUICLink(self, connection)
+        while (new := listener.accept()) is not None:
+            links[new] = QUICLink(self, new)
         for connection in touched:
             link = links.get(connection)
             if link is not None:

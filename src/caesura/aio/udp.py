@@ -24,8 +24,8 @@ Address = Any
 """Where a datagram comes from or goes to, as the socket module has it."""
 
 Datagram = tuple[bytes, Address]
-Received = tuple[bytes, Address, int]
-"""Bytes, where they came from, and the two ECN bits of the IP header."""
+Received = tuple[list[bytes], Address, int]
+"""Datagrams that came together, where they came from, and the two ECN bits of their IP headers."""
 
 _LINUX: Final = sys.platform == "linux"
 _SOL_UDP: Final = 17
@@ -50,7 +50,7 @@ _U16: Final = struct.Struct("=H").pack
 class Receiver(Protocol):
     """What is told of a socket."""
 
-    def datagrams_received(self, datagrams: list[Received]) -> None:
+    def datagrams_received(self, batches: list[Received]) -> None:
         """So many have come."""
 
     def error_received(self, exc: OSError) -> None:
@@ -103,10 +103,10 @@ class UDPSocket(asyncio.BaseTransport):
             for _ in range(_READS):
                 if self._ancillary:
                     data, ancillary, _, addr = sock.recvmsg(_LARGEST, _ANCILLARY)
-                    _take(found, data, addr, ancillary)
+                    found.append(_received(data, addr, ancillary))
                 else:
                     data, addr = sock.recvfrom(_LARGEST)
-                    found.append((data, addr, 0))
+                    found.append(([data], addr, 0))
         except (BlockingIOError, InterruptedError):
             pass
         except OSError as refused:
@@ -241,7 +241,7 @@ class _Portable(asyncio.DatagramProtocol):
         self._raw.close()
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
-        self._receiver.datagrams_received([(data, addr, 0)])
+        self._receiver.datagrams_received([([data], addr, 0)])
 
     def error_received(self, exc: Exception) -> None:
         if isinstance(exc, OSError):
@@ -279,7 +279,7 @@ def _prepare(sock: socket.socket) -> tuple[bool, bool]:
     return True, True
 
 
-def _take(found: list[Received], data: bytes, addr: Address, ancillary: list[tuple[int, int, bytes]]) -> None:
+def _received(data: bytes, addr: Address, ancillary: list[tuple[int, int, bytes]]) -> Received:
     """The datagrams that one call has brought."""
     size = ecn = 0
     for level, kind, value in ancillary:
@@ -289,9 +289,8 @@ def _take(found: list[Received], data: bytes, addr: Address, ancillary: list[tup
         elif kind in (_IP_TOS, _IPV6_TCLASS):
             ecn = (value[0] if len(value) == 1 else int.from_bytes(value[:4], sys.byteorder)) & 3
     if not size or len(data) <= size:
-        found.append((data, addr, ecn))
-        return
-    found += [(data[start : start + size], addr, ecn) for start in range(0, len(data), size)]
+        return [data], addr, ecn
+    return [data[start : start + size] for start in range(0, len(data), size)], addr, ecn
 
 
 # --- sockets ------------------------------------------------------------------------------------------------------
