@@ -655,6 +655,9 @@ def _quic(name: str, value: Any) -> QUICSettings:
     unknown = [each for each in value if each not in known]
     if unknown:
         raise ConfigError(f"{name}: there is no such setting: {unknown[0]!r}")
+    versions = value.get("versions")
+    if isinstance(versions, list | tuple):
+        value = {**value, "versions": tuple(_version(f"{name}.versions", each) for each in versions)}
     return QUICSettings(**value)
 
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from caesura.context import Context, Method
 from caesura.errors import ConfigError
 from caesura.quic_settings import QUICSettings
+from caesura.wire.registries import Version
 
 BOUNDED = [each for each in fields(QUICSettings) if "low" in each.metadata]
 
@@ -52,3 +54,12 @@ def test_a_log_goes_to_a_directory_or_a_function(tmp_path: Path) -> None:
     assert (tmp_path / "two.sqlog").read_text() == "ab"
     with pytest.raises(ConfigError, match=r"quic\.qlog"):
         QUICSettings(qlog=tmp_path / "nowhere")
+
+
+def test_versions_are_members_or_names() -> None:
+    for given in (["QUIC2"], (Version.QUIC2,), ["QUIC2", Version.QUIC1]):
+        context = Context(Method.QUIC, quic={"versions": given})
+        assert context.settings.quic.versions[0] is Version.QUIC2
+    for wrong in (["QUIC3"], ["TLS13"], [], "QUIC1", ["QUIC1", "QUIC1"]):
+        with pytest.raises(ConfigError, match=r"quic\.versions: "):
+            Context(Method.QUIC, quic={"versions": wrong})
