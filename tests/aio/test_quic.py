@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import random
 import socket
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -605,6 +606,21 @@ async def test_a_client_whose_address_changes() -> None:
         assert theirs.get_extra_info("peername") != before
         await conn.close()
         relay.close()
+
+
+async def test_noise_changes_nothing() -> None:
+    dice = random.Random(1)
+    async with serving() as server, await connect(server) as conn:
+        with udp_socket(0) as noise:
+            noise.connect((HOST, port_of(server)))
+            for size in (0, 1, 7, 20, 21, 50, 1199, 1200, 1472, 9000):
+                for first in (0x40, 0x80, 0xC0, 0xE0, 0xFF):
+                    noise.send((bytes([first, 0, 0, 0, dice.randrange(3)]) + dice.randbytes(size))[:size])
+        await halves(conn)
+        reader, writer = await halves(conn)
+        writer.write(b"x")
+        assert await reader.read(1) == b"x"
+        assert len(server.links) == 1
 
 
 async def test_closing_a_server_closes_its_connections() -> None:
