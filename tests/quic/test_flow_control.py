@@ -47,7 +47,7 @@ def test_what_is_sent_is_permitted_and_what_is_taken_is_given_back(steps: list[t
                 packet.lost()
         elif what == "read" and stream_id in server.streams.receiving and stream_id not in given_up:
             server.read(stream_id, count)
-        elif what == "stop":
+        elif what == "stop" and stream_id in server.streams.receiving:
             server.streams.stop_sending(stream_id, 1)
             given_up.add(stream_id)
         elif what == "reset" and stream_id in client.streams.sending:
