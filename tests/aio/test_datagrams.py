@@ -295,7 +295,7 @@ async def test_abort_says_nothing() -> None:
             failures.append(error)
             raise
 
-    async with serving(handler, idle_timeout=0.05) as server:
+    async with serving(handler, idle_timeout=0.5) as server:
         link = await connect(server)
         link.abort()
         with pytest.raises(ZeroReturn):
