@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import handshakes, jobs, loops, memory, older, quic, records, report, signers, stalls
+from benchmarks import handshakes, jobs, loops, memory, older, quic, quic_udp, records, report, signers, stalls
 from benchmarks.harness import Result, Row, machine
 
 ROWS: tuple[Row, ...] = (
@@ -16,6 +16,7 @@ ROWS: tuple[Row, ...] = (
     *handshakes.ROWS,
     *older.ROWS,
     *quic.ROWS,
+    *quic_udp.ROWS,
     *loops.ROWS,
     *jobs.ROWS,
     *signers.ROWS,

@@ -1,4 +1,4 @@
-"""Bytes of memory: of a handshake that is paused at its signature, of an idle connection, of an association of DTLS.
+"""Bytes of memory: of a paused handshake, of an idle connection, of an association of DTLS, of a connection of QUIC.
 
 Each figure comes from a process of its own (`python -m benchmarks.memory KIND`), which measures how much its resident
 memory grows. That counts all there is: objects, the stacks of paused fibers, and what the libraries below hold.
@@ -15,11 +15,13 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from benchmarks.harness import Line, Probe, Progress
 from benchmarks.older import DTLS12, DTLS13, NO_SESSIONS
 from benchmarks.pairs import NAME, caesura_contexts, credential_files, stdlib_contexts
+from benchmarks.quic import Pair, installed, maker
 from caesura import aio
 from caesura.dtls import DTLSConnection, DTLSListener
 from caesura.engines import DelayEngine, Operation
@@ -27,6 +29,8 @@ from caesura.tls import TLSConnection
 
 PAUSED = 1500  # handshakes
 ASSOCIATIONS = 400
+QUIC = 300  # connections
+QUIC_REST = 1.0  # seconds that they have nothing to do: what the handshake needed is gone by then
 IDLE = 300  # connections; each needs two descriptors
 ROUNDS = 3
 BEFORE = 50  # of each before the measurement begins: pools, caches and the allocator's first pages
@@ -111,6 +115,23 @@ def association(now: Callable[[], int], settings: dict[str, Any]) -> float:
     return grown / ASSOCIATIONS
 
 
+def quic(now: Callable[[], int], make: Callable[[], Pair]) -> float:
+    """Bytes of a server's connection of QUIC, by the measure `now`: its handshake confirmed, and nothing under way."""
+    kept: list[Any] = []
+
+    def connect(count: int) -> None:
+        for _ in range(count):
+            pair = make()
+            pair.connect()
+            pair.rest(QUIC_REST)
+            kept.append(pair.server)
+
+    connect(BEFORE)
+    before = now()
+    connect(QUIC)
+    return (now() - before) / QUIC
+
+
 async def held(port: int, root: str, count: int) -> asyncio.subprocess.Process:
     """A process that holds so many connections open."""
     arguments = ["hold", str(port), root, str(count)]
@@ -155,17 +176,28 @@ def measured(kind: str) -> float:
 
 
 def probe(progress: Progress) -> Sequence[Line]:
-    kinds = ("paused", "paused-objects", "dtls12", "dtls13", "tcp", "caesura", "ssl")
+    packages = ("caesura", *installed("aioquic", "qh3"))
+    counted = ("paused-objects", "dtls12", "dtls13", "quic-objects")  # by the allocator, which never errs
+    kinds = [*counted, "paused", "tcp", "caesura", "ssl", *(f"quic:{package}" for package in packages)]
     found = {}
     for number, kind in enumerate(kinds):
-        found[kind] = statistics.median(measured(kind) for _ in range(ROUNDS))
+        found[kind] = statistics.median(measured(kind) for _ in range(1 if kind in counted else ROUNDS))
         progress((number + 1) / len(kinds))
     socket = found["tcp"]
+    quic = [Line(f"QUIC connection, {package}", found[f"quic:{package}"], "KiB") for package in packages]
+    ours, *theirs = quic
+    compared = [
+        replace(ours, ratio=ours.value / each.value, against=package)
+        for each, package in zip(theirs, packages[1:], strict=True)
+    ]
     return (
         Line("paused handshake, objects", found["paused-objects"], "KiB", must=12),
         Line("paused handshake, resident", found["paused"], "KiB"),
         Line("DTLS 1.2 association, objects", found["dtls12"], "KiB", must=16, note="of a listener"),
         Line("DTLS 1.3 association, objects", found["dtls13"], "KiB", must=16, note="of a listener"),
+        Line("QUIC connection, objects", found["quic-objects"], "KiB", note="the lines below: resident"),
+        *(compared or [ours]),
+        *theirs,
         Line("idle connection, caesura", found["caesura"] - socket, "KiB", must=24, note="beyond the socket"),
         Line("idle connection, ssl", found["ssl"] - socket, "KiB", note="beyond the socket"),
         Line("idle connection, plain TCP", socket, "KiB"),
@@ -185,5 +217,9 @@ if __name__ == "__main__":
             print(association(allocated, DTLS12))
         case "dtls13":
             print(association(allocated, DTLS13))
+        case "quic-objects":
+            print(quic(allocated, maker("caesura")))
+        case kind if kind.startswith("quic:"):
+            print(quic(resident, maker(kind.removeprefix("quic:"))))
         case kind:
             print(asyncio.run(idle(kind)))

@@ -13,7 +13,6 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -107,6 +106,14 @@ class Pair(ABC):
         while not self.connected():
             self.step()
 
+    def rest(self, seconds: float) -> None:
+        """Go on until nothing happens any more, or so much time has passed."""
+        end = self.now + seconds
+        while self._wire or any(
+            (moment := self.due(side)) is not None and moment <= end for side in (self.client, self.server)
+        ):
+            self.step()
+
     def transfer(self, count: int) -> None:
         """So many chunks, each of which has arrived before the next one is written."""
         chunk = bytes(CHUNK)
@@ -149,23 +156,33 @@ class Ours(Pair):
         side.handle_timeout(self.now)
 
 
-class Theirs(Pair):
-    """aioquic, and qh3, which has kept its shape. The server is there once the first datagram is."""
+def configurations(package: str) -> tuple[Any, Any]:
+    """A client's and a server's, of aioquic or of qh3, which has kept its shape."""
+    configuration = import_module(f"{package}.quic.configuration").QuicConfiguration
+    suite = import_module(f"{package}.tls").CipherSuite[SUITE.removeprefix("TLS_")]
+    common = {"alpn_protocols": [ALPN], "max_datagram_size": MTU, "cipher_suites": [suite]}
+    client = configuration(is_client=True, server_name=NAME, verify_mode=ssl.CERT_NONE, **common)
+    server = configuration(is_client=False, max_data=WINDOW, max_stream_data=WINDOW, **common)
+    for each in (client, server):
+        if hasattr(each, "probe_datagram_size"):
+            each.probe_datagram_size = False
+    chain, key, _ = credential_files()
+    server.load_cert_chain(chain, key)
+    return client, server
 
-    def __init__(self, package: str, *, paced: bool = True) -> None:
-        configuration = import_module(f"{package}.quic.configuration").QuicConfiguration
-        suites = import_module(f"{package}.tls").CipherSuite
+
+def unpaced(connection: Any) -> None:
+    """Switch the pacing of one of aioquic's connections off."""
+    connection._loss._pacer.next_send_time = lambda now: None
+
+
+class Theirs(Pair):
+    """aioquic and qh3. The server is there once the first datagram is."""
+
+    def __init__(self, package: str, configured: tuple[Any, Any], *, paced: bool = True) -> None:
         self._make = import_module(f"{package}.quic.connection").QuicConnection
         self._events = import_module(f"{package}.quic.events")
-        suite = suites[SUITE.removeprefix("TLS_")]
-        common = {"alpn_protocols": [ALPN], "max_datagram_size": MTU, "cipher_suites": [suite]}
-        client = configuration(is_client=True, server_name=NAME, verify_mode=ssl.CERT_NONE, **common)
-        self._serving = configuration(is_client=False, max_data=WINDOW, max_stream_data=WINDOW, **common)
-        for each in (client, self._serving):
-            if hasattr(each, "probe_datagram_size"):
-                each.probe_datagram_size = False
-        chain, key, _ = credential_files()
-        self._serving.load_cert_chain(chain, key)
+        client, self._serving = configured
         super().__init__(self._make(configuration=client), _Nobody())
         self.client.connect(SERVER, now=self.now)
         self._paced = paced
@@ -194,8 +211,8 @@ class Theirs(Pair):
                 first = self.client.original_destination_connection_id
                 self.server = self._make(configuration=self._serving, original_destination_connection_id=first)
                 if not self._paced:
-                    for each in (self.client, self.server):
-                        each._loss._pacer.next_send_time = lambda now: None
+                    unpaced(self.client)
+                    unpaced(self.server)
             side = self.server
         addr = CLIENT if side is self.server else SERVER
         for data in datagrams:
@@ -227,6 +244,15 @@ def contexts() -> tuple[Any, Any]:
     return client, server
 
 
+def maker(package: str, **options: Any) -> Callable[[], Pair]:
+    """What makes pairs of a package, on contexts or configurations that are made once."""
+    if package == "caesura":
+        ours = contexts()
+        return lambda: Ours(ours)
+    theirs = configurations(package)
+    return lambda: Theirs(package, theirs, **options)
+
+
 def warm(pair: Pair) -> Callable[[int], None]:
     """Connected, and with windows that have opened."""
     pair.connect()
@@ -236,23 +262,21 @@ def warm(pair: Pair) -> Callable[[int], None]:
 
 @contextmanager
 def bulk_contestants() -> Iterator[Sequence[Contestant]]:
-    found = [Contestant("caesura", warm(Ours(contexts())))]
-    found += [Contestant(name, warm(Theirs(name))) for name in installed("aioquic", "qh3")]
+    found = [Contestant(name, warm(maker(name)())) for name in ("caesura", *installed("aioquic", "qh3"))]
     if installed("aioquic"):
-        found.append(Contestant("aioquic, not paced", warm(Theirs("aioquic", paced=False))))
+        found.append(Contestant("aioquic, not paced", warm(maker("aioquic", paced=False)())))
     yield found
 
 
-def fresh(package: str) -> None:
-    Theirs(package).connect()
+def connecting(package: str) -> Callable[[int], object]:
+    """Makes a pair and connects it, again and again."""
+    make = maker(package)
+    return repeated(lambda: make().connect())
 
 
 @contextmanager
 def handshake_contestants() -> Iterator[Sequence[Contestant]]:
-    ours = contexts()
-    found = [Contestant("caesura", repeated(lambda: Ours(ours).connect()))]
-    found += [Contestant(name, repeated(partial(fresh, name))) for name in installed("aioquic", "qh3")]
-    yield found
+    yield [Contestant(name, connecting(name)) for name in ("caesura", *installed("aioquic", "qh3"))]
 
 
 def goals(*wanted: Goal) -> tuple[Goal, ...]:

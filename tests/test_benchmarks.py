@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import memory, older, report, signers, stalls
+from benchmarks import memory, older, quic, report, signers, stalls
 from benchmarks.__main__ import ROWS
 from benchmarks.harness import Contestant, Goal, Line, Race, Result, machine, quantile
 
@@ -57,6 +57,16 @@ def test_memory_of_an_association(settings: dict[str, object], monkeypatch: pyte
     monkeypatch.setattr(memory, "ASSOCIATIONS", 10)
     try:
         assert 1_000 < memory.association(memory.allocated, settings) < 100_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("package", ["caesura", *quic.installed("aioquic", "qh3")])
+def test_memory_of_a_connection_of_quic(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "BEFORE", 3)
+    monkeypatch.setattr(memory, "QUIC", 10)
+    try:
+        assert 1_000 < memory.quic(memory.allocated, quic.maker(package)) < 200_000
     finally:
         tracemalloc.stop()
 
