@@ -569,6 +569,18 @@ class StreamStopped(Error):
         super().__init__(f"the peer has asked to stop sending with {error_code:#x}")
 
 
+class ZeroRTTRejected(Error):
+    """The server took no 0-RTT: a stream that was opened before that is gone, and nobody has read what was sent on it.
+
+    The message says why, by the value of an `EarlyDataReason`. Nothing is sent again but by the application.
+    """
+
+    code = "ZERO_RTT_REJECTED"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the server took no 0-RTT ({why}): what was opened before is gone", section="RFC 9001 4.6.2")
+
+
 class StatelessReset(Error):
     """The peer has lost all it knew of the connection (RFC 9000 section 10.3)."""
 

@@ -30,6 +30,7 @@ from caesura.errors import (
     StreamStopped,
     UsageError,
     ZeroReturn,
+    ZeroRTTRejected,
 )
 from caesura.events import EarlyDataStatus
 from caesura.sessions import SessionCache
@@ -541,9 +542,61 @@ async def test_early_data(handler_waits: bool) -> None:
         assert await ask(port) is EarlyDataStatus.NOT_SENT
         assert await ask(port) is EarlyDataStatus.ACCEPTED
     assert seen == [(b"question", True), (b"question", handler_waits)]
-    async with serving(handler, sock=udp_socket(port)):  # which takes no early data: it is sent again
-        assert await ask(port) is EarlyDataStatus.REJECTED
-    assert seen[-1] == (b"question", True)
+    async with serving(handler, sock=udp_socket(port)):  # which takes no early data
+        with pytest.raises(ZeroRTTRejected):
+            await ask(port)
+    assert len(seen) == 2
+
+
+async def test_early_data_that_is_rejected() -> None:
+    """Who waits for a stream that was opened early hears of it; another stream has nothing to do with the old one."""
+    both = {"quic": {"max_datagram_frame_size": 1000}}
+    client, server = client_context(sessions=SessionCache(), **both), server_context(**both)
+    server.max_early_data = QUIC_EARLY_DATA
+    async with serving(context=server) as them:
+        port = port_of(them)
+        async with await connect(port, client) as conn:
+            await until(lambda: conn.ssl.session is not None)
+    server.max_early_data = 0
+    async with serving(context=server, sock=udp_socket(port)), await connect(port, client, early_data=True) as conn:
+        reader, writer = await halves(conn)
+        other_reader, _ = await halves(conn)
+        writer.write(bytes(1_000_000))
+        assert not conn.complete
+        opening = asyncio.create_task(first_again(conn))
+        calls = (reader.read(), other_reader.readexactly(1), writer.drain(), writer.wait_closed(), opening)
+        async with asyncio.timeout(10):
+            found = await asyncio.gather(*calls, return_exceptions=True)
+        assert [type(each) for each in found[:4]] == [ZeroRTTRejected] * 4
+        assert "peer_declined" in str(found[0])
+        assert isinstance(found[4], tuple)
+        reader_again, writer_again = found[4]
+        assert writer.stream_id == writer_again.stream_id == 0
+        await conn.send_datagram(b"datagram")
+        old = writer.transport
+        for each in (b"x", b"y"):
+            writer.write(each)
+        writer.write_eof()
+        writer.reset(1)
+        reader.stop_sending(1)
+        other_reader.stop_sending(1)
+        old.abort()
+        old.resume_reading()
+        writer_again.write(DATA)
+        assert old.get_write_buffer_size() == 0
+        writer_again.write_eof()
+        assert await reader_again.read() == DATA
+        await writer_again.wait_closed()
+        for call in (reader.read(), writer.drain(), writer.wait_closed()):
+            with pytest.raises(ZeroRTTRejected):
+                await call
+
+
+async def first_again(conn: QUICLink) -> tuple[StreamReader, StreamWriter]:
+    """Open streams, of which there may be 100, until one has the first id again."""
+    for stream_id in range(8, 400, 4):
+        assert (await halves(conn))[1].stream_id == stream_id
+    return await halves(conn)
 
 
 def udp_socket(port: int) -> socket.socket:

@@ -8,8 +8,8 @@ import pytest
 
 from caesura.context import QUIC_EARLY_DATA, Context
 from caesura.engines import Operation
-from caesura.errors import ConfigError, UsageError
-from caesura.events import EarlyDataReason, EarlyDataStatus
+from caesura.errors import ConfigError, UsageError, ZeroRTTRejected
+from caesura.events import EarlyDataReason, EarlyDataRejected, EarlyDataStatus
 from caesura.quic import QUICConnection, packets
 from caesura.quic.levels import ZERO_RTT
 from caesura.sessions import Session
@@ -129,17 +129,93 @@ def test_who_does_not_ask_sends_none() -> None:
         ({"groups": ["secp256r1"]}, EarlyDataReason.HELLO_RETRY_REQUEST),
     ],
 )
-def test_what_is_refused_is_sent_again(changes: dict[str, Any], reason: EarlyDataReason) -> None:
+def test_what_is_refused_is_gone(changes: dict[str, Any], reason: EarlyDataReason) -> None:
     world = World()
     for name, value in changes.items():
         setattr(world.server, name, value)
-    link = world.started()
-    link.establish()
-    link.run(lambda: 0 in link.theirs.ended, seconds=5)
-    assert link.theirs.streams == {0: DATA}
+    assert_rejected(world.started(), reason)
+
+
+def assert_rejected(link: QUICLink, reason: EarlyDataReason) -> None:
+    """Nothing of it is sent again, and its streams are gone, until the application opens others by the same ids."""
+    client = link.client
+    assert client.open_stream(unidirectional=True) == 2
+    client.reset_stream(2, 1)
+    link.wait(0.0)
+    seen: list[tuple[bool, str]] = []  # what becomes of calls for the old stream, once they are rejected
+
+    def watch() -> bool:
+        link.ours.look()
+        if client.early_data_status is EarlyDataStatus.REJECTED:
+            with pytest.raises(ZeroRTTRejected, match=reason.value) as caught:
+                client.write_stream(0, b"more")
+            assert client.stream_backlog(0) == 0
+            seen.append((client.handshake_complete, caught.value.code))
+        return link.confirmed
+
+    link.start()
+    link.run(watch, seconds=5)
+    for side in (link.client, link.server):
+        assert side.error is None
+    soon = reason is EarlyDataReason.HELLO_RETRY_REQUEST
+    assert {complete for complete, _ in seen} == {True, not soon}
+    assert {code for _, code in seen} == {"ZERO_RTT_REJECTED"}
+    link.wait(5.0)
+    assert link.theirs.streams == {}
+    assert link.ours.happened(EarlyDataRejected) == [EarlyDataRejected(reason)]
     assert link.client.early_data_status is EarlyDataStatus.REJECTED
     assert link.client.early_data_reason is reason
     assert link.server.early_data_status is EarlyDataStatus.NOT_SENT
+    for call in (client.reset_stream, client.stop_sending, client.read_stream):
+        for stream_id in (0, 2):
+            with pytest.raises(ZeroRTTRejected):
+                call(stream_id, 1)
+    again = link.send(DATA)
+    assert again == 0
+    link.run(lambda: 0 in link.theirs.ended, seconds=5)
+    assert link.theirs.streams == {0: DATA}
+    assert client.open_stream() == 4
+
+
+def test_no_stream_is_opened_before_the_news_was_read() -> None:
+    """Else whoever reads it would give up a new one that has an old one's id."""
+    world = World()
+    world.server.max_early_data = 0
+    link = world.started()
+    client = link.client
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(link.ours, "look", lambda: None)
+        link.establish()
+        with pytest.raises(ZeroRTTRejected):
+            client.open_stream()
+    link.ours.look()
+    assert client.open_stream() == 0
+
+
+def test_datagrams_with_the_first_flight() -> None:
+    """They go by what the server took the last time (RFC 9221 section 3); what is rejected is not sent again."""
+    both = {"quic": {"max_datagram_frame_size": 1000}}
+    world = World(both, both)
+    link = world.link()
+    link.client.advance(link.now)
+    assert link.client.send_datagram(b"taken")
+    link.wait(0.012)
+    assert link.server.read_datagram() == b"taken"
+    assert not link.server.handshake_complete
+    link.establish()
+
+    world.first.wait(1.0)
+    world.server.max_early_data = 0
+    link = world.link()
+    link.client.advance(link.now)
+    for _ in range(100):
+        link.client.send_datagram(bytes(900))
+    link.establish()
+    link.wait(1.0)
+    assert link.server.read_datagram() is None
+    assert link.client.send_datagram(b"again")
+    link.wait(1.0)
+    assert link.server.read_datagram() == b"again"
 
 
 def test_a_ticket_that_is_good_no_more() -> None:
@@ -147,11 +223,9 @@ def test_a_ticket_that_is_good_no_more() -> None:
     world.server.ticket_keys.rotate()
     world.server.ticket_keys.rotate()
     world.server.ticket_keys.rotate()
-    link = world.started().establish()
-    link.run(lambda: 0 in link.theirs.ended, seconds=5)
-    assert link.theirs.streams == {0: DATA}
+    link = world.started()
+    assert_rejected(link, EarlyDataReason.SESSION_NOT_RESUMED)
     assert not link.client.session_reused
-    assert link.client.early_data_reason is EarlyDataReason.SESSION_NOT_RESUMED
 
 
 def test_a_copy_of_the_first_flight_is_not_taken_twice() -> None:
@@ -252,11 +326,28 @@ def test_the_other_version_takes_no_more_of_it() -> None:
     both = {"quic": {"versions": (Version.QUIC1, Version.QUIC2)}}
     world = World(both, both)
     world.server.quic = {"versions": (Version.QUIC2, Version.QUIC1)}
-    link = world.started().establish()
-    link.run(lambda: 0 in link.theirs.ended, seconds=5)
+    link = world.started()
+    assert_rejected(link, EarlyDataReason.SESSION_NOT_RESUMED)
     assert link.client.version is Version.QUIC2
+
+
+def test_a_server_that_does_not_speak_the_version() -> None:
+    """Its Version Negotiation packet ends the session's attempt, and with it 0-RTT."""
+    world = World({"quic": {"versions": (Version.QUIC1, Version.QUIC2)}})
+    world.server.quic = {"versions": (Version.QUIC2,)}
+    link = world.started()
+    found = packets.read_invariant(link.sent[0].data, 0)
+    assert found is not None
+    answer = packets.encode_version_negotiation(found[2], found[1], [Version.QUIC2], 0)
+    link.client.receive_datagram(answer, SERVER, link.now)
+    with pytest.raises(ZeroRTTRejected):
+        link.client.write_stream(0, b"more")
+    link.establish()
+    assert link.ours.happened(EarlyDataRejected) == [EarlyDataRejected(EarlyDataReason.SESSION_NOT_RESUMED)]
+    assert link.theirs.streams == {}
+    assert link.send(DATA) == 0
+    link.run(lambda: 0 in link.theirs.ended, seconds=5)
     assert link.theirs.streams == {0: DATA}
-    assert link.client.early_data_status is EarlyDataStatus.REJECTED
 
 
 def test_a_session_that_was_stored_keeps_its_limits() -> None:

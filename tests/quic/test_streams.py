@@ -15,6 +15,7 @@ from caesura.errors import (
     StreamStateError,
     StreamStopped,
     UsageError,
+    ZeroRTTRejected,
 )
 from caesura.events import StopSendingReceived, StreamOpened, StreamReadable, StreamsPermitted
 from caesura.quic.sent_packets import Recall
@@ -597,32 +598,52 @@ def test_stop_sending_is_not_sent_once_the_end_is_known(known: bool) -> None:
 # --- 0-RTT ------------------------------------------------------------------------------------------------------
 
 
-def test_early_data_that_is_rejected_is_sent_again_within_the_new_limits() -> None:
-    """RFC 9001 section 4.6.2; RFC 9000 section 7.4.1."""
+def test_streams_go_with_early_data_that_is_rejected() -> None:
+    """RFC 9001 section 4.6.2: their state, what they have in flight, and their ids."""
     client, server = Side(client=True), Side(client=False, **SMALL)
     client.streams.permit(Side(client=False).parameters())
-    ids = [opened(client) for _ in range(5)]
+    ids = [opened(client) for _ in range(5)] + [opened(client, unidirectional=True)]
     for stream_id in ids:
-        say(client, stream_id, BODY[:4000])
-    packets = client.packets()
-    assert client.streams.send_credit.used == 20_000
-    for packet in packets:
-        packet.lost()
-    client.streams.early_data_rejected()
+        say(client, stream_id, BODY[:4000], conclude=stream_id != ids[-1])
+    assert client.packets()
+    assert client.streams.send_credit.used == 24_000
+    client.streams.stop_sending(ids[0], 5)
+    client.streams.writer(ids[1]).reset(5)
+    say(client, ids[-1], BODY, conclude=False)  # held back, which the server is to be told
+    old = client.streams.writer(ids[-1])
+    client.streams.early_data_rejected("replay")
+    assert client.packets() == []
+    assert client.streams.send_credit.used == client.streams.receive_credit.received == 0
+    assert client.streams.sending == client.streams.receiving == {}
+    for stream_id in ids:
+        for call in (
+            client.streams.read,
+            client.streams.writer,
+            lambda each: client.streams.stop_sending(each, 0),
+        ):
+            with pytest.raises(ZeroRTTRejected, match="replay"):
+                call(stream_id)
+    for stream_id in (20, 6, 1):  # were never opened
+        with pytest.raises(UsageError):
+            client.streams.writer(stream_id)
+    with pytest.raises(StreamStateError):
+        client.streams.on_max_stream_data(0, 100)
+    assert client.streams.open() is None
+
     client.streams.permit(server.parameters())
     server.streams.permit(client.parameters())
-    packets = client.packets()
-    assert client.streams.send_credit.used == 6000
-    assert [client.streams.writer(stream_id).offset for stream_id in ids] == [2500, 2500, 1000, 0, 0]
-    for packet in packets:
-        server.hear(packet)
-        packet.acked()
-    server.look()
+    assert [opened(client), opened(client), opened(client, unidirectional=True)] == [0, 4, 2]
+    old.write(b"nobody hears that")
+    say(client, 0, BODY[:4000])
     for _ in range(3):
         exchange(client, server)
-        for stream_id in list(server.streams.sending):
-            server.streams.writer(stream_id).conclude()
-    assert server.data == dict.fromkeys(ids, BODY[:4000])
+    assert server.data == {0: BODY[:4000]}
+    with pytest.raises(ZeroRTTRejected):
+        client.streams.writer(16)
+    server.streams.writer(0).conclude()
+    exchange(client, server)
+    with pytest.raises(UsageError, match="not there"):
+        client.streams.writer(0)
 
 
 # --- what is written down of a packet ---------------------------------------------------------------------------

@@ -152,7 +152,8 @@ async def connect_quic(
 
     With `early_data` and a session that permits it, the connection is there at once, and what is written goes out with
     the first packets (0-RTT): anybody may have the server read a copy of it, so it must do no more harm twice than
-    once. A server that takes none gets it again when the handshake is complete; `wait_handshake()` waits for that, and
+    once. If the server takes none, the streams that were opened so are gone, nothing is sent again, and their readers
+    and writers raise ZeroRTTRejected: open others. `wait_handshake()` waits until it is certain, and
     `get_extra_info("early_data")` says what became of it.
 
     Raises OSError when nobody is there, `caesura.Error` when the handshake fails, ConnectionAbortedError when it takes

@@ -25,8 +25,15 @@ from caesura.aio.endpoint import Terms
 from caesura.aio.info import extra_info
 from caesura.aio.quic_stream import LOW, Data, Stream, StreamReader, StreamWriter
 from caesura.aio.udp import UDPSocket
-from caesura.errors import ZeroReturn
-from caesura.events import DatagramReadable, StopSendingReceived, StreamDelivered, StreamOpened, StreamReadable
+from caesura.errors import ZeroReturn, ZeroRTTRejected
+from caesura.events import (
+    EarlyDataReason,
+    EarlyDataRejected,
+    StopSendingReceived,
+    StreamDelivered,
+    StreamOpened,
+    StreamReadable,
+)
 from caesura.jobs import WaitContext
 from caesura.quic.connection import QUICConnection
 
@@ -107,8 +114,7 @@ class QUICLink:
         The peer hears of a stream by what is written to it.
         """
         while True:
-            if self.over:
-                raise self.why_over()
+            await self._may_write()
             stream_id = self.ssl.open_stream(unidirectional=unidirectional)
             if stream_id is not None:
                 return self._make(stream_id)
@@ -138,8 +144,7 @@ class QUICLink:
         if not isinstance(data, bytes | bytearray | memoryview):
             raise TypeError(f"data: expected bytes, not {type(data).__name__}")
         while True:
-            if self.over:
-                raise self.why_over()
+            await self._may_write()
             if self.ssl.send_datagram(data):
                 self.soon()
                 return
@@ -172,6 +177,13 @@ class QUICLink:
             if self.over:
                 raise self.why_over()
             await self._change()
+
+    async def _may_write(self) -> None:
+        """Wait for the handshake, if 0-RTT was rejected meanwhile. Raises why the connection is over."""
+        while not self.over and not self.ssl.may_write:
+            await self._change()
+        if self.over:
+            raise self.why_over()
 
     def abort(self) -> None:
         """Drop the connection, and paused work with it; nothing is sent."""
@@ -337,11 +349,19 @@ class QUICLink:
                     stream.stopped(event.error_code)
                 else:
                     self._stopped[event.stream_id] = event.error_code
-            elif isinstance(event, DatagramReadable):
+            elif isinstance(event, EarlyDataRejected):
+                self._reject_streams(event.reason)
                 news = True
             else:
                 news = True
         return news
+
+    def _reject_streams(self, reason: EarlyDataReason) -> None:
+        """The server took no 0-RTT: every stream is gone, and all ids are free (RFC 9001 section 4.6.2)."""
+        streams, self._streams = self._streams, {}
+        self.resumed.clear()
+        for stream in streams.values():
+            stream.rejected(ZeroRTTRejected(reason.value))
 
     def _read_resumed(self) -> None:
         """Move what has come to the readers that take more."""
@@ -365,8 +385,8 @@ class QUICLink:
 
     def look_after(self, stream: Stream) -> None:
         """Forget a stream of which nothing more will come."""
-        if not (stream.reading or stream.writing):
-            self._streams.pop(stream.stream_id, None)
+        if not (stream.reading or stream.writing) and self._streams.get(stream.stream_id) is stream:
+            del self._streams[stream.stream_id]
 
     def _tell_streams(self) -> None:
         """Wake the writers that wait and have sent nearly all."""

@@ -197,7 +197,7 @@ class Stream(asyncio.Transport):
 
     def get_write_buffer_size(self) -> int:
         """Bytes that were written and not sent yet."""
-        return self._link.ssl.stream_backlog(self.stream_id)
+        return self._link.ssl.stream_backlog(self.stream_id) if self.writing else 0
 
     async def drain(self) -> None:
         """See the writer."""
@@ -228,6 +228,14 @@ class Stream(asyncio.Transport):
             self._concluded = True
             self._failure = StreamStopped(code)
             self.tell()
+
+    def rejected(self, error: Exception) -> None:
+        """It went with 0-RTT: another stream may have its id, with which it has nothing to do."""
+        if self.reading and self.reader is not None:
+            self.reader.set_exception(error)
+        self._concluded, self._failure = True, error
+        self.reading = self.writing = False
+        self.tell()
 
     def sent(self) -> None:
         """All of our half has arrived."""

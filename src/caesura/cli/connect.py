@@ -37,6 +37,7 @@ from caesura.cli.common import (
 from caesura.cli.facts import Connection, facts_table
 from caesura.context import Context, Method, Verify
 from caesura.errors import Error
+from caesura.events import EarlyDataStatus
 from caesura.sessions import Session
 
 QUIC_ALPN = ("hq-interop",)  # where nothing else is said: QUIC needs an application protocol
@@ -318,6 +319,11 @@ class Client:
         if early is not None:
             writer.write(early)
             await link.wait_handshake()
+            if link.ssl.early_data_status is EarlyDataStatus.REJECTED:  # the stream went with it
+                reader, writer = await link.open_stream()
+                assert reader is not None
+                assert writer is not None
+                writer.write(early)
         return QUICStream(link, reader, writer)
 
     def _greeting(self, conversation: Conversation, seconds: float) -> Text:

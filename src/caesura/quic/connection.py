@@ -15,8 +15,17 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from caesura.context import QUIC_EARLY_DATA
-from caesura.errors import AlertDescription, Error, NoViablePath, ProtocolViolation, StatelessReset, UsageError
+from caesura.errors import (
+    AlertDescription,
+    Error,
+    NoViablePath,
+    ProtocolViolation,
+    StatelessReset,
+    UsageError,
+    ZeroRTTRejected,
+)
 from caesura.errors import IdleTimeout as IdleTimeoutError
+from caesura.events import EarlyDataReason, EarlyDataRejected, EarlyDataStatus
 from caesura.quic import stateless_reset
 from caesura.quic.closing import Close, close_for
 from caesura.quic.frame_handling import FrameHandling
@@ -66,8 +75,10 @@ class QUICConnection(FrameHandling):
     connection, from the version and the address.
 
     `early_data` lets a client open streams before the handshake is complete, if its session permits that (0-RTT): what
-    it sends so may be read twice, by anybody's doing. If the server takes none, it is sent again. A server takes some
-    when `max_early_data` says so.
+    it sends so may be read twice, by anybody's doing. If the server takes none, all these streams are gone, the event
+    EarlyDataRejected says so, and whoever calls by their ids gets ZeroRTTRejected: when the handshake is complete the
+    first stream is opened anew, by the same id, and it is for the application to say what is sent again. A server takes
+    some when `max_early_data` says so.
 
     Raises ConfigError for settings that cannot make a connection of this role. A connection belongs to one thread at a
     time; calling it from within its own callback is a UsageError, except for `close()`, which then takes effect when
@@ -430,6 +441,8 @@ class QUICConnection(FrameHandling):
         driver = self._driver
         assert driver is not None
         driver.close()
+        if self._early.told(False, EarlyDataReason.SESSION_NOT_RESUMED):
+            self._reject_early_data(EarlyDataReason.SESSION_NOT_RESUMED)
         self._reacted = True
         self._begun = False
         self._profile = PROFILES[parameters.version]
@@ -461,8 +474,15 @@ class QUICConnection(FrameHandling):
     # --- the application ------------------------------------------------------------------------------------------
 
     def open_stream(self, *, unidirectional: bool = False) -> int | None:
-        """The id of a new stream; None when the peer does not permit one more now (StreamsPermitted tells when)."""
+        """The id of a new stream; None when the peer does not permit one more now (StreamsPermitted tells when).
+
+        Raises ZeroRTTRejected until that event was read, as ids begin anew with it.
+        """
         self._require_open()
+        if self._early.status is EarlyDataStatus.REJECTED and any(
+            isinstance(event, EarlyDataRejected) for event in self._events
+        ):
+            raise ZeroRTTRejected(self._early.reason.value)
         return self._streams.open(unidirectional=unidirectional)
 
     def write_stream(self, stream_id: int, data: Data, *, fin: bool = False) -> None:
@@ -476,6 +496,13 @@ class QUICConnection(FrameHandling):
             stream.write(data if type(data) is bytes else bytes(data))
         if fin:
             stream.conclude()
+
+    def _cannot_write(self) -> Error:
+        """See `Endpoint`; what was open and is so no more was 0-RTT."""
+        rejected = self._early.status is EarlyDataStatus.REJECTED and not self.handshake_complete
+        if rejected and self.error is None and not self.close_notify_sent and not self._closed:
+            return ZeroRTTRejected(self._early.reason.value)
+        return super()._cannot_write()
 
     def stream_backlog(self, stream_id: int) -> int:
         """Bytes written to a stream and not sent yet; 0 for one that is over."""

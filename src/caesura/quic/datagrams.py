@@ -72,6 +72,10 @@ class Datagrams:
         longest = self.longest(room)
         self._sending = deque(data for data in self._sending if len(data) <= longest)
 
+    def forget(self) -> None:
+        """What waits is not sent: 0-RTT was rejected (RFC 9001 section 4.6.2)."""
+        self._sending.clear()
+
     # --- from the peer --------------------------------------------------------------------------------------------
 
     def receive(self, data: bytes, size: int) -> None:

@@ -72,7 +72,7 @@ class EarlyData:
         return self.status in (EarlyDataStatus.PENDING, EarlyDataStatus.ACCEPTED)
 
     def told(self, accepted: bool, reason: EarlyDataReason) -> bool:
-        """What the handshake says; True when something that was sent is rejected."""
+        """What the handshake says; True when what was open is rejected."""
         rejected = not accepted and self.status is EarlyDataStatus.PENDING
         if accepted:
             pending = reason is EarlyDataReason.UNKNOWN

@@ -281,15 +281,19 @@ class LossDetection:
         self._idle_since = now
 
     def requeue(self, space: int) -> None:
-        """Nothing that was sent in a space was taken (Retry, 0-RTT rejected): it is all sent again."""
+        """Nothing that was sent in a space was taken (Retry): it is all sent again."""
+        for packet in self.forget(space):
+            if not packet.recalled:
+                for owner, at, mark, data in packet.recalls:
+                    owner.lost(at, mark, data)
+
+    def forget(self, space: int) -> list[SentPacket]:
+        """Nothing that is in flight in a space is waited for, nor sent again (0-RTT rejected); it is handed over."""
         sent = self.spaces[space]
         packets = sent.outstanding()
         self.congestion.discarded(sum(packet.size for packet in packets))
         sent.clear()
-        for packet in packets:
-            if not packet.recalled:
-                for owner, at, mark, data in packet.recalls:
-                    owner.lost(at, mark, data)
+        return packets
 
     def new_path(self) -> None:
         """The peer's address has changed: what is in flight tells nothing of the new path (RFC 9000 section 9.4)."""

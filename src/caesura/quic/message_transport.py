@@ -10,7 +10,7 @@ from typing import Final
 
 from caesura.crypto.secrets import TrafficSecret
 from caesura.errors import MissingExtension, NoApplicationProtocol, ProtocolViolation, UnexpectedMessage
-from caesura.events import EarlyDataReason, EarlyDataStatus
+from caesura.events import EarlyDataReason, EarlyDataRejected, EarlyDataStatus
 from caesura.handshake.state import Established
 from caesura.handshake.transport import Epoch, Keys
 from caesura.quic.early_data import nothing_lowered, recall, remember
@@ -138,17 +138,24 @@ class HandshakeTransport(Parts):
         return not self.server_side or nothing_lowered(remembered, self._own_parameters())
 
     def early_data(self, accepted: bool, limit: int, reason: EarlyDataReason) -> None:  # noqa: ARG002
-        """0-RTT: streams are opened by it, or what was sent is sent again when the handshake is complete."""
+        """0-RTT: streams may be opened by it, or are gone with it."""
         if self._early.told(accepted, reason):
-            self._spaces[APPLICATION_SPACE].write = None
-            self._loss.requeue(APPLICATION_SPACE)
-            self._streams.early_data_rejected()
+            self._reject_early_data(reason)
         elif accepted:
             permitted_by = self._peer if self.server_side else self._early.remembered
             assert permitted_by is not None
             self._streams.permit(permitted_by)
+            self._datagrams.peer_limit = permitted_by.max_datagram_frame_size
         elif self.server_side:
             self._reader.early_expected = False
+
+    def _reject_early_data(self, reason: EarlyDataReason) -> None:
+        """Nothing of what was sent counts, and nothing of it is sent again (RFC 9001 section 4.6.2)."""
+        self._spaces[APPLICATION_SPACE].write = None
+        self._loss.forget(APPLICATION_SPACE)
+        self._streams.early_data_rejected(reason.value)
+        self._datagrams.forget()
+        self._events.append(EarlyDataRejected(reason))
 
     @property
     def may_write(self) -> bool:

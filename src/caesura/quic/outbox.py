@@ -54,6 +54,11 @@ class Outbox:
                 used += len(frame)
         return used
 
+    def clear(self) -> None:
+        """Nobody has anything to say any more."""
+        self._waiting.clear()
+        self._there.clear()
+
     def __bool__(self) -> bool:
         return bool(self._waiting)
 

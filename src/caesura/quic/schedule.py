@@ -7,7 +7,7 @@ Streams that wait for the connection's credit stand aside, so that a thousand of
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 from caesura.quic.flow_control import SendCredit
@@ -16,7 +16,7 @@ from caesura.quic.sent_packets import Recall
 
 _TURN: Final = 16 * 1200  # bytes: about a burst
 
-_NOWHERE, _READY, _HELD, _BARRED = range(4)  # `SendStream.place`
+_NOWHERE, _READY, _HELD = range(3)  # `SendStream.place`
 
 
 class Schedule:
@@ -36,19 +36,6 @@ class Schedule:
         if stream.place == _NOWHERE or (stream.place == _HELD and stream.again):
             stream.place = _READY
             self._ready.append(stream)
-
-    def bar(self, streams: Iterable[SendStream]) -> None:
-        """The peer permits none of these now; nothing else is there. Each is admitted when it permits it again."""
-        self._ready.clear()
-        self._held.clear()
-        for stream in streams:
-            stream.place = _BARRED
-
-    def admit(self, stream: SendStream) -> None:
-        """The peer permits this one."""
-        if stream.place == _BARRED:
-            stream.place = _NOWHERE
-            self.ready(stream)
 
     def release(self) -> None:
         """The connection's credit has grown."""

@@ -341,19 +341,6 @@ class SendStream:
         if self._lost:
             self._schedule.ready(self)
 
-    def rewind(self) -> None:
-        """Nothing of it was taken (0-RTT was rejected) and all was lost: as if none of it had been sent."""
-        again = b"".join(data for _, _, data in sorted(self._lost))
-        self._lost.clear()
-        if self._skip:
-            self._chunks[0] = self._chunks[0][self._skip :]
-            self._skip = 0
-        if again:
-            self._chunks.appendleft(again)
-        self.offset = self.credit.used = self.credit.limit = 0
-        if self.state in (SendState.SEND, SendState.DATA_SENT):
-            self.state = SendState.READY
-
     def _all_acked(self) -> None:
         self._happened(_Event.ACKED)
         if self.state in TERMINAL:

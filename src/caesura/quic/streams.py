@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from caesura.errors import StreamLimitError, StreamStateError, UsageError
+from caesura.errors import Error, StreamLimitError, StreamStateError, UsageError, ZeroRTTRejected
 from caesura.events import (
     Event,
     StopSendingReceived,
@@ -79,6 +79,7 @@ class Streams:
     __slots__ = (
         "_blocked",
         "_budget",
+        "_early",
         "_events",
         "_next",
         "_opened",
@@ -86,6 +87,7 @@ class Streams:
         "_own",
         "_peer",
         "_permitted",
+        "_rejected",
         "_settings",
         "receive_credit",
         "receiving",
@@ -99,6 +101,14 @@ class Streams:
         self._outbox = outbox
         self._events = events
         self._own = 0 if client else SERVER
+        self._rejected = ""  # why 0-RTT was, if it was
+        self._next = {kind: kind | self._own for kind in (0, UNIDIRECTIONAL)}
+        self._early = self._next  # where the ids of streams end that went with it
+        self._begin()
+
+    def _begin(self) -> None:
+        """There is no stream, and none is permitted."""
+        settings, outbox = self._settings, self._outbox
         self._budget = PieceBudget(settings.stream_pieces)
         self._peer = TransportParameters()
         self._permitted = {0: 0, UNIDIRECTIONAL: 0}  # streams of a kind that we may open
@@ -133,11 +143,11 @@ class Streams:
         """At most `size` bytes (all there are when it is negative), and whether the stream ends behind them.
 
         Raises StreamReset when the peer has given the stream up, UsageError when there is nothing to be read from it,
-        now or ever.
+        now or ever, ZeroRTTRejected when it went with that.
         """
         stream = self.receiving.get(stream_id)
         if stream is None:
-            raise UsageError(f"stream {stream_id} is not there to be read from")
+            raise self._not_there(stream_id, "read from")
         try:
             data = stream.read(size)
         finally:
@@ -150,13 +160,25 @@ class Streams:
         if stream is not None:
             stream.stop(error_code)
             self._look_after(stream)
+        elif self._is_rejected(stream_id):
+            raise ZeroRTTRejected(self._rejected)
 
     def writer(self, stream_id: int) -> SendStream:
-        """The half to write to. UsageError when there is none, or no more."""
+        """The half to write to. UsageError when there is none, or no more, ZeroRTTRejected when it went with that."""
         stream = self.sending.get(stream_id)
         if stream is None:
-            raise UsageError(f"stream {stream_id} is not there to be written to")
+            raise self._not_there(stream_id, "written to")
         return stream
+
+    def _not_there(self, stream_id: int, what: str) -> Error:
+        if self._is_rejected(stream_id):
+            return ZeroRTTRejected(self._rejected)
+        return UsageError(f"stream {stream_id} is not there to be {what}")
+
+    def _is_rejected(self, stream_id: int) -> bool:
+        """Whether a stream of that id went with 0-RTT, and no other has it yet."""
+        kind = stream_id & UNIDIRECTIONAL
+        return stream_id & SERVER == self._own and self._next[kind] <= stream_id < self._early[kind]
 
     # --- what the peer permits ------------------------------------------------------------------------------------
 
@@ -166,23 +188,17 @@ class Streams:
         self.on_max_streams(peer.initial_max_streams_bidi, False)
         self.on_max_streams(peer.initial_max_streams_uni, True)
         for stream in self.sending.values():
-            self._permit(stream)
+            stream.grow(self._send_limit(stream.stream_id))
         self.on_max_data(peer.initial_max_data)
 
-    def early_data_rejected(self) -> None:
-        """Nothing that was permitted counts; what was sent, and has all been lost, is sent again (RFC 9001 4.6.2)."""
-        self._peer = TransportParameters()
-        self._permitted = dict.fromkeys(self._permitted, 0)
-        self.send_credit.limit = self.send_credit.used = 0
-        for stream in self.sending.values():
-            stream.rewind()
-        self.schedule.bar(self.sending.values())
+    def early_data_rejected(self, reason: str) -> None:
+        """Every stream is gone, as if none had been opened (RFC 9001 section 4.6.2): ids begin anew.
 
-    def _permit(self, stream: SendStream) -> None:
-        """A stream that was there before the peer's parameters: it is one of ours."""
-        if stream.stream_id >> 2 < self._permitted[stream.stream_id & UNIDIRECTIONAL]:
-            stream.grow(self._send_limit(stream.stream_id))
-            self.schedule.admit(stream)
+        Whoever calls this forgets what was sent, so that nothing of an old stream is told what became of it.
+        """
+        self._early, self._rejected = self._next, reason
+        self._outbox.clear()  # before the handshake is complete nobody but streams has frames there
+        self._begin()
 
     def _send_limit(self, stream_id: int) -> int:
         """What the peer permits on a stream to begin with."""
@@ -262,9 +278,6 @@ class Streams:
         self._permitted[kind] = maximum
         if kind in self._blocked:
             self._blocked.pop(kind).call_off()
-        for stream_id in range(before << 2 | kind | self._own, self._next[kind], 4):  # opened before 0-RTT was rejected
-            if stream_id in self.sending:
-                self._permit(self.sending[stream_id])
         self._events.append(StreamsPermitted(unidirectional))
 
     def on_stream_data_blocked(self, stream_id: int) -> None:
