@@ -18,7 +18,7 @@ from tests.bogo.link import NO_TIMER, Link
 from tests.bogo.settings import Hooks, settings_for
 
 _TURN = bytes(255 - each for each in range(256))
-_NEW = {Version.TLS13, Version.DTLS13}
+_NEW = {Version.TLS13, Version.DTLS13, Version.QUIC1}
 
 
 class Failure(Exception):
@@ -73,6 +73,7 @@ class Endpoint:
         self.index = index
         self.server = "server" in flags
         self.datagrams = "dtls" in flags
+        self.records = "quic" in flags
         self.asynchronous = "async" in flags
         self.hooks = Hooks(flags, retry)
         self.sessions: list[Session] = []
@@ -103,18 +104,27 @@ class Endpoint:
         datagrams = self.datagrams
         try:
             settings = settings_for(flags, world, self.hooks)
-            context = Context(Method.DTLS if datagrams else Method.TLS, **settings)
+            method = Method.DTLS if datagrams else Method.QUIC if self.records else Method.TLS
+            context = Context(method, **settings)
             host = flags.get("host-name")
+            options: dict[str, Any] = {}
             kind: Any
             if datagrams:
                 from caesura.dtls.connection import DTLSConnection
 
                 kind = DTLSConnection
+            elif self.records:
+                from tests.bogo.quic import RecordConnection
+
+                kind = RecordConnection
+                options["parameters"] = flags.get("quic-transport-params")
+                options["conditions"] = flags.get("quic-early-data-context", b"")
             else:
                 from caesura.tls.connection import TLSConnection
 
                 kind = TLSConnection
-            early = {"early_data": True} if not (datagrams or self.server) and "enable-early-data" in flags else {}
+            if not (datagrams or self.server) and "enable-early-data" in flags:
+                options["early_data"] = True
             session = world.session if not self.server else None
             return kind(
                 context,
@@ -122,7 +132,7 @@ class Endpoint:
                 server_hostname=host,
                 session=session,
                 async_mode=self.asynchronous,
-                **early,
+                **options,
             )
         except ConfigError as error:
             raise Failure(described(error)) from None
@@ -204,6 +214,11 @@ class Endpoint:
             self._receive_item()
         elif self._at_the_end:
             raise UnexpectedEOF
+        elif self.records:
+            record = self.link.receive_record()
+            if record is None:
+                raise UnexpectedEOF
+            self.connection.receive_record(*record, self.now)
         else:
             if not self._pending:
                 self._pending = self.link.receive(65536)
@@ -344,7 +359,7 @@ class Endpoint:
         flags, connection = self.flags, self.connection
         resumed = bool(self.index) and "expect-session-miss" not in flags
         self._equal("session_reused", connection.session_reused, resumed)
-        if "expect-version" in flags:
+        if "expect-version" in flags and not self.records:  # what our QUIC tells is the version of QUIC
             self._equal("version", int(connection.version), flags.get("expect-version"))
         if not self.index and {"expect-session-id", "expect-no-session-id"} & flags.names:
             self._equal("a session of ours", bool(len(self.world.server_sessions)), "expect-session-id" in flags)
@@ -375,6 +390,8 @@ class Endpoint:
             told = connection.certificate_timestamps
             found = SIGNED_CERTIFICATE_TIMESTAMP_LIST.codec.encode(told) if told else b""
             self._equal("certificate_timestamps", found, flags.get("expect-signed-cert-timestamps"))
+        if "expect-quic-transport-params" in flags:
+            self._equal("transport parameters", connection.peer_bytes, flags.get("expect-quic-transport-params"))
         self._check_early_data()
         self._check_peer()
         if "expect-selected-credential" in flags:

@@ -32,7 +32,7 @@ def _words(text: str) -> list[str]:
 
 
 _SWITCHES = _words("""
-    server dtls ipv6 async implicit-handshake handshake-twice no-op-extra-handshake handshake-never-done
+    server dtls quic ipv6 async implicit-handshake handshake-twice no-op-extra-handshake handshake-never-done
     shim-writes-first shim-shuts-down check-close-notify read-with-unfinished-write write-different-record-sizes
     use-export-context key-update key-update-before-read no-tls1 no-tls11 no-tls12 no-tls13 server-preference
     expect-hrr expect-no-hrr no-key-shares send-alert verify-peer require-any-client-certificate verify-fail
@@ -66,11 +66,12 @@ _TEXTS = _words("""
 
 _RAW = _words("""
     shim-initial-write export-label export-context advertise-alpn select-alpn expect-alpn expect-advertised-alpn
-    expect-early-data-reason psk psk-identity
+    expect-early-data-reason psk psk-identity quic-early-data-context
 """)
 
 _BASE64 = _words("""
     expect-ocsp-response expect-signed-cert-timestamps expect-peer-rpk-sha256
+    quic-transport-params expect-quic-transport-params
 """)
 
 _CREDENTIAL: dict[str, Callable[[str], Any] | None] = {

@@ -17,7 +17,14 @@ import sys
 import traceback
 from pathlib import Path
 
-_PRELOADED = ("caesura", "caesura.tls.connection", "caesura.dtls.connection", "tests.bogo.endpoint", "tests.bogo.flags")
+_PRELOADED = (
+    "caesura",
+    "caesura.tls.connection",
+    "caesura.dtls.connection",
+    "tests.bogo.quic",
+    "tests.bogo.endpoint",
+    "tests.bogo.flags",
+)
 
 _LAUNCHER = """#!{python} -IS
 import json, os, socket, sys

@@ -1,4 +1,4 @@
-"""The shim's end of the runner's TCP connection: bytes for TLS, packets and orders for DTLS.
+"""The shim's end of the runner's TCP connection: bytes for TLS, packets and orders for DTLS, records for QUIC.
 
 For DTLS every item begins with one byte: P a datagram, T let time pass, M another MTU, E what the next timeout must be,
 U another initial timeout.
@@ -11,6 +11,7 @@ import struct
 from contextlib import suppress
 
 _LENGTH = struct.Struct(">I")
+HEADER = struct.Struct(">BBHI")  # of a record: its type, level, cipher suite and length
 _NANOSECONDS = struct.Struct(">Q")
 NO_TIMER = 2**64 - 1
 
@@ -53,6 +54,11 @@ class Link:
         if kind in "MU":
             return kind, _LENGTH.unpack(self._exactly(4))[0]
         raise ValueError(f"item of kind {kind!r}")
+
+    def receive_record(self) -> tuple[bytes, bytes] | None:
+        """The next record of QUIC, its header and the rest; None at the end."""
+        header = self._exactly(HEADER.size)
+        return (header, self._exactly(HEADER.unpack(header)[-1])) if header else None
 
     def close(self) -> None:
         """Half-close, wait for the runner's end, and close."""

@@ -30,10 +30,12 @@ CONFIG = HERE / "config.json"
 
 OUTCOMES = ("PASSED", "FAILED", "UNIMPLEMENTED", "DISABLED")
 OUT_OF_SCOPE = "out of scope"
-BLOCKS = ("TLS 1.2", "TLS 1.3", "TLS", "DTLS 1.2", "DTLS 1.3", "DTLS", "raw public keys", "external PSK", OUT_OF_SCOPE)
+CORE = ("TLS 1.2", "TLS 1.3", "TLS", "DTLS 1.2", "DTLS 1.3", "DTLS", "QUIC")
+BLOCKS = (*CORE, "raw public keys", "external PSK", OUT_OF_SCOPE)
 
 _LINE = re.compile(r"^(PASSED|FAILED|UNIMPLEMENTED) \((.*)\)$")
 _RAW_KEYS = re.compile(r"RawPublicKey|^(Client|Server)CertificateType-|-CertificateType-")
+_QUIC = re.compile(r"(^|-)QUIC(-|$)|^QUICCompat")
 _KNOWS_NOTHING = '#!/bin/sh\nif [ "$1" = -is-handshaker-supported ]; then echo No; exit 0; fi\nexit 89\n'
 
 
@@ -174,6 +176,8 @@ def block_of(name: str) -> str:
         return "external PSK"
     if _RAW_KEYS.search(name):
         return "raw public keys"
+    if _QUIC.search(name):
+        return "QUIC"
     protocol = "DTLS" if "DTLS" in name else "TLS"
     found = re.findall(r"TLS1([23])", name)
     return f"{protocol} 1.{max(found)}" if found else protocol
@@ -182,8 +186,8 @@ def block_of(name: str) -> str:
 def _print_table(outcomes: dict[str, str]) -> None:
     counts = Counter((block_of(name), outcome) for name, outcome in outcomes.items())
     rows = [(block, [counts[block, each] for each in OUTCOMES]) for block in BLOCKS]
-    core = [sum(column) for column in zip(*(numbers for block, numbers in rows[:6]), strict=True)]
-    rows.insert(6, ("all of these", core))
+    core = [sum(column) for column in zip(*(numbers for block, numbers in rows[: len(CORE)]), strict=True)]
+    rows.insert(len(CORE), ("all of these", core))
     print(f"{'':16}" + "".join(f"{each.lower():>15}" for each in (*OUTCOMES, "all")))
     for block, numbers in rows:
         print(f"{block:16}" + "".join(f"{each:15}" for each in (*numbers, sum(numbers))))

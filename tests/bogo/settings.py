@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from caesura.context import ClientHelloInfo, DTLSSettings, Limits, PeerChain, TraceEvent, Verify
+from caesura.context import QUIC_EARLY_DATA, ClientHelloInfo, DTLSSettings, Limits, PeerChain, TraceEvent, Verify
 from caesura.crypto.identity import Identity
 from caesura.crypto.psk import PSK
 from caesura.crypto.signatures import SCHEMES
@@ -215,7 +215,8 @@ def settings_for(flags: Flags, world: Any, hooks: Hooks) -> dict[str, Any]:
         )
     if "enable-early-data" in flags:
         settings["early_data_window"] = 60.5  # as BoringSSL has it, which counts whole seconds
-        settings["max_early_data"] = 14336 if server and "dtls" not in flags else 0
+        limit = QUIC_EARLY_DATA if "quic" in flags else 14336
+        settings["max_early_data"] = limit if server and "dtls" not in flags else 0
     if server:
         settings["select_identity"] = hooks.select_identity
     return settings
@@ -230,6 +231,8 @@ def _srtp(flags: Flags) -> tuple[SRTPProtectionProfile, ...]:
 def _versions(flags: Flags, settings: dict[str, Any]) -> None:
     dtls = "dtls" in flags
     low, high = (Version.DTLS12, Version.DTLS13) if dtls else (Version.TLS12, Version.TLS13)
+    if "quic" in flags:
+        low = Version.TLS13
     wanted = flags.get("min-version")
     if wanted is not None and wanted not in _LEGACY:
         low = _VERSIONS[wanted]
@@ -406,6 +409,8 @@ def _names(flags: Flags, hooks: Hooks, settings: dict[str, Any]) -> None:
         chosen = flags.get("select-alpn")
         if chosen is not None and "decline-alpn" not in flags:
             settings["alpn"] = (chosen,) if chosen else ()
+        elif "quic" in flags:  # where nobody can do without
+            settings["alpn"] = (b"what nobody offers",)
     elif "advertise-alpn" in flags:
         settings["alpn"] = _split(flags.get("advertise-alpn"))
     if "install-cert-compression-algs" in flags or "install-one-cert-compression-alg" in flags:

@@ -1,8 +1,9 @@
 """The program that BoGo, BoringSSL's protocol test runner, drives: one process plays one test case.
 
 It connects to the runner, shakes hands as its flags say, checks what they expect, and sends back what it receives with
-every bit turned. A `TLSConnection` or `DTLSConnection` is used directly, on a clock that moves only when told. What
-goes wrong is said on stderr by its stable code, which config.json relates to the runner's own words.
+every bit turned. A `TLSConnection` or `DTLSConnection` is used directly, on a clock that moves only when told; of QUIC
+there is what `quic.py` says. What goes wrong is said on stderr by its stable code, which config.json relates to the
+runner's own words.
 
 Exit status: 0 for success, 89 for what is not known here, anything else for a failure.
 """

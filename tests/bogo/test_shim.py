@@ -12,9 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from caesura.context import Context, Verify
+from caesura.context import QUIC_EARLY_DATA, Context, Method, TrustStore, Verify
+from caesura.errors import AlertDescription
+from caesura.events import DataReceived, EarlyDataReceived, SessionReceived
+from caesura.sessions import Session
 from caesura.tls import TLSConnection
 from tests.bogo.flags import INITIAL, RESUME, RETRY, Unimplemented, parse
+from tests.bogo.link import HEADER
+from tests.bogo.quic import RecordConnection
 from tests.bogo.run import block_of, outcomes_in, read_config
 from tests.support.pki import pki
 from tests.tls.world import identity
@@ -138,6 +143,79 @@ def test_failed_expectation_is_a_failed_case(listener: socket.socket) -> None:
     assert done.stderr == "version: 772 instead of 771\n"
 
 
+# --- QUIC -----------------------------------------------------------------------------------------------------------
+
+
+class Pair:
+    """Two of the connections that the shim uses for QUIC, and the records between them."""
+
+    def __init__(self, context: Context, server: Context, session: Session | None, conditions: bytes) -> None:
+        self.client = RecordConnection(
+            context,
+            parameters=b"ours",
+            conditions=b"",
+            server_side=False,
+            server_hostname="example.test",
+            session=session,
+            early_data=True,
+        )
+        self.server = RecordConnection(server, parameters=b"theirs", conditions=conditions, server_side=True)
+        self.heard: list[tuple[str, object]] = []
+
+    def run(self) -> None:
+        self.client.advance(0.0)
+        while self._pass(self.client, self.server) + self._pass(self.server, self.client):
+            pass
+
+    def _pass(self, sender: RecordConnection, receiver: RecordConnection) -> int:
+        data = sender.data_to_send(0.0)
+        at = 0
+        while at < len(data):
+            header = data[at : at + HEADER.size]
+            stop = at + HEADER.size + HEADER.unpack(header)[-1]
+            receiver.receive_record(header, data[at + HEADER.size : stop], 0.0)
+            at = stop
+        while (event := receiver.next_event()) is not None:
+            self.heard.append(("server" if receiver.server_side else "client", event))
+        return len(data)
+
+
+def test_quic_over_records() -> None:
+    """Parameters that are none, the same secrets on both sides, 0-RTT under the conditions of the ticket alone."""
+    context = Context(Method.QUIC, trust=identity_trust(), alpn=["foo"])
+    server = Context(Method.QUIC, identity=identity("ec"), alpn=["foo"], max_early_data=QUIC_EARLY_DATA)
+    first = Pair(context, server, None, b"conditions")
+    first.run()
+    first.server.write(b"words")
+    first.run()
+    assert ("client", DataReceived(b"words")) in first.heard
+    assert (first.server.peer_bytes, first.client.peer_bytes) == (b"ours", b"theirs")
+    sessions = [event.session for _, event in first.heard if isinstance(event, SessionReceived)]
+    for session, conditions, taken in ((sessions[0], b"others", False), (sessions[1], b"conditions", True)):
+        again = Pair(context, server, session, conditions)
+        again.client.advance(0.0)
+        assert again.client.write_early_data(b"early") == 5
+        again.run()
+        assert again.client.session_reused
+        assert (("server", EarlyDataReceived(b"early")) in again.heard) is taken
+        assert again.client.early_data_status.name == ("ACCEPTED" if taken else "REJECTED")
+
+
+def test_quic_alert_is_a_record() -> None:
+    pair = Pair(
+        Context(Method.QUIC, trust=TrustStore.empty(), alpn=["foo"]),
+        Context(Method.QUIC, identity=identity("ec"), alpn=["foo"]),
+        None,
+        b"",
+    )
+    pair.client.advance(0.0)
+    pair._pass(pair.client, pair.server)
+    pair._pass(pair.server, pair.client)
+    out = pair.client.data_to_send(0.0)
+    assert HEADER.unpack(out[: HEADER.size])[:2] == (21, 2)
+    assert out[-2:] == bytes((2, AlertDescription.unknown_ca))
+
+
 # --- the command -----------------------------------------------------------------------------------------------------
 
 
@@ -166,7 +244,11 @@ def test_outcomes_are_read_from_what_the_runner_prints() -> None:
         ("CertificateSelection-Server-RawPublicKey-SignatureAlgorithm-MatchSecond-TLS-TLS13", "raw public keys"),
         ("CertificateSelection-Client-ClientCertificateTypes-RSA-MatchNone-TLS-TLS12", "TLS 1.2"),
         ("TLS-ECH-Client-Reject", "out of scope"),
-        ("Basic-Client-QUIC-TLS13", "out of scope"),
+        ("Basic-Client-QUIC-TLS13", "QUIC"),
+        ("QUIC-TLS13-AES_128_GCM_SHA256-LargeRecord", "QUIC"),
+        ("QUICTransportParams-NonQUICServer-ClientBoth-ServerLegacy-DTLS-TLS12", "DTLS 1.2"),
+        ("QUICTransportParams-Server-ClientBoth-ServerLegacy-QUIC-TLS13", "out of scope"),
+        ("PSK-Client-AcceptFirst-QUIC", "external PSK"),
         ("TLS-TLS1-RSA_WITH_3DES_EDE_CBC_SHA-server", "out of scope"),
     ],
 )

@@ -208,6 +208,19 @@ def test_no_protocol_in_common() -> None:
         linked({"alpn": []})
 
 
+@pytest.mark.parametrize("without", ["client", "server"])
+def test_no_protocol_at_all(monkeypatch: pytest.MonkeyPatch, without: str) -> None:
+    """RFC 9001 section 8.1: whoever sees that there is none ends it there, a server before it answers."""
+    monkeypatch.setattr("caesura.handshake.endpoint.check_role", lambda *args: None)
+    link = linked(**{without: {"alpn": []}})
+    link.start().run(lambda: link.failed)
+    observer = link.server if without == "client" else link.client
+    assert isinstance(observer.error, NoApplicationProtocol)
+    assert not observer.handshake_complete
+    if without == "client":
+        assert not [each for each in link.sent if not each.by_client and len(each.data) > 1000]
+
+
 def test_last_words_are_repeated_ever_more_rarely() -> None:
     link = linked().establish()
     link.ours.connection.shutdown()

@@ -113,6 +113,15 @@ def test_without_a_session_there_is_none() -> None:
     assert link.client.early_data_reason is EarlyDataReason.NO_SESSION_OFFERED
 
 
+def test_a_server_that_takes_none_says_that_it_is_switched_off() -> None:
+    link = QUICLink(
+        QUICConnection(client_context(), server_side=False, server_hostname="example.test", addr=SERVER),
+        QUICConnection(server_context(), server_side=True),
+    ).establish()
+    assert link.server.early_data_reason is EarlyDataReason.DISABLED
+    assert link.client.early_data_reason is EarlyDataReason.DISABLED
+
+
 def test_who_does_not_ask_sends_none() -> None:
     link = World().link(early=False).establish()
     assert link.client.session_reused

@@ -24,7 +24,7 @@ from caesura.quic.protection import ReadKey, WriteKey
 from caesura.quic.transport_parameters import TransportParameters, VersionInformation, decode_untrusted
 from caesura.quic.version_negotiation import check_server, select
 from caesura.quic.versions import VERSIONS
-from caesura.wire.extensions import QUIC_TRANSPORT_PARAMETERS, Extensions
+from caesura.wire.extensions import ALPN, QUIC_TRANSPORT_PARAMETERS, Extensions
 from caesura.wire.registries import HandshakeType, Version
 
 _HANDSHAKE_DONE: Final = b"\x1e"
@@ -90,6 +90,8 @@ class HandshakeTransport(Parts):
             if self.server_side:
                 raise MissingExtension("quic_transport_parameters", section="RFC 9001 section 8.2")
             return
+        if ALPN.code not in extensions:
+            raise NoApplicationProtocol("none was offered, or chosen", section="RFC 9001 section 8.1")
         peer = decode_untrusted(data, from_server=not self.server_side)
         if self._qlog is not None:
             self._qlog.parameters_set(peer, self._now, local=False)

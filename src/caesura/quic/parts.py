@@ -143,7 +143,7 @@ class Parts(Endpoint):
         self._to = b""  # the one that the packet at hand went to
         self._key_update_wanted = False
         self._ending: Ending | None = None
-        self._early = EarlyData(wanted=early_data or server_side)
+        self._early = EarlyData(wanted=settings.max_early_data > 0 if server_side else early_data)
         self._qlog: Qlog | None = None
         self.handshake_confirmed = False
         self.new_token: bytes | None = None  # a client's, for its next connection (RFC 9000 section 8.1.3)
