@@ -58,7 +58,9 @@ def test_what_a_client_tries_next() -> None:
         (VersionInformation(ONE, ()), ONE, ONE, False, True),
         (None, ONE, ONE, False, True),
         (None, TWO, ONE, False, False),  # nothing says that the server meant it
-        (None, ONE, ONE, True, False),
+        (None, ONE, ONE, True, True),  # it knows version 1 alone (RFC 9368 section 8)
+        (None, TWO, ONE, True, False),
+        (None, TWO, TWO, True, False),
         (VersionInformation(ONE, (ONE, TWO)), TWO, ONE, False, False),  # the long header says something else
         (VersionInformation(3, (3,)), 3, ONE, False, False),  # never offered
         (VersionInformation(ONE, (ONE,)), ONE, ONE, True, True),

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from caesura.errors import TransportParameterError, VersionNegotiationError
 from caesura.quic.transport_parameters import VersionInformation
+from caesura.wire.registries import Version
 
 _SECTION = "RFC 9368 section 4"
 
@@ -71,6 +72,9 @@ def check_server(
     `negotiated` is the version of its packets, `chosen` that of our first flight; `reacted` tells that a Version
     Negotiation packet has led to that one. `ours`: what we offer, the preferred one first.
     """
+    if information is None and reacted and chosen == Version.QUIC1:
+        # Servers that know nothing but version 1, and nothing of this parameter, speak for themselves (section 8).
+        information = VersionInformation(chosen, (chosen,))
     if information is None:
         if reacted or negotiated != chosen:
             raise VersionNegotiationError("a version was negotiated, and nothing confirms it", section=_SECTION)
