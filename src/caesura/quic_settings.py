@@ -87,6 +87,7 @@ class QUICSettings:
     max_data_window: int = _whole(16_777_216, 0)  # bytes to which the windows grow that were announced …
     max_stream_data_window: int = _whole(8_388_608, 0)  # … with initial_max_data and _stream_data, when they hold back
     congestion: str = _one_of("cubic", "newreno")  # RFC 9002 section 7, RFC 9438
+    thread_assisted: bool = False  # a thread keeps connections of `caesura.SSL` alive between calls; see `assist`
 
     qlog: QlogSink | str | PathLike[str] | None = None  # a log of each connection: where to, or a directory
 
@@ -107,6 +108,8 @@ class QUICSettings:
             wanted = _wanted(each.name, getattr(self, each.name), each.metadata)
             if wanted:
                 raise ConfigError(f"quic.{each.name}: expected {wanted}")
+        if self.thread_assisted and callable(self.qlog):
+            raise ConfigError("quic.qlog: a directory, as the thread of thread_assisted calls no function")
 
     def qlog_writer(self, name: str) -> Callable[[str], object] | None:
         """What takes the records of one connection's log; None when there is none. `name` tells it from others."""

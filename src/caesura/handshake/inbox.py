@@ -16,12 +16,13 @@ _HEADER = 4  # bytes: msg_type and a 24-bit length (RFC 9846 section 4)
 class Inbox:
     """Messages that have come and were not asked for yet. `epoch` is the one that is read now."""
 
-    __slots__ = ("_messages", "_partial", "epoch", "limit", "taken")
+    __slots__ = ("_messages", "_partial", "epoch", "limit", "size", "taken")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.epoch = Epoch.INITIAL
         self.taken = 0  # messages handed over
+        self.size = 0  # bytes of whole messages that wait
         self._partial = bytearray()
         self._messages: list[tuple[Epoch, bytes]] = []
 
@@ -47,6 +48,7 @@ class Inbox:
             if stop > size:
                 break
             self._messages.append((epoch, bytes(data[pos:stop])))
+            self.size += stop - pos
             pos = stop
         return pos
 
@@ -55,6 +57,7 @@ class Inbox:
         if not self._messages:
             return None
         epoch, raw = self._messages.pop(0)
+        self.size -= len(raw)
         self.taken += 1
         for each in types:
             if each.msg_type == raw[0] and epoch is self.epoch:
@@ -63,7 +66,10 @@ class Inbox:
 
     def pass_on(self, other: Inbox) -> None:
         """Give the next message to the inbox of an exchange that will take it."""
-        other._messages.append(self._messages.pop(0))
+        message = self._messages.pop(0)
+        self.size -= len(message[1])
+        other._messages.append(message)
+        other.size += len(message[1])
 
     def next_type(self) -> int | None:
         """The type of the next whole message; None when there is none."""
@@ -83,6 +89,7 @@ class Inbox:
         """Forget everything."""
         self._messages.clear()
         self._partial.clear()
+        self.size = 0
 
 
 def _name(msg_type: int) -> str:

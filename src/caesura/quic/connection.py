@@ -26,6 +26,7 @@ from caesura.errors import (
 )
 from caesura.errors import IdleTimeout as IdleTimeoutError
 from caesura.events import EarlyDataReason, EarlyDataRejected, EarlyDataStatus
+from caesura.handshake.endpoint import Part
 from caesura.quic import stateless_reset
 from caesura.quic.closing import Close, close_for
 from caesura.quic.frame_handling import FrameHandling
@@ -73,6 +74,8 @@ class QUICConnection(FrameHandling):
     `quic.max_amplification` times what has come, until the client has proved its address. `on_connection_ids` is told
     all ids that lead here whenever they change. `next_token` makes the token that a client is given for its next
     connection, from the version and the address.
+
+    `turn` says whether handshakes go on, or only what the application has no part in: see `turn`.
 
     `early_data` lets a client open streams before the handshake is complete, if its session permits that (0-RTT): what
     it sends so may be read twice, by anybody's doing. If the server takes none, all these streams are gone, the event
@@ -251,8 +254,10 @@ class QUICConnection(FrameHandling):
         alive = self._keep_alive_at()
         if alive is not None and alive <= now:
             LastingFrame(self._outbox, _PING)
-        due = self._loss.timeout()
-        if due is not None and due <= now:
+        for _ in range(2):  # losses in one space, and a probe in another
+            due = self._loss.timeout()
+            if due is None or due > now:
+                break
             self._loss.handle_timeout(now)
             if self._loss.pto_count == _BLACK_HOLE:
                 self._writer.mtu.black_hole()
@@ -262,8 +267,31 @@ class QUICConnection(FrameHandling):
         if self._reader.phases is not None:
             self._reader.phases.expire(now)
 
+    def advance(self, now: float) -> None:
+        """See `Endpoint`; in another turn than the application's it does nothing."""
+        if not self.turn.handshakes:
+            return
+        if self._deserted:
+            self._enter()
+            try:
+                self._drop()
+            finally:
+                self._leave()
+        super().advance(now)
+
+    def close(self) -> None:
+        """See `Endpoint`; what could not be unwound in another turn is now."""
+        super().close()
+        if self._deserted and self.turn.handshakes and not self._busy:
+            self._drop()
+
+    def _parts(self) -> list[Part]:
+        return super()._parts() if self.turn.handshakes else []
+
     def _go_on(self, now: float) -> None:
         self._now = now
+        if not self.turn.handshakes:
+            return
         try:
             self._run_handshake(now)
             while self._post:
@@ -369,7 +397,7 @@ class QUICConnection(FrameHandling):
                 self._short_packet(opened, addr, ecn, 0)
             if self._ending is not None:
                 break
-            if not self.handshake_complete:
+            if not self.handshake_complete and self.turn.handshakes:
                 self._run_handshake(self._now)
         return found
 
@@ -440,6 +468,8 @@ class QUICConnection(FrameHandling):
         """Another attempt, in a version that the server speaks (RFC 9368 section 2.1). No session is offered again."""
         driver = self._driver
         assert driver is not None
+        if driver.parked and not self.turn.handshakes:
+            return  # what is paused is not ours to unwind; the server says it again
         driver.close()
         if self._early.told(False, EarlyDataReason.SESSION_NOT_RESUMED):
             self._reject_early_data(EarlyDataReason.SESSION_NOT_RESUMED)
@@ -670,7 +700,9 @@ class QUICConnection(FrameHandling):
         return False
 
     def _drop(self) -> None:
-        super()._drop()
+        self._deserted = not self.turn.handshakes
+        if not self._deserted:
+            super()._drop()
         for space in self._spaces:
             space.discard()
 

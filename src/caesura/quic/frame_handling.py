@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from caesura.errors import PeerAlert, PeerClose, ProtocolViolation, TransportErrorCode
+from caesura.errors import CryptoBufferExceeded, PeerAlert, PeerClose, ProtocolViolation, TransportErrorCode
 from caesura.events import DatagramReadable
 from caesura.handshake.transport import Epoch
 from caesura.quic.frames import AckRanges, EcnCounts
@@ -34,6 +34,8 @@ class FrameHandling(HandshakeTransport):
             self._version_settled = True
             if level < self._inbox.epoch:
                 raise ProtocolViolation("more handshake bytes of an old level", section="RFC 9001 section 4.1.3")
+            if self._inbox.size > self._settings.quic.crypto_buffer + self._settings.limits.handshake_message:
+                raise CryptoBufferExceeded("handshake messages that nobody takes", section="RFC 9000 section 7.5")
             self._inbox.receive_untrusted(Epoch(level), ready)
 
     def on_handshake_done(self) -> None:

@@ -31,6 +31,7 @@ from caesura.quic.packets import (
 from caesura.quic.sender import Datagram
 from caesura.quic.stateless import Address, StatelessAnswers
 from caesura.quic.tokens import AddressTokens, Validated
+from caesura.quic.turn import Turn
 
 _SHORTEST: Final = 21  # bytes of the shortest datagram that a stateless reset could answer
 
@@ -54,6 +55,8 @@ class QUICListener:
     connection that the datagram was for is returned: drive it as any other. New ones come out of `accept` too, their
     handshake still going on. Timers and paused work are the connections' own. `forget` one that is over.
 
+    `turn` is that of all its connections: see `turn`.
+
     `wait_context` makes what each connection's paused work waits with. While `accepting` is false, nobody new is taken.
 
     Bounds: `limits.half_open` and `limits.associations`; who comes beyond them is refused.
@@ -66,8 +69,10 @@ class QUICListener:
         wait_context: Callable[[], WaitContext] | None = None,
         awaiter: Awaiter | None = None,
         async_mode: bool | None = None,
+        turn: Turn | None = None,
     ) -> None:
         settings = context.settings
+        self.turn = Turn() if turn is None else turn
         check_role(settings, Method.QUIC, True, None)
         self.context = context
         self.accepting = True
@@ -234,6 +239,7 @@ class QUICListener:
             wait_context=None if self._wait_context is None else self._wait_context(),
             awaiter=self._awaiter,
             async_mode=self._async_mode,
+            turn=self.turn,
         )
         connection.receive_datagram(datagram, addr, now, ecn)
         if not connection.heard:  # only its header was like a client's

@@ -40,6 +40,7 @@ from caesura.quic.space import PacketSpace
 from caesura.quic.streams import Streams
 from caesura.quic.tokens import Validated
 from caesura.quic.transport_parameters import TransportParameters
+from caesura.quic.turn import Turn
 from caesura.quic.versions import VERSIONS, VersionParameters
 from caesura.sessions import Session
 
@@ -52,6 +53,7 @@ class Parts(Endpoint):
         "_begun",
         "_chosen",
         "_datagrams",
+        "_deserted",
         "_early",
         "_ending",
         "_idle",
@@ -84,6 +86,7 @@ class Parts(Endpoint):
         "_writer",
         "handshake_confirmed",
         "new_token",
+        "turn",
     )
 
     _reader: Receiver
@@ -105,8 +108,11 @@ class Parts(Endpoint):
         awaiter: Awaiter | None = None,
         async_mode: bool | None = None,
         early_data: bool = False,
+        turn: Turn | None = None,
     ) -> None:
         settings = context.settings
+        self.turn = Turn() if turn is None else turn
+        self._deserted = False  # what is paused has lost its connection, and waits for the application to unwind it
         options = settings.quic
         first = VERSIONS[options.versions[0]]
         self._profile = PROFILES[first.version]
