@@ -16,7 +16,7 @@ import pytest
 
 from caesura.bio import Data, MemoryBIO, SocketBIO, bio_pair
 from caesura.context import Limits
-from caesura.engines import DelayEngine, Operation, ThreadEngine, Work
+from caesura.engines import DelayEngine, InlineEngine, Operation, ThreadEngine, Work
 from caesura.errors import (
     BadRecordMAC,
     CertificateVerifyError,
@@ -31,7 +31,7 @@ from caesura.errors import (
     WantWrite,
     ZeroReturn,
 )
-from caesura.jobs import Completion, JobCancelled, current_job, pause_job, start_job, wait
+from caesura.jobs import Completion, JobCancelled, Pending, current_job, pause_job, start_job, wait
 from caesura.sessions import SessionCache
 from caesura.sslobject import SSL, Want
 from caesura.wire.messages12 import HelloRequest
@@ -283,7 +283,7 @@ class TestDriving:
         handshake(one, two)
         assert two._connection is not None
         two._connection._writer.handshake(HelloRequest().encode())
-        two._connection._writer.flush()
+        two._connection._writer.end_flight()
         two.write(b"and data")
         assert one.read() == b"and data"
         assert forth.pending
@@ -704,10 +704,15 @@ class TestThreads:
     def test_work_that_ends_before_the_call_returns_can_be_seen_too(self) -> None:
         works: list[tuple[Work[Any], Completion[Any]]] = []
 
-        class Elsewhere:
-            operations = frozenset({Operation.SIGN})
+        class Elsewhere(InlineEngine):
+            """Seals one record at once; what comes behind it takes longer."""
 
-            def start(self, work: Work[Any]) -> Completion[Any]:
+            sealed = -1  # the flight of the handshake is one record, too
+
+            def start(self, work: Work[Any]) -> Pending[Any]:
+                self.sealed += 1
+                if self.sealed <= 1:
+                    return super().start(work)
                 works.append((work, Completion()))
                 return works[-1][1]
 
@@ -715,21 +720,23 @@ class TestThreads:
             """While bytes are handed out, the work ends."""
 
             def write(self, data: Data, /) -> int:
-                for work, pending in works:
+                while works:
+                    work, pending = works.pop()
                     pending.set_result(work.run())
                     assert work.wait_context is not None
                     work.wait_context.notify()
                 return super().write(data)
 
         forth, back = MemoryBIO(), Meanwhile()
-        one, two = client(back, forth), server(forth, back, async_mode=True, engine=Elsewhere())
-        with pytest.raises(WantRead):
-            one.do_handshake()
+        engine = Elsewhere(operations={Operation.SEAL_RECORD})
+        one, two = client(back, forth), server(forth, back, async_mode=True, engine=engine)
+        handshake(one, two)
+        assert engine.sealed == 0
         with pytest.raises(WantAsync):
-            two.do_handshake()
+            two.write(bytes(20_000))
         fds = two.get_all_async_fds()
         assert select.select(fds, [], [], 0)[0] == fds != []
-        handshake(one, two)
+        assert two.write(b"") == 20_000
 
     def test_the_descriptor_is_drained_by_the_next_call(self) -> None:
         engine = DelayEngine(None, operations=[Operation.KEY_EXCHANGE, Operation.SIGN])

@@ -32,6 +32,11 @@ class Driver(Working, Generic[T]):
 
     parked = Working.paused  # the handshake is, while the protocol around it is not
 
+    @property
+    def at_work(self) -> bool:
+        """Whether it stands at a piece of work, so that what it has sent since it heard the peer may not be all."""
+        return self._request is not None and not (self.done or isinstance(self._request, Receive))
+
     def advance(self, now: float) -> None:
         """Go on as far as answers are there.
 

@@ -355,7 +355,7 @@ class TLSConnection(PostHandshake):
 
     def _stopped_by(self, error: BaseException) -> None:
         if isinstance(error, NoJobs):
-            self._writer.flush()
+            self._end_flight()
         super()._stopped_by(error)
 
     def _run_handshake(self, now: float) -> bool:
@@ -372,12 +372,18 @@ class TLSConnection(PostHandshake):
             self._post_handshake(now)
         return not (self.close_notify_received or self._held())
 
+    def _end_flight(self) -> None:
+        """Let a flight go, unless the handshake has still to add to it: a signature, and Finished."""
+        driver = self._driver
+        if driver is None or not driver.at_work:
+            self._writer.end_flight()
+
     def _seal(self, now: float) -> None:
-        self._writer.flush()
+        self._end_flight()
         self._writer.pump(now)
         if self._answers and not self._writer.paused:  # they have waited for that
             self._run_post(now)
-            self._writer.flush()
+            self._end_flight()
             self._writer.pump(now)
 
     def _pump(self, now: float) -> None:
@@ -576,5 +582,5 @@ class TLSConnection(PostHandshake):
         self._armed = None
 
     def _discard(self) -> None:
-        self._writer.take()
+        self.out.clear()
         self._settle()

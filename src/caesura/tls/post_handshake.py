@@ -79,7 +79,7 @@ class PostHandshake(Endpoint):
             self._enter()
             try:
                 self._post[0].advance(0.0)  # which only sends: time is of no interest yet
-                self._writer.flush()
+                self._writer.end_flight()
             finally:
                 self._leave()
 

@@ -29,6 +29,7 @@ class RecordWriter(Working):
     """Takes messages, data and keys in order; gives the bytes to send."""
 
     __slots__ = (
+        "_begun",
         "_change_cipher_spec",
         "_client",
         "_flight",
@@ -49,7 +50,8 @@ class RecordWriter(Working):
         self._client = not server_side
         self._through_engine = performer.takes(Operation.SEAL_RECORD)
         self.out: list[bytes] = []  # sealed records
-        self._flight: list[bytes] = []
+        self._flight: list[bytes] = []  # messages that share a record with what comes next
+        self._begun = False  # a flight is begun and not whole: its records wait, too
         self._flushed = False
         self._change_cipher_spec: bool | None = None  # None: not known before the first hello
         self._key: AnyRecordKey | None = None
@@ -79,12 +81,18 @@ class RecordWriter(Working):
         self._change_cipher_spec = False
 
     def handshake(self, message: bytes) -> None:
-        """One handshake message; messages under the same keys share records."""
+        """One handshake message; messages under the same keys share records, and a flight is given out whole."""
         if self._change_cipher_spec is None:  # middlebox compatibility, RFC 9846 appendix E.4
             self._change_cipher_spec = message[_SESSION_ID_LENGTH] != 0
+        self._begun = True
         self._flight.append(message)
 
-    def flush(self) -> None:
+    def end_flight(self) -> None:
+        """The flight is whole: the peer has the word, or there is more of another kind to say."""
+        self._flush()
+        self._begun = False
+
+    def _flush(self) -> None:
         """Make records of the messages so far."""
         if not self._flight:
             return
@@ -99,12 +107,12 @@ class RecordWriter(Working):
 
     def alert(self, description: AlertDescription) -> None:
         """A closing alert, behind whatever was to be sent before it."""
-        self.flush()
+        self.end_flight()
         self._fragment(ALERT, bytes((_WARNING, description)))
 
     def fatal_alert(self, description: AlertDescription) -> None:
         """The last record: sealed at once, before anything that is still queued."""
-        self.flush()
+        self.end_flight()
         self._queue.clear()
         if self._client and self._key is not None:  # an alert may be the whole of a second flight
             self._send_change_cipher_spec()
@@ -112,7 +120,7 @@ class RecordWriter(Working):
 
     def install(self, key: RecordKey, *, early: bool = False) -> None:
         """Seal with this key whatever comes from now on; `early`: right after the first hello."""
-        self.flush()
+        self._flush()
         if early:  # then this comes before early data (RFC 9846 appendix E.4)
             self._send_change_cipher_spec()
         if self._queue or self._ongoing is not None:
@@ -136,7 +144,7 @@ class RecordWriter(Working):
 
     def change_cipher_spec(self, key: RecordKey12) -> None:
         """Send ChangeCipherSpec, and seal with this key whatever comes behind it (RFC 5246 section 7.1)."""
-        self.flush()
+        self._flush()
         self.out.append(_CHANGE_CIPHER_SPEC)
         self._key = key
 
@@ -163,9 +171,9 @@ class RecordWriter(Working):
         return raw
 
     def take(self) -> bytes:
-        """Everything that is sealed, handed over once."""
+        """Everything that is sealed, handed over once; of a flight nothing before it is whole."""
         out = self.out
-        if not out:
+        if not out or self._begun:
             return b""
         data = out[0] if len(out) == 1 else b"".join(out)
         out.clear()
