@@ -66,7 +66,7 @@ class QUICSettings:
     initial_max_streams_uni: int = _whole(100, 0, 2**60)
     ack_delay_exponent: int = _whole(3, 0, 20)
     max_ack_delay: float = _number(0.025, 0, 16.383)
-    active_connection_id_limit: int = _whole(8, 2, 64)  # CONNECTION_ID_LIMIT_ERROR
+    active_connection_id_limit: int = _whole(4, 2, 64)  # CONNECTION_ID_LIMIT_ERROR
     max_datagram_frame_size: int = _whole(0, 0, 65_535)  # RFC 9221; 0: no DATAGRAM frames
     disable_active_migration: bool = False
     grease_quic_bit: bool = True  # RFC 9287

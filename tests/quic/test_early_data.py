@@ -134,7 +134,7 @@ def test_who_does_not_ask_sends_none() -> None:
         ({"max_early_data": 0}, EarlyDataReason.PEER_DECLINED),
         ({"quic": {"initial_max_data": 1000}}, EarlyDataReason.PEER_DECLINED),
         ({"quic": {"initial_max_streams_bidi": 99}}, EarlyDataReason.PEER_DECLINED),
-        ({"quic": {"active_connection_id_limit": 7}}, EarlyDataReason.PEER_DECLINED),
+        ({"quic": {"active_connection_id_limit": 3}}, EarlyDataReason.PEER_DECLINED),
         ({"groups": ["secp256r1"]}, EarlyDataReason.HELLO_RETRY_REQUEST),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from caesura.crypto.quic import PacketKey, initial_secrets
+from caesura.crypto.quic import initial_secrets, packet_protection
 from caesura.crypto.secrets import TrafficSecret
 from caesura.crypto.suites import SUITES
 from caesura.quic import packets
@@ -89,7 +89,7 @@ def test_a_short_header_with_chacha20(sample: Sample) -> None:
 @both
 def test_the_secret_after_a_key_update(sample: Sample) -> None:
     label = VERSIONS[sample.version].label
-    updated = PacketKey(short_secret(sample), label).next_phase()
-    expected = PacketKey(short_secret(sample, sample.updated_secret), label)
+    updated = packet_protection(short_secret(sample), label)[0].next_phase()
+    expected, _ = packet_protection(short_secret(sample, sample.updated_secret), label)
     assert updated.iv == expected.iv
     assert updated.encrypt(bytes(12), b"data", b"header") == expected.encrypt(bytes(12), b"data", b"header")

@@ -54,7 +54,7 @@ Mask = Callable[[bytes], bytes]
 
 
 def _aes_mask(key: bytes) -> Mask:
-    return Cipher(algorithms.AES(key), modes.ECB()).encryptor().update  # noqa: S305  # one block of noise: the RFCs' way
+    return Cipher(algorithms.AES(key), _ECB).encryptor().update
 
 
 def _chacha20_mask(key: bytes) -> Mask:
@@ -64,6 +64,7 @@ def _chacha20_mask(key: bytes) -> Mask:
     return mask
 
 
+_ECB: Final = modes.ECB()  # noqa: S305  # one block of noise: the RFCs' way
 _ZEROS: Final = bytes(5)
 
 

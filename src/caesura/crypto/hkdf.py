@@ -100,6 +100,11 @@ def _info_head(prefix: bytes, label: bytes, length: int, context_length: int) ->
     return length.to_bytes(2, "big") + len(full).to_bytes(1, "big") + full + context_length.to_bytes(1, "big")
 
 
+def label_info(label: bytes, length: int, prefix: bytes = TLS13_PREFIX) -> bytes:
+    """What `Keyed.expand` takes for a label without a context."""
+    return _info_head(prefix, label, length, 0) + b"\1"
+
+
 def expand_label(
     hash: Hash,  # noqa: A002
     secret: Secret,
@@ -157,6 +162,10 @@ class Keyed:
     def traffic(self, label: bytes, transcript_hash: bytes, suite: Suite) -> TrafficSecret:
         """Derive-Secret, for a secret that record keys will be made of."""
         return TrafficSecret(self._hmac(self._heads[label] + transcript_hash + b"\1"), suite)
+
+    def expand(self, info: bytes, length: int) -> Secret:
+        """HKDF-Expand-Label to no more bytes than a digest has; `info` is what `label_info` gives."""
+        return Secret(self._hmac(info)[:length])
 
     def _hmac(self, data: bytes) -> bytes:
         inner, outer = self._inner.copy(), self._outer.copy()

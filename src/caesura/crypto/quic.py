@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from caesura.crypto.aead import AES_128_GCM, CHACHA20_POLY1305, Aead, Mask
-from caesura.crypto.hkdf import SHA256, expand_label, extract
+from caesura.crypto.hkdf import SHA256, Keyed, expand_label, extract, label_info
 from caesura.crypto.secrets import Secret, TrafficSecret
 from caesura.crypto.suites import SUITES
 from caesura.errors import ConfigError
@@ -25,6 +26,7 @@ TAG_LENGTH: Final = 16
 SAMPLE_LENGTH: Final = 16
 
 _INITIAL_SUITE: Final = SUITES[CipherSuite.TLS_AES_128_GCM_SHA256]
+_INITIAL_INFOS: Final = tuple(label_info(label, SHA256.digest_size) for label in (b"client in", b"server in"))
 
 
 class PacketKey:
@@ -32,15 +34,16 @@ class PacketKey:
 
     `iv` is a number: exclusive-or'd with a packet number it is that packet's nonce. `confidentiality_limit` packets may
     be sealed with one key, and `integrity_limit` packets of a connection may fail to open (RFC 9001 section 6.6).
+    `keyed` is the secret's.
     """
 
     __slots__ = ("_label", "_secret", "confidentiality_limit", "decrypt", "encrypt", "integrity_limit", "iv")
 
-    def __init__(self, secret: TrafficSecret, label: bytes) -> None:
-        suite = secret.suite
-        hash, aead = suite.hash, suite.aead  # noqa: A001  # the RFC's word
-        key = aead.new(expand_label(hash, secret, label + b"key", b"", aead.key_length))
-        iv = expand_label(hash, secret, label + b"iv", b"", aead.iv_length)
+    def __init__(self, secret: TrafficSecret, label: bytes, keyed: Keyed) -> None:
+        aead = secret.suite.aead
+        key_info, iv_info, _ = _infos(label, aead)
+        key = aead.new(keyed.expand(key_info, aead.key_length))
+        iv = keyed.expand(iv_info, aead.iv_length)
         self.encrypt: Callable[[bytes, bytes, bytes], bytes] = key.encrypt
         self.decrypt: Callable[[bytes, bytes, bytes], bytes] = key.decrypt
         self.iv = int.from_bytes(iv.reveal(), "big")
@@ -52,17 +55,27 @@ class PacketKey:
         """The key that follows a key update (RFC 9001 section 6.1). Header protection stays what it is."""
         hash = self._secret.suite.hash  # noqa: A001
         updated = expand_label(hash, self._secret, self._label + b"ku", b"", hash.digest_size)
-        return PacketKey(TrafficSecret(updated.reveal(), self._secret.suite), self._label)
+        secret = TrafficSecret(updated.reveal(), self._secret.suite)
+        return PacketKey(secret, self._label, Keyed(hash, secret))
+
+
+@lru_cache(maxsize=16)
+def _infos(label: bytes, aead: Aead) -> tuple[bytes, bytes, bytes]:
+    """What is expanded from a secret: for the key, the IV and header protection (RFC 9001 section 5.1)."""
+    names = ((b"key", aead.key_length), (b"iv", aead.iv_length), (b"hp", aead.key_length))
+    key, iv, header = (label_info(label + name, length) for name, length in names)
+    return key, iv, header
 
 
 def _limits(aead: Aead) -> tuple[int, int]:
     return (2**62, 2**36) if aead is CHACHA20_POLY1305 else (2**23, 2**52)
 
 
-def header_mask(secret: TrafficSecret, label: bytes) -> Mask:
-    """What hides the first byte and the packet number of one direction and level (RFC 9001 section 5.4)."""
-    aead = secret.suite.aead
-    return aead.new_mask(expand_label(secret.suite.hash, secret, label + b"hp", b"", aead.key_length))
+def packet_protection(secret: TrafficSecret, label: bytes) -> tuple[PacketKey, Mask]:
+    """The key of one direction and level, and what hides first bytes and packet numbers (RFC 9001 section 5.4)."""
+    aead, keyed = secret.suite.aead, Keyed(secret.suite.hash, secret)
+    header = keyed.expand(_infos(label, aead)[2], aead.key_length)
+    return PacketKey(secret, label, keyed), aead.new_mask(header)
 
 
 def initial_secrets(salt: bytes, connection_id: bytes) -> tuple[TrafficSecret, TrafficSecret]:
@@ -70,9 +83,8 @@ def initial_secrets(salt: bytes, connection_id: bytes) -> tuple[TrafficSecret, T
 
     `connection_id`: the Destination Connection ID of the client's first Initial packet, or of its first after a Retry.
     """
-    initial = extract(SHA256, Secret(salt), Secret(connection_id))
-    client = expand_label(SHA256, initial, b"client in", b"", SHA256.digest_size)
-    server = expand_label(SHA256, initial, b"server in", b"", SHA256.digest_size)
+    initial = Keyed(SHA256, extract(SHA256, Secret(salt), Secret(connection_id)))
+    client, server = (initial.expand(info, SHA256.digest_size) for info in _INITIAL_INFOS)
     return TrafficSecret(client.reveal(), _INITIAL_SUITE), TrafficSecret(server.reveal(), _INITIAL_SUITE)
 
 

@@ -29,6 +29,7 @@ from caesura.events import EarlyDataReason, EarlyDataRejected, EarlyDataStatus
 from caesura.handshake.endpoint import Part
 from caesura.quic import stateless_reset
 from caesura.quic.closing import Close, close_for
+from caesura.quic.early_data import remember
 from caesura.quic.frame_handling import FrameHandling
 from caesura.quic.frames import ACK_ELICITING, NOT_PROBING, dispatch_untrusted
 from caesura.quic.handshake import PROFILES
@@ -226,7 +227,7 @@ class QUICConnection(FrameHandling):
         phases = self._reader.phases
         return (
             self._loss.timeout(),
-            *(space.acks.deadline for space in self._spaces if self._can_send(space)),
+            *[each.acks.deadline for each in self._spaces if each.acks.deadline is not None and self._can_send(each)],
             self._idle.deadline(self._probe_timeout()),
             self._keep_alive_at(),
             self._paths.deadline,
@@ -315,6 +316,8 @@ class QUICConnection(FrameHandling):
                 if message.extensions.get(EARLY_DATA_TICKET) not in (None, 0, QUIC_EARLY_DATA):
                     raise ProtocolViolation("a ticket with a limit of its own", section="RFC 9001 section 4.6.1")
                 if self._parameters is self._chosen:  # else it would lie where those of the other version do
+                    assert self._peer is not None
+                    self._established.transport_state = remember(self._peer)
                     self._ticket_received(message)
         if self._reread:
             self._reread = False
@@ -353,7 +356,7 @@ class QUICConnection(FrameHandling):
     def _receive(self, datagram: bytes, addr: Address, ecn: int) -> None:
         if not datagram:
             return
-        if datagram[0] & LONG_HEADER and not self.handshake_confirmed:
+        if datagram[0] & LONG_HEADER and self._reader.source is None:
             header = read_long(datagram, 0)
             if header is None or header.kind == RETRY:
                 if not self.server_side:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from caesura.crypto.aead import InvalidTag
-from caesura.crypto.quic import SAMPLE_LENGTH, PacketKey, header_mask
+from caesura.crypto.quic import SAMPLE_LENGTH, PacketKey, packet_protection
 from caesura.crypto.secrets import TrafficSecret
 from caesura.errors import KeyUpdateError
 from caesura.quic.packets import KEY_PHASE, NUMBER_LENGTH, SHORT_RESERVED, decode_number
@@ -50,9 +50,8 @@ class KeyPhases:
     def __init__(self, write: WriteKey, read: TrafficSecret, label: bytes, probe_timeout: Callable[[], float]) -> None:
         self._write = write
         self._probe_timeout = probe_timeout
-        self._mask = header_mask(read, label)
+        self._current, self._mask = packet_protection(read, label)
         self._previous: PacketKey | None = None
-        self._current = PacketKey(read, label)
         self._next = self._current.next_phase()
         self._generation = 0  # of the current keys
         self._lowest = _NONE_YET  # number opened with the current keys

@@ -189,8 +189,6 @@ class HandshakeTransport(Parts):
         before = self._early.remembered
         if not self.server_side and before is not None and self._early.open and not nothing_lowered(before, self._peer):
             raise ProtocolViolation("less permitted than 0-RTT could rely on", section="RFC 9000 section 7.4.1")
-        if not self.server_side:
-            established.transport_state = remember(self._peer)
         super().completed(established)
         if self._qlog is not None:
             self._qlog.version_information(

@@ -99,6 +99,8 @@ class Paths:
     @property
     def deadline(self) -> float | None:
         """When `expire` is due."""
+        if not self._others:
+            return self.active.deadline
         return min((path.deadline for path in self.all if path.deadline is not None), default=None)
 
     def replace_retired(self) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from typing import Final
 
 from caesura.crypto.aead import InvalidTag, Mask
-from caesura.crypto.quic import SAMPLE_LENGTH, PacketKey, header_mask, initial_secrets
+from caesura.crypto.quic import SAMPLE_LENGTH, PacketKey, initial_secrets, packet_protection
 from caesura.crypto.secrets import TrafficSecret
 from caesura.errors import AEADLimitReached, ProtocolViolation
 from caesura.quic.packets import KEY_PHASE, LONG_HEADER, LONG_RESERVED, NUMBER_LENGTH, SHORT_RESERVED, decode_number
@@ -39,8 +39,7 @@ class WriteKey:
     __slots__ = ("_key", "_mask", "first_number", "generation", "limit", "phase_bit", "sealed")
 
     def __init__(self, secret: TrafficSecret, label: bytes) -> None:
-        self._key = PacketKey(secret, label)
-        self._mask = header_mask(secret, label)
+        self._key, self._mask = packet_protection(secret, label)
         self.limit = self._key.confidentiality_limit
         self.generation = 0
         self.phase_bit = 0
@@ -104,8 +103,7 @@ class ReadKey:
     __slots__ = ("_key", "_mask", "integrity_limit")
 
     def __init__(self, secret: TrafficSecret, label: bytes) -> None:
-        self._key = PacketKey(secret, label)
-        self._mask = header_mask(secret, label)
+        self._key, self._mask = packet_protection(secret, label)
         self.integrity_limit = self._key.integrity_limit
 
     def open_untrusted(

@@ -41,27 +41,26 @@ Datagram = tuple[bytes, Address]
 
 
 class _Draft:
-    """A packet that is not sealed yet. `size`: bytes of its frames, which are `payload`."""
+    """A packet that is not sealed yet. `size`: bytes of its frames, which are `payload`; `overhead`: of all else."""
 
-    __slots__ = ("eliciting", "first", "key", "number", "padded", "payload", "recalls", "rest", "size", "space")
+    __slots__ = (
+        "eliciting", "first", "key", "number", "overhead", "padded", "payload", "recalls", "rest", "size", "space",
+    )  # fmt: skip
 
     def __init__(self, space: PacketSpace, key: WriteKey, first: int, rest: bytes) -> None:
         self.space = space
         self.key = key
-        self.number = space.sent.next_number
-        self.first = first | number_length(self.number, space.sent.largest_acked) - 1
+        sent = space.sent
+        self.number = number = sent.next_number
+        length = number_length(number, sent.largest_acked)
+        self.first = first | length - 1
         self.rest = rest
+        self.overhead = 1 + len(rest) + (0 if space.level == ONE_RTT else _LENGTH) + length + TAG_LENGTH
         self.payload: list[bytes] = []
         self.recalls: list[Recall] = []
         self.size = 0
         self.eliciting = False
         self.padded = False
-
-    @property
-    def overhead(self) -> int:
-        """Bytes of the packet that are no frames."""
-        length = 0 if self.space.level == ONE_RTT else _LENGTH
-        return 2 + (self.first & 3) + len(self.rest) + length + TAG_LENGTH
 
     def add(self, frame: bytes) -> None:
         """Put an ack-eliciting frame in that is not sent again when it is lost."""

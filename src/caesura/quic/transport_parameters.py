@@ -75,16 +75,15 @@ class TransportParameters:
 
     def encode(self) -> bytes:
         """The extension_data: what differs from the default, in the order of the table, then what is unknown."""
-        said = [
-            (code, row.codec.encode(value))
-            for code, row in TABLE.items()
-            if (value := getattr(self, row.name)) != _DEFAULTS[row.name]
-        ]
-        return b"".join(
-            piece
-            for code, data in (*said, *self.unknown)
-            for piece in (varint.encode(code), varint.encode(len(data)), data)
-        )
+        pieces: list[bytes] = []
+        for name, code, encode, default in _ENCODING:
+            value = getattr(self, name)
+            if value != default:
+                data = encode(value)
+                pieces += code, varint.encode(len(data)), data
+        for number, data in self.unknown:
+            pieces += varint.encode(number), varint.encode(len(data)), data
+        return b"".join(pieces)
 
 
 # --- formats ----------------------------------------------------------------------------------------------------
@@ -211,6 +210,9 @@ TABLE: Final[dict[int, Parameter]] = {
 }
 
 _DEFAULTS: Final = {each.name: each.default for each in fields(TransportParameters)}
+_ENCODING: Final = tuple(
+    (row.name, varint.encode(code), row.codec.encode, _DEFAULTS[row.name]) for code, row in TABLE.items()
+)
 
 
 def decode_untrusted(data: bytes, *, from_server: bool) -> TransportParameters:
@@ -218,35 +220,31 @@ def decode_untrusted(data: bytes, *, from_server: bool) -> TransportParameters:
     found: dict[str, Any] = {}
     unknown: list[tuple[int, bytes]] = []
     seen: set[int] = set()
-    pos = 0
+    pos, size, name = 0, len(data), ""
     try:
-        while pos < len(data):
+        while pos < size:
             code, pos = varint.decode(data, pos)
             length, pos = varint.decode(data, pos)
             value, pos = data[pos : pos + length], pos + length
             if code in seen:
                 raise TransportParameterError(f"parameter {code:#x} twice", section=_SECTION)
             seen.add(code)
-            row = TABLE.get(code)
-            if pos > len(data):
+            if pos > size:
                 raise TransportParameterError(f"parameter {code:#x} is cut short", section=_SECTION)
+            row = TABLE.get(code)
             if row is None:
                 if len(unknown) < MAX_UNKNOWN:
                     unknown.append((code, value))
-            elif row.server_only and not from_server:
-                raise TransportParameterError(f"{row.name} of a client", section="RFC 9000 section 18.2")
-            else:
-                found[row.name] = _decode(row, value)
+                continue
+            name, codec, server_only = row
+            if server_only and not from_server:
+                raise TransportParameterError(f"{name} of a client", section="RFC 9000 section 18.2")
+            found[name] = codec.decode(value)
     except FrameEncodingError as error:
         raise TransportParameterError(error.strerror or "", section=_SECTION) from None
-    return TransportParameters(**found, unknown=tuple(unknown))
-
-
-def _decode(row: Parameter, data: bytes) -> Any:
-    try:
-        return row.codec.decode(data)
     except DecodeError as error:
-        raise TransportParameterError(f"{row.name}: {error.strerror}", section="RFC 9000 section 18.2") from None
+        raise TransportParameterError(f"{name}: {error.strerror}", section="RFC 9000 section 18.2") from None
+    return TransportParameters(**found, unknown=tuple(unknown))
 
 
 _SECTION: Final = "RFC 9000 section 7.4"
