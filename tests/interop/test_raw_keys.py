@@ -8,13 +8,16 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from caesura import Context, Identity, TrustStore, Verify
+from caesura.wire.registries import Version
 from tests.interop.direct import accepted, connected, listening, read_exactly
 from tests.interop.peers import Workshop
 from tests.interop.peers.process import Process, on_free_port, program
 from tests.support.pki import pki
 
-CLIENT = "NORMAL:-VERS-ALL:+VERS-TLS1.3:-CTYPE-SRV-ALL:+CTYPE-SRV-RAWPK:+CTYPE-CLI-RAWPK"
-SERVER = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+CTYPE-SRV-RAWPK:+CTYPE-CLI-RAWPK"
+CLIENT = "NORMAL:-VERS-ALL:+VERS-{}:-CTYPE-SRV-ALL:+CTYPE-SRV-RAWPK:+CTYPE-CLI-RAWPK"
+SERVER = "NORMAL:-VERS-ALL:+VERS-{}:+CTYPE-SRV-RAWPK:+CTYPE-CLI-RAWPK"
+
+Versions = pytest.mark.parametrize("version", ["TLS1.2", "TLS1.3"])
 
 
 @pytest.fixture
@@ -37,11 +40,21 @@ def gnutls(workshop: Workshop, name: str, role: str, keys: dict[str, Path], *mor
 
 
 @pytest.mark.parametrize("ask", [False, True], ids=["server only", "both"])
-def test_our_client(workshop: Workshop, keys: dict[str, Path], ask: bool) -> None:
+@Versions
+def test_our_client(workshop: Workshop, keys: dict[str, Path], version: str, ask: bool) -> None:
     wanted = "--require-client-cert" if ask else "--disable-client-cert"
     process, port = on_free_port(
         lambda port: gnutls(
-            workshop, "gnutls-serv", "server", keys, "--port", str(port), "--echo", wanted, "--priority", SERVER
+            workshop,
+            "gnutls-serv",
+            "server",
+            keys,
+            "--port",
+            str(port),
+            "--echo",
+            wanted,
+            "--priority",
+            SERVER.format(version),
         ),
         r"listening on IPv4 [^\n]*done",
     )
@@ -54,13 +67,15 @@ def test_our_client(workshop: Workshop, keys: dict[str, Path], ask: bool) -> Non
             tls.write(b"there and back\n")
             assert read_exactly(tls, 15) == b"there and back\n"
             assert tls.session_reused is resumed
+            assert tls.version is Version[version.replace(".", "")]
             assert {tls.peer_public_key} == TrustStore.public_keys(keys["server.pub"]).keys
             tls.shutdown()  # without it the session would not be resumed
     said = process.wait_for(r"- Channel bindings\n")
     assert ("Certificate type: Raw Public Key" in said) is ask
 
 
-def test_our_server(workshop: Workshop, keys: dict[str, Path]) -> None:
+@Versions
+def test_our_server(workshop: Workshop, keys: dict[str, Path], version: str) -> None:
     context = Context.server(
         identity=Identity.raw_public_key(keys["server.key"]),
         verify=Verify.REQUIRED,
@@ -68,7 +83,7 @@ def test_our_server(workshop: Workshop, keys: dict[str, Path]) -> None:
     )
     with listening() as listener:
         port = listener.getsockname()[1]
-        more = ("--port", str(port), "127.0.0.1", "--no-ca-verification", "--priority", CLIENT)
+        more = ("--port", str(port), "127.0.0.1", "--no-ca-verification", "--priority", CLIENT.format(version))
         client = gnutls(workshop, "gnutls-cli", "client", keys, *more)
         with accepted(listener, context) as tls:
             tls.do_handshake()
@@ -78,7 +93,8 @@ def test_our_server(workshop: Workshop, keys: dict[str, Path]) -> None:
             assert {tls.peer_public_key} == TrustStore.public_keys(keys["client.pub"]).keys
 
 
-def test_gnutls_hears_that_its_key_is_not_known(workshop: Workshop, keys: dict[str, Path]) -> None:
+@Versions
+def test_gnutls_hears_that_its_key_is_not_known(workshop: Workshop, keys: dict[str, Path], version: str) -> None:
     context = Context.server(
         identity=Identity.raw_public_key(keys["server.key"]),
         verify=Verify.REQUIRED,
@@ -86,7 +102,7 @@ def test_gnutls_hears_that_its_key_is_not_known(workshop: Workshop, keys: dict[s
     )
     with listening() as listener:
         port = listener.getsockname()[1]
-        more = ("--port", str(port), "127.0.0.1", "--no-ca-verification", "--priority", CLIENT)
+        more = ("--port", str(port), "127.0.0.1", "--no-ca-verification", "--priority", CLIENT.format(version))
         client = gnutls(workshop, "gnutls-cli", "client", keys, *more)
         with accepted(listener, context) as tls, pytest.raises(Exception, match="nobody vouches for"):
             tls.do_handshake()

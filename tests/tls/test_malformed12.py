@@ -16,7 +16,6 @@ from caesura.errors import (
     HandshakeFailure,
     IllegalParameter,
     ProtocolVersionAlert,
-    UnsupportedCertificate,
     UnsupportedExtension,
 )
 from caesura.wire.extensions import ALPN_SERVER, EC_POINT_FORMATS, RENEGOTIATION_INFO, Extensions
@@ -206,17 +205,6 @@ def test_ticket_to_a_client_that_keeps_none() -> None:
         lambda p: p.extended(X.session_ticket),
         UnsupportedExtension,
     )
-
-
-def test_raw_public_key_instead_of_a_certificate() -> None:
-    """Types are offered for TLS 1.3; a server of TLS 1.2 may answer that it shows certificates, and nothing else."""
-    context = client_context(verify=Verify.NONE, peer_certificate_types=["X509", "RawPublicKey"], **EITHER)
-    puppet = PuppetServer12(client(context), identity())
-    puppet.say(with_data(puppet.hello(), X.server_certificate_type, b"\x02"))
-    refused(puppet, UnsupportedCertificate)
-    puppet = PuppetServer12(client(context), identity())
-    puppet.greet(with_data(puppet.hello(), X.server_certificate_type, b"\x00")).prove_and_hear().finish()
-    assert puppet.connection.handshake_complete
 
 
 def test_what_servers_say_and_need_not() -> None:

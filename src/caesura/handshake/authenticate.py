@@ -22,7 +22,7 @@ from caesura.wire.registries import Version
 
 @dataclass(slots=True)
 class Proof:
-    """A chain, and the signature of whoever holds the key of its leaf."""
+    """A chain, and the signature of whoever holds the key of its leaf; without a chain, of a raw public key."""
 
     chain: tuple[bytes, ...]  # DER, leaf first
     ocsp_response: bytes | None
@@ -42,6 +42,9 @@ def judge(hs: Handshake, version: Version, proof: Proof) -> Steps[PeerIdentity]:
     if proof.algorithm not in settings.peer_schemes(hs.server_side):
         raise IllegalParameter("a signature with a scheme that was not offered", section="RFC 9846 section 4.5.2")
     check_signature = partial(verify, proof.algorithm, proof.public_key, proof.signature, proof.signed, version)
+    if not chain:
+        yield from perform(Operation.VERIFY_SIGNATURE, check_signature)
+        return (yield from judge_raw_key(hs, proof))
     if settings.verify_mode(hs.server_side) is Verify.NONE:
         path = tuple(map(parse_certificate, chain))
         if not path[0].may_sign:  # which has to be so whoever vouches for it
@@ -69,6 +72,22 @@ def judge(hs: Handshake, version: Version, proof: Proof) -> Steps[PeerIdentity]:
         signature_scheme=proof.algorithm,
         timestamps=proof.timestamps,
     )
+
+
+def judge_raw_key(hs: Handshake, proof: Proof) -> Steps[PeerIdentity]:
+    """Whom a raw public key stands for whose signature is good: it is known, or it is not (RFC 7250 section 6)."""
+    settings, key = hs.settings, proof.public_key
+    if settings.verify_mode(hs.server_side) is not Verify.NONE:
+        raw_keys.check_raw_key(settings, key)
+    if settings.verify_peer is not None:
+        facts = PeerChain((), hs.server_hostname, hs.server_side, None, key.spki)
+        verdict = yield from perform(Operation.VERIFY_PEER, settings.verify_peer, facts)
+        if verdict is None:
+            verdict = not raw_keys.needs_a_yes(settings, server_side=hs.server_side)
+        if not verdict:
+            raise refused_by_callback()
+    valid_until = int(settings.clock.wall()) + MAX_LIFETIME
+    return PeerIdentity((), None, valid_until, key.spki, signature_scheme=proof.algorithm)
 
 
 def judge_again(hs: Handshake, peer: PeerIdentity) -> Steps[None]:

@@ -5,17 +5,19 @@ from __future__ import annotations
 from hmac import compare_digest
 from typing import Final
 
-from caesura.context import Settings
+from caesura.crypto.certificates import parse_certificate
 from caesura.crypto.identity import Identity
-from caesura.crypto.signatures import KeyKind
+from caesura.crypto.rawkeys import parse_public_key
+from caesura.crypto.signatures import KeyKind, PublicKey
 from caesura.engines import Operation
 from caesura.errors import BadCertificate, DecodeError, DecryptError
+from caesura.handshake import raw_keys
 from caesura.handshake.requests import Steps, perform
 from caesura.handshake.schedule12 import MainSecret12
 from caesura.handshake.state import Handshake
 from caesura.wire.messages import CertificateVerify, Finished
-from caesura.wire.messages12 import Certificate
-from caesura.wire.registries import ClientCertificateType, NamedGroup, SignatureScheme
+from caesura.wire.messages12 import Certificate, RawPublicKeyCertificate
+from caesura.wire.registries import CertificateType, ClientCertificateType, NamedGroup, SignatureScheme
 
 CURVES: Final = {
     KeyKind.P256: NamedGroup.secp256r1,
@@ -31,16 +33,22 @@ CERTIFICATE_TYPES: Final = {
 """What a CertificateRequest calls each kind of key; EdDSA goes as ECDSA (RFC 8422 section 5.5)."""
 
 
-def certificate_message(identity: Identity | None) -> Certificate:
-    """A Certificate with the identity's chain; without an identity, an empty one."""
-    return Certificate(identity.chain if identity is not None else ())
+def certificate_message(identity: Identity | None, kind: CertificateType) -> Certificate | RawPublicKeyCertificate:
+    """A Certificate of this type with the identity's chain or raw key; without an identity, an empty one."""
+    shown = identity.chain if identity is not None else ()
+    return RawPublicKeyCertificate(b"".join(shown)) if kind is raw_keys.RAW else Certificate(shown)
 
 
-def read_chain(settings: Settings, message: Certificate) -> tuple[bytes, ...]:
-    """The peer's chain, which may be empty."""
-    if len(message.certificate_list) > settings.limits.certificate_chain:
-        raise BadCertificate(f"more than {settings.limits.certificate_chain} certificates")
-    return message.certificate_list
+def receive_certificate(hs: Handshake, kind: CertificateType) -> Steps[tuple[tuple[bytes, ...], PublicKey | None]]:
+    """Take the peer's Certificate: its chain, which a raw public key has not, and its key. No key: it shows nothing."""
+    if kind is raw_keys.RAW:
+        spki = (yield from hs.receive(RawPublicKeyCertificate)).subject_public_key_info
+        return (), parse_public_key(spki) if spki else None
+    chain = (yield from hs.receive(Certificate)).certificate_list
+    limit = hs.settings.limits.certificate_chain
+    if len(chain) > limit:
+        raise BadCertificate(f"more than {limit} certificates")
+    return chain, parse_certificate(chain[0]).public_key if chain else None
 
 
 def sign_messages(hs: Handshake, identity: Identity, scheme: SignatureScheme) -> Steps[None]:

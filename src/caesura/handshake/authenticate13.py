@@ -7,20 +7,18 @@ from hmac import compare_digest
 from typing import Final
 
 from caesura.compression import CertificateCompression
-from caesura.context import PeerChain, Settings, Verify
+from caesura.context import Settings
 from caesura.crypto.certificates import parse_certificate
 from caesura.crypto.hkdf import verify_data
 from caesura.crypto.identity import Identity
 from caesura.crypto.secrets import TrafficSecret
-from caesura.crypto.signatures import PublicKey, verify
 from caesura.engines import Operation
 from caesura.errors import BadCertificate, DecodeError, DecryptError, IllegalParameter
 from caesura.handshake import raw_keys
-from caesura.handshake.authenticate import Proof, judge, refused_by_callback
+from caesura.handshake.authenticate import Proof, judge
 from caesura.handshake.compression import compressed
 from caesura.handshake.requests import Steps, perform
 from caesura.handshake.state import Handshake, PeerIdentity
-from caesura.handshake.tickets import MAX_LIFETIME
 from caesura.wire.extensions import SIGNED_CERTIFICATE_TIMESTAMP_LIST, STATUS_RESPONSE, Extensions
 from caesura.wire.messages import Certificate, CertificateEntry, CertificateVerify, Finished
 from caesura.wire.registries import CertificateType, HandshakeType, SignatureScheme
@@ -98,51 +96,20 @@ def authenticate_peer(
 ) -> Steps[PeerIdentity]:
     """Take the peer's chain or raw key (not an empty list) and its CertificateVerify; whom they prove."""
     chain, ocsp_response = _read_chain(hs.settings, message, offered, context)
+    timestamps = message.certificate_list[0].extensions.get(SIGNED_CERTIFICATE_TIMESTAMP_LIST) or ()
     if kind is raw_keys.RAW:
-        return (yield from _authenticate_raw_key(hs, raw_keys.read(message.certificate_list)))
-    leaf = parse_certificate(chain[0])
+        chain, key = (), raw_keys.read(message.certificate_list)
+    else:
+        key = parse_certificate(chain[0]).public_key
     proof = yield from hs.receive_raw(CertificateVerify)
     signed = to_sign(hs.transcript.digest(), by_server=not hs.server_side)
     peer = yield from judge(
         hs,
         hs.profile.version13,
-        Proof(
-            chain,
-            ocsp_response,
-            leaf.public_key,
-            proof.algorithm,
-            proof.signature,
-            signed,
-            message.certificate_list[0].extensions.get(SIGNED_CERTIFICATE_TIMESTAMP_LIST) or (),
-        ),
+        Proof(chain, ocsp_response, key, proof.algorithm, proof.signature, signed, timestamps),
     )
     hs.transcript.add(proof.raw)
     return peer
-
-
-def _authenticate_raw_key(hs: Handshake, key: PublicKey) -> Steps[PeerIdentity]:
-    """The same for a raw public key, which is known or not (RFC 7250)."""
-    settings = hs.settings
-    proof = yield from hs.receive_raw(CertificateVerify)
-    if proof.algorithm not in settings.peer_schemes(hs.server_side):
-        raise IllegalParameter(
-            "a CertificateVerify with a scheme that was not offered", section="RFC 9846 section 4.5.2"
-        )
-    signed = to_sign(hs.transcript.digest(), by_server=not hs.server_side)
-    yield from perform(
-        Operation.VERIFY_SIGNATURE, verify, SignatureScheme(proof.algorithm), key, proof.signature, signed
-    )
-    if settings.verify_mode(hs.server_side) is not Verify.NONE:
-        raw_keys.check_raw_key(settings, key)
-    hs.transcript.add(proof.raw)
-    if settings.verify_peer is not None:
-        facts = PeerChain((), hs.server_hostname, hs.server_side, None, key.spki)
-        verdict = yield from perform(Operation.VERIFY_PEER, settings.verify_peer, facts)
-        if verdict is None:
-            verdict = not raw_keys.needs_a_yes(settings, server_side=hs.server_side)
-        if not verdict:
-            raise refused_by_callback()
-    return PeerIdentity((), None, int(settings.clock.wall()) + MAX_LIFETIME, key.spki, signature_scheme=proof.algorithm)
 
 
 def receive_finished(hs: Handshake, secret: TrafficSecret) -> Steps[None]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from caesura.crypto.certificates import Certificate as ParsedCertificate
-from caesura.crypto.certificates import parse_certificate
 from caesura.crypto.groups import GROUPS, GROUPS12, Group
 from caesura.crypto.identity import Identity
+from caesura.crypto.signatures import PublicKey
 from caesura.crypto.suites import SUITES, Suite
 from caesura.engines import Operation
 from caesura.errors import (
@@ -16,15 +15,14 @@ from caesura.errors import (
     HandshakeFailure,
     IllegalParameter,
     ProtocolVersionAlert,
-    UnsupportedCertificate,
 )
-from caesura.handshake import psk12
+from caesura.handshake import psk12, raw_keys
 from caesura.handshake.authenticate import Proof, judge, judge_again
 from caesura.handshake.authenticate12 import (
     CERTIFICATE_TYPES,
     CURVES,
     certificate_message,
-    read_chain,
+    receive_certificate,
     receive_finished,
     send_finished,
     sign_messages,
@@ -39,16 +37,14 @@ from caesura.handshake.transport import Epoch
 from caesura.sessions import Session
 from caesura.wire.extensions import (
     ALPN_SERVER,
-    CLIENT_CERTIFICATE_TYPE,
     EC_POINT_FORMATS,
     EXTENDED_MASTER_SECRET,
     RENEGOTIATION_INFO,
-    SERVER_CERTIFICATE_TYPE,
     SIGNED_CERTIFICATE_TIMESTAMP_LIST,
+    Extensions,
 )
 from caesura.wire.messages import DOWNGRADE_TLS11, DOWNGRADE_TLS12, ServerHello
 from caesura.wire.messages12 import (
-    Certificate,
     CertificateRequest,
     CertificateStatus,
     ClientKeyExchange,
@@ -69,6 +65,7 @@ class Accepted:
     session_id: bytes
     alpn: str | None
     session: Session | None  # the one that resumes
+    answers: Extensions  # of the ServerHello
     staples: bool  # an OCSP response may follow
     timestamps: tuple[bytes, ...]  # of the certificate that follows
     gives_ticket: bool
@@ -82,6 +79,7 @@ class Authenticated:
     group: Group
     public: bytes
     request: CertificateRequest | None
+    client_type: CertificateType  # of the certificate that is requested
 
 
 def client12(hs: Handshake, offer: Offer, hello: ServerHello) -> Steps[Established]:
@@ -122,9 +120,10 @@ def agree(hs: Handshake, accepted: Accepted) -> Steps[tuple[MainSecret12, PeerId
     suite = accepted.suite
     server = yield from authenticate_server(hs, accepted)
     share, preliminary = yield from perform(Operation.KEY_EXCHANGE, server.group.respond, server.public)
-    signer = choose_signer(hs, server.request) if server.request is not None else None
+    signer: tuple[Identity, SignatureScheme] | None = None
     if server.request is not None:
-        hs.send(certificate_message(signer[0] if signer is not None else None))
+        signer = choose_signer(hs, server.request, server.client_type)
+        hs.send(certificate_message(signer[0] if signer is not None else None, server.client_type))
     hs.send(ClientKeyExchange(share))
     main = MainSecret12.extended(suite, preliminary, hs.transcript.digest_with(suite.hash, b""))
     if signer is not None:
@@ -210,6 +209,7 @@ def accept(hs: Handshake, offer: Offer, hello: ServerHello) -> Accepted:
         session_id=hello.legacy_session_id_echo,
         alpn=chosen_protocol(hs, hello),
         session=accepted_session(hs, offer, hello),
+        answers=hello.extensions,
         staples=ExtensionType.status_request in hello.extensions,
         timestamps=hello.extensions.get(SIGNED_CERTIFICATE_TIMESTAMP_LIST) or (),
         gives_ticket=ExtensionType.session_ticket in hello.extensions,
@@ -229,9 +229,6 @@ def check_extensions(offer: Offer, hello: ServerHello) -> None:
         )
     if ECPointFormat.uncompressed not in (extensions.get(EC_POINT_FORMATS) or (ECPointFormat.uncompressed,)):
         raise IllegalParameter("no uncompressed points", section="RFC 8422 section 5.2")
-    for row in (CLIENT_CERTIFICATE_TYPE, SERVER_CERTIFICATE_TYPE):
-        if (extensions.get(row) or CertificateType.X509) != CertificateType.X509:
-            raise UnsupportedCertificate("raw public keys are shown in TLS 1.3 alone", section="RFC 7250 section 4.2")
 
 
 def chosen_protocol(hs: Handshake, hello: ServerHello) -> str | None:
@@ -264,31 +261,30 @@ def accepted_session(hs: Handshake, offer: Offer, hello: ServerHello) -> Session
 def authenticate_server(hs: Handshake, accepted: Accepted) -> Steps[Authenticated]:
     """Take the server's certificate and its signed key share, and its request for our certificate if there is one."""
     section = "RFC 5246 section 7.4.2"
-    chain = read_chain(hs.settings, (yield from hs.receive(Certificate)))
-    if not chain:
+    chain, key = yield from receive_certificate(hs, raw_keys.server_type(hs.settings, accepted.answers))
+    if key is None:
         raise DecodeError("the server sent no certificate", section=section)
-    leaf = parse_certificate(chain[0])
-    check_key(hs, accepted.suite, leaf)
+    check_key(hs, accepted.suite, key)
     ocsp_response, exchange = yield from receive_key_exchange(hs, accepted)
     params = exchange.params
     if params.named_curve not in hs.settings.groups or params.named_curve not in GROUPS12:
         raise IllegalParameter("a curve that was not offered", section="RFC 8422 section 5.4")
     signed = hs.client_random + accepted.server_random + params.encode()
-    proof = Proof(
-        chain, ocsp_response, leaf.public_key, exchange.algorithm, exchange.signature, signed, accepted.timestamps
-    )
+    proof = Proof(chain, ocsp_response, key, exchange.algorithm, exchange.signature, signed, accepted.timestamps)
     peer = yield from judge(hs, hs.profile.version12, proof)
     request: CertificateRequest | None = None
+    client_type = raw_keys.X509
     message = yield from hs.receive(CertificateRequest, ServerHelloDone)
     if isinstance(message, CertificateRequest):
         request = message
+        client_type = raw_keys.client_type(hs.settings, accepted.answers)
         yield from hs.receive(ServerHelloDone)
-    return Authenticated(peer, GROUPS[params.named_curve], params.public, request)
+    return Authenticated(peer, GROUPS[params.named_curve], params.public, request, client_type)
 
 
-def check_key(hs: Handshake, suite: Suite, leaf: ParsedCertificate) -> None:
+def check_key(hs: Handshake, suite: Suite, key: PublicKey) -> None:
     """The server's key is of the kind that the suite names, and on a curve that we have (RFC 8422 section 5.1.1)."""
-    kind = leaf.public_key.kind
+    kind = key.kind
     if kind not in suite.signers:
         raise IllegalParameter(
             f"a certificate whose key is {kind.value}, under {suite.name}", section="RFC 8422 section 2"
@@ -308,12 +304,15 @@ def receive_key_exchange(hs: Handshake, accepted: Accepted) -> Steps[tuple[bytes
     return None, message
 
 
-def choose_signer(hs: Handshake, request: CertificateRequest) -> tuple[Identity, SignatureScheme] | None:
-    """The identity that the server could take, and how it signs; None when there is none."""
+def choose_signer(
+    hs: Handshake, request: CertificateRequest, kind: CertificateType
+) -> tuple[Identity, SignatureScheme] | None:
+    """The identity of this type that the server could take, and how it signs; None when there is none."""
+    signs = request.certificate_types
     wanted = [
         identity
         for identity in hs.settings.identity
-        if identity.certificate is not None and CERTIFICATE_TYPES[identity.public_key.kind] in request.certificate_types
+        if identity.certificate_type is kind and CERTIFICATE_TYPES[identity.public_key.kind] in signs
     ]
     return choose_identity(
         hs.settings.client_schemes,
@@ -368,6 +367,7 @@ def new_session(
         server_hostname=hs.server_hostname,
         alpn=accepted.alpn,
         peer_certificates=peer.certificates,
+        peer_public_key=peer.public_key,
         ocsp_response=peer.ocsp_response,
         signature_scheme=peer.signature_scheme,
         timestamps=peer.timestamps,

@@ -268,9 +268,9 @@ def put_certificate_extensions(settings: Settings, profile: Profile, extensions:
     if settings.certificate_timestamps:
         extensions.put(SIGNED_CERTIFICATE_TIMESTAMP, True)
     extensions.put(STATUS_REQUEST, CertificateStatusRequest(CertificateStatusType.ocsp, OCSPStatusRequest()))
+    raw_keys.offer(settings, extensions)
     if profile.version13 in settings.offered_versions:
         compression.offer(settings, extensions)
-        raw_keys.offer(settings, extensions)
         if settings.post_handshake_auth and profile.post_handshake_auth:
             extensions.put(POST_HANDSHAKE_AUTH, True)
 

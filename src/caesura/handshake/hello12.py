@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from caesura.context import Settings
+from caesura.context import Settings, Verify
 from caesura.crypto.groups import GROUPS, GROUPS12, Group
 from caesura.crypto.identity import Identity
 from caesura.crypto.suites import SUITES, Suite
 from caesura.engines import Operation
 from caesura.errors import HandshakeFailure
-from caesura.handshake import tickets
+from caesura.handshake import raw_keys, tickets
 from caesura.handshake.authenticate12 import CURVES
 from caesura.handshake.negotiate import choose_alpn, choose_identity
 from caesura.handshake.requests import Steps, perform
@@ -73,7 +73,9 @@ def choose12(hs: Handshake, hello: ClientHello, identities: tuple[Identity, ...]
     if state is not None and not resumable(hs, state, suite, binding):
         state = None
     gives_ticket, session_id = new_session(settings, hello) if state is None else (False, hello.legacy_session_id)
-    return Choice(suite, group, alpn, name, signer, state, binding, gives_ticket, session_id)
+    asks = signer is not None and state is None and settings.verify_mode(server_side=True) is not Verify.NONE
+    client_type = raw_keys.choose_client_type(settings, extensions) if asks else None
+    return Choice(suite, group, alpn, name, signer, state, binding, gives_ticket, session_id, client_type)
 
 
 def choose_group(settings: Settings, offered: tuple[int, ...]) -> Group:
@@ -106,18 +108,19 @@ def choose_suite_and_signer(
 
     def fits(identity: Identity) -> bool:
         kind = identity.public_key.kind
-        certified = identity.certificate is not None  # a raw public key is shown in TLS 1.3 alone
-        return certified and kind in kinds and (kind not in CURVES or CURVES[kind] in groups)
+        return kind in kinds and (kind not in CURVES or CURVES[kind] in groups)
 
     schemes = extensions.get(SIGNATURE_ALGORITHMS) or ()
     name = extensions.get(SERVER_NAME)
     issuers = extensions.get(CERTIFICATE_AUTHORITIES) or ()
-    chosen = choose_identity(settings.signature_schemes, filter(fits, identities), name, schemes, version, issuers)
+    fitting = filter(fits, raw_keys.fitting(identities, extensions))
+    chosen = choose_identity(settings.signature_schemes, fitting, name, schemes, version, issuers)
     for suite in common:
         if suite.psk:
             return suite, None
         if chosen is not None and chosen[0].public_key.kind in suite.signers:
             return suite, chosen
+    raw_keys.acceptable(identities, extensions)  # says so if that is why
     raise HandshakeFailure("no identity that can sign under a suite and a scheme of the client's")
 
 

@@ -288,3 +288,13 @@ def choose_identity(
         if server_name is not None and identity.matches(server_name):
             return identity, scheme
     return usable[0] if usable else None
+
+
+def staple(settings: Settings, hello: ClientHello, identity: Identity) -> bytes | None:
+    """The OCSP response to send along: the identity's own before the context's, if the client asked for one.
+
+    A raw public key has no status.
+    """
+    if ExtensionType.status_request not in hello.extensions or identity.certificate is None:
+        return None
+    return identity.ocsp_response or settings.ocsp_response

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from caesura.context import Settings, Verify
-from caesura.crypto.certificates import parse_certificate
 from caesura.crypto.groups import Group, KeyPair
 from caesura.crypto.identity import Identity
+from caesura.crypto.signatures import PublicKey
 from caesura.crypto.suites import Suite
 from caesura.engines import Operation
 from caesura.errors import HandshakeFailure
-from caesura.handshake import psk12, tickets
+from caesura.handshake import psk12, raw_keys, tickets
 from caesura.handshake.authenticate import Proof, judge, judge_again
-from caesura.handshake.authenticate12 import certificate_message, read_chain, receive_finished, send_finished
+from caesura.handshake.authenticate12 import certificate_message, receive_certificate, receive_finished, send_finished
+from caesura.handshake.negotiate import staple
 from caesura.handshake.requests import Steps, perform
 from caesura.handshake.schedule12 import KeyBlock, MainSecret12
 from caesura.handshake.state import Established, Handshake, PeerIdentity
@@ -32,7 +33,6 @@ from caesura.wire.extensions import (
 )
 from caesura.wire.messages import DOWNGRADE_TLS12, CertificateVerify, ClientHello, ServerHello
 from caesura.wire.messages12 import (
-    Certificate,
     CertificateRequest,
     CertificateStatus,
     ClientKeyExchange,
@@ -42,6 +42,7 @@ from caesura.wire.messages12 import (
     ServerKeyExchange,
 )
 from caesura.wire.registries import (
+    CertificateType,
     CipherSuite,
     ClientCertificateType,
     ECPointFormat,
@@ -65,6 +66,7 @@ class Choice:
     binding: bytes
     gives_ticket: bool
     session_id: bytes  # of the ServerHello; a new one is that of a session to be stored
+    client_type: CertificateType | None  # of the certificate that the client is asked for; None: it is not asked
 
 
 def server12(hs: Handshake, hello: ClientHello, choice: Choice) -> Steps[Established]:
@@ -100,12 +102,12 @@ def agree(
     staple: bytes | None,
 ) -> Steps[tuple[MainSecret12, PeerIdentity]]:
     """Show our certificate, exchange keys, and judge the client if we ask for its own."""
-    hs.send(certificate_message(identity))
+    hs.send(certificate_message(identity, identity.certificate_type))
     if staple is not None:
         hs.send(CertificateStatus(staple))
     assert choice.group is not None
     pair = yield from send_key_exchange(hs, choice.group, identity, scheme, server_random)
-    request = certificate_request(hs.settings)
+    request = certificate_request(hs.settings) if choice.client_type is not None else None
     if request is not None:
         hs.send(request)
     hs.send(ServerHelloDone())
@@ -113,11 +115,14 @@ def agree(
     suite = choice.suite
     if request is None:
         hs.transcript.start(suite.hash)  # nobody will sign the messages themselves
-    chain = (yield from receive_chain(hs)) if request is not None else ()
+    chain: tuple[bytes, ...] = ()
+    key: PublicKey | None = None
+    if choice.client_type is not None:
+        chain, key = yield from receive_client_certificate(hs, choice.client_type)
     exchange = yield from hs.receive(ClientKeyExchange)
     preliminary = yield from perform(Operation.KEY_EXCHANGE, pair.exchange, exchange.public)
     main = MainSecret12.extended(suite, preliminary, hs.transcript.digest_with(suite.hash, b""))
-    return main, (yield from receive_proof(hs, chain)) if chain else PeerIdentity()
+    return main, (yield from receive_proof(hs, chain, key)) if key is not None else PeerIdentity()
 
 
 def resume(hs: Handshake, choice: Choice, state: TicketState, server_random: bytes) -> Steps[Established]:
@@ -136,6 +141,7 @@ def resume(hs: Handshake, choice: Choice, state: TicketState, server_random: byt
         state.peer_certificates,
         None,
         state.valid_until,
+        state.peer_public_key or None,
         psk_identity=state.psk_identity or None,
         signature_scheme=state.signature_scheme or None,
     )
@@ -193,6 +199,7 @@ def answers(hs: Handshake, hello: ClientHello, choice: Choice, *, stapled: bool)
         extensions.put(RENEGOTIATION_INFO, b"")
     if choice.alpn is not None:
         extensions.put(ALPN_SERVER, choice.alpn.encode("latin-1"))
+    raw_keys.answer(asked, extensions, choice.signer[0] if choice.signer is not None else None, choice.client_type)
     if choice.resumed is not None:
         return extensions
     if choice.server_name is not None:
@@ -214,9 +221,9 @@ def answers(hs: Handshake, hello: ClientHello, choice: Choice, *, stapled: bool)
 
 def ocsp_response(settings: Settings, hello: ClientHello, choice: Choice) -> bytes | None:
     """The OCSP response to send along: the identity's own before the context's, if the client asked for one."""
-    if choice.resumed is not None or choice.signer is None or ExtensionType.status_request not in hello.extensions:
+    if choice.resumed is not None or choice.signer is None:
         return None
-    return choice.signer[0].ocsp_response or settings.ocsp_response
+    return staple(settings, hello, choice.signer[0])
 
 
 def send_key_exchange(
@@ -231,10 +238,8 @@ def send_key_exchange(
     return pair
 
 
-def certificate_request(settings: Settings) -> CertificateRequest | None:
+def certificate_request(settings: Settings) -> CertificateRequest:
     """The wish for a client certificate."""
-    if settings.verify_mode(server_side=True) is Verify.NONE:
-        return None
     types = (ClientCertificateType.ecdsa_sign, ClientCertificateType.rsa_sign)
     return CertificateRequest(types, settings.client_schemes, settings.certificate_authorities)
 
@@ -242,24 +247,21 @@ def certificate_request(settings: Settings) -> CertificateRequest | None:
 # --- the client's flight, and the last one ---------------------------------------------------------------------------
 
 
-def receive_chain(hs: Handshake) -> Steps[tuple[bytes, ...]]:
+def receive_client_certificate(
+    hs: Handshake, kind: CertificateType
+) -> Steps[tuple[tuple[bytes, ...], PublicKey | None]]:
     """Take the client's certificate, which may be none unless we insist (RFC 5246 section 7.4.6)."""
-    chain = read_chain(hs.settings, (yield from hs.receive(Certificate)))
-    if chain:
-        parse_certificate(chain[0])
-    elif hs.settings.verify_mode(server_side=True) is Verify.REQUIRED:
+    chain, key = yield from receive_certificate(hs, kind)
+    if key is None and hs.settings.verify_mode(server_side=True) is Verify.REQUIRED:
         raise HandshakeFailure("a client certificate is required and none was given", section="RFC 5246 section 7.4.6")
-    return chain
+    return chain, key
 
 
-def receive_proof(hs: Handshake, chain: tuple[bytes, ...]) -> Steps[PeerIdentity]:
+def receive_proof(hs: Handshake, chain: tuple[bytes, ...], key: PublicKey) -> Steps[PeerIdentity]:
     """Take the client's CertificateVerify; whom it proves."""
     proof = yield from hs.receive_raw(CertificateVerify)
-    leaf = parse_certificate(chain[0])
     signed = hs.transcript.messages()
-    peer = yield from judge(
-        hs, hs.profile.version12, Proof(chain, None, leaf.public_key, proof.algorithm, proof.signature, signed)
-    )
+    peer = yield from judge(hs, hs.profile.version12, Proof(chain, None, key, proof.algorithm, proof.signature, signed))
     hs.join(proof)
     return peer
 
@@ -285,7 +287,7 @@ def give_session(hs: Handshake, choice: Choice, main: MainSecret12, peer: PeerId
         binding=choice.binding,
         transport_state=hs.transport.ticket_state(),
         peer_certificates=peer.certificates,
-        peer_public_key=None,
+        peer_public_key=peer.public_key,
         signature_scheme=peer.signature_scheme,
         psk_identity=peer.psk_identity,
     )

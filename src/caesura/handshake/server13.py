@@ -12,7 +12,7 @@ from caesura.engines import Operation
 from caesura.errors import CertificateRequired, IllegalParameter
 from caesura.handshake import compression, raw_keys
 from caesura.handshake.authenticate13 import authenticate_peer, prove_identity, receive_finished, send_finished
-from caesura.handshake.negotiate import put_authorities, put_schemes
+from caesura.handshake.negotiate import put_authorities, put_schemes, staple
 from caesura.handshake.psk import External, Resumed, holder_of
 from caesura.handshake.requests import Steps, perform
 from caesura.handshake.schedule13 import EarlySecret, HandshakeSecret, TrafficSecrets
@@ -147,12 +147,7 @@ def encrypted_extensions(hs: Handshake, hello: ClientHello, choice: Choice) -> E
     if choice.early:
         extensions.put(EARLY_DATA, True)
     asks = choice.asks or (choice.client_type is not raw_keys.X509 and asks_later(hs, hello))
-    raw_keys.answer(
-        hello.extensions,
-        extensions,
-        choice.identity if choice.psk is None else None,
-        choice.client_type if asks else None,
-    )
+    raw_keys.answer(hello.extensions, extensions, choice.identity, choice.client_type if asks else None)
     return EncryptedExtensions(extensions)
 
 
@@ -170,13 +165,6 @@ def certificate_request(settings: Settings, choice: Choice) -> CertificateReques
     put_authorities(settings, extensions)
     compression.offer(settings, extensions)
     return CertificateRequest(b"", extensions)
-
-
-def staple(settings: Settings, hello: ClientHello, identity: Identity) -> bytes | None:
-    """The OCSP response to send along: the identity's own before the context's, if the client asked for one."""
-    if ExtensionType.status_request not in hello.extensions:
-        return None
-    return identity.ocsp_response or settings.ocsp_response
 
 
 def timestamps(hello: ClientHello, identity: Identity) -> tuple[bytes, ...]:

@@ -69,6 +69,24 @@ Certificate.codec = Struct(
 
 
 @dataclass(slots=True)
+class RawPublicKeyCertificate(HandshakeMessage):
+    """RFC 7250 section 3: the Certificate where raw public keys were agreed, which has no list around the one key.
+
+    A client without a key sends no bytes, which is what an empty list looks like too; a server must not.
+    """
+
+    msg_type = HandshakeType.certificate
+
+    subject_public_key_info: bytes  # DER
+
+
+RawPublicKeyCertificate.codec = Struct(
+    RawPublicKeyCertificate,
+    subject_public_key_info=Opaque(0, 2**24 - 1),
+)
+
+
+@dataclass(slots=True)
 class CertificateStatus(HandshakeMessage):
     """RFC 6066 section 8: an OCSP response for the server's certificate, in DER."""
 
