@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from caesura import aio
-from caesura.aio.link import DatagramLink
+from caesura.aio.datagram_link import DatagramLink
 from caesura.context import Context, Limits, Method, PeerChain
 from caesura.engines import DelayEngine, Operation, ThreadEngine
 from caesura.errors import (
@@ -157,7 +157,7 @@ async def test_facts() -> None:
             assert link.get_extra_info("early_data").name == "NOT_SENT"
             assert link.get_extra_info("sslcontext").method is Method.DTLS
             assert link.get_extra_info("no such fact", 7) == 7
-            assert repr(link) == f"<DatagramLink {(HOST, port_of(server))} open>"
+            assert repr(link) == f"<TrackedLink {(HOST, port_of(server))} open>"
             assert seen[0].ssl.alpn == "coap"
 
 
@@ -190,21 +190,36 @@ async def test_what_cannot_be_sent() -> None:
             await link.send(b"x")
 
 
+class Full(socket.socket):
+    """Takes nothing for a while."""
+
+    full = False
+
+    def send(self, *args: Any) -> int:
+        if self.full:
+            raise BlockingIOError
+        return super().send(*args)
+
+
 async def test_a_full_socket_makes_send_wait() -> None:
-    async with serving() as server, await connect(server) as link:
-        carrier = link._carrier
-        carrier.pause_writing()  # type: ignore[attr-defined]
-        sending = asyncio.create_task(link.send(b"later"))
-        cancelled = asyncio.create_task(link.send(b"never"))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        cancelled.cancel()
-        assert not sending.done()
-        carrier.resume_writing()  # type: ignore[attr-defined]
-        await sending
-        assert await link.recv() == b"later"
-        await asyncio.wait([cancelled])
-        assert cancelled.cancelled()
+    async with serving() as server:
+        sock = Full(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.connect((HOST, port_of(server)))
+        async with await aio.connect_datagram(sock=sock, server_hostname="localhost", context=client_context()) as link:
+            sock.full = True
+            await link.send(b"first")  # which waits at the socket
+            assert link.raw.full
+            sending = asyncio.create_task(link.send(b"later"))
+            cancelled = asyncio.create_task(link.send(b"never"))
+            for _ in range(5):
+                await asyncio.sleep(0)
+            cancelled.cancel()
+            assert not sending.done()
+            sock.full = False
+            await sending
+            assert [await link.recv(), await link.recv()] == [b"first", b"later"]
+            await asyncio.wait([cancelled])
+            assert cancelled.cancelled()
 
 
 async def test_a_sender_lets_others_have_their_turn() -> None:
@@ -394,18 +409,12 @@ async def test_the_next_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> Non
             nobody = sock.getsockname()[1]
 
         async def resolve(*_: Any, **__: Any) -> Any:
-            return [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", (HOST, each)) for each in (nobody, port)]
+            return [(socket.AF_INET, (HOST, each)) for each in (nobody, port)]
 
-        loop = asyncio.get_running_loop()
-        monkeypatch.setattr("caesura.aio.datagrams._addresses", lambda *_: _as_arguments(resolve()))
-        assert loop is not None
+        monkeypatch.setattr("caesura.aio.carrier.addresses", resolve)
         async with await aio.connect_datagram("localhost", port, context=client_context()) as link:
             await link.send(b"x")
             assert await link.recv() == b"x"
-
-
-async def _as_arguments(found: Awaitable[Any]) -> list[dict[str, Any]]:
-    return [{"family": each[0], "remote_addr": each[4]} for each in await found]
 
 
 async def test_a_handshake_has_a_time_limit() -> None:
@@ -730,32 +739,28 @@ async def test_without_connection_ids_an_address_is_all_there_is() -> None:
         assert theirs.ssl.heard_from == before
 
 
+class Narrow(socket.socket):
+    """Leads into a network that carries short datagrams."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.refused: list[int] = []
+
+    def send(self, data: Any, *args: Any) -> int:
+        if len(data) > 600:
+            self.refused.append(len(data))
+            raise OSError(errno.EMSGSIZE, "too long")
+        return super().send(data, *args)
+
+
 async def test_datagrams_that_are_too_long_for_the_path() -> None:
     context = client_context(alpn=["x" * 250] * 8, dtls=SOON)
-    sent: list[int] = []
     async with serving(context=server_context(alpn=["x" * 250])) as server:
-        original = aio.datagrams.ClientSocket.connection_made
-
-        def made(self: Any, transport: Any) -> None:
-            class Narrow:
-                def sendto(self, data: bytes, addr: Any = None) -> None:
-                    sent.append(len(data))
-                    if len(data) > 600:
-                        carrier.error_received(OSError(errno.EMSGSIZE, "too long"))
-                    else:
-                        transport.sendto(data, addr)
-
-                def __getattr__(self, name: str) -> Any:
-                    return getattr(transport, name)
-
-            carrier = self
-            original(self, Narrow())
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(aio.datagrams.ClientSocket, "connection_made", made)
-            async with await connect(server, context) as link:
-                assert link.ssl.mtu == 548
-    assert 1 <= len([size for size in sent if size > 600]) <= 2  # the first flight, and no other
+        sock = Narrow(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.connect((HOST, port_of(server)))
+        async with await aio.connect_datagram(sock=sock, server_hostname="localhost", context=context) as link:
+            assert link.ssl.mtu == 548
+    assert 1 <= len(sock.refused) <= 2  # the first flight, and no other
 
 
 # --- servers ------------------------------------------------------------------------------------------------------
@@ -843,7 +848,11 @@ async def test_what_is_refused() -> None:
         await aio.connect_datagram(HOST, 1, context=support.client_context())
     with pytest.raises(ConfigError, match="identity"):
         await aio.serve_datagram(echo, HOST, 0, context=client_context())
-    with pytest.raises(TypeError, match="ssl"):
-        await aio.connect_datagram(HOST, 1, context=client_context(), ssl=True)
+    with pytest.raises(ConfigError, match=r"Method\.TLS"):
+        await aio.create_connection(asyncio.Protocol, HOST, 1, context=client_context())
+    with pytest.raises(ConfigError, match=r"Method\.TLS"):
+        await aio.create_server(asyncio.Protocol, HOST, 0, context=server_context())
     with pytest.raises(ValueError, match="server_hostname"):
         await aio.connect_datagram(context=client_context(), sock=None)
+    with pytest.raises(ValueError, match="sock"):
+        await aio.connect_datagram(HOST, context=client_context())

@@ -48,8 +48,8 @@ CLOSING = 0.05  # seconds: nothing is lost here that would have to be said again
 class TrackedLink(QUICLink):
     __slots__ = ("__weakref__",)
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
+    def __init__(self, *args: Any, **arguments: Any) -> None:
+        super().__init__(*args, **arguments)
         links.add(self)
 
 
@@ -431,7 +431,7 @@ async def test_facts() -> None:
         assert view.cipher()[1] == "QUICv1"
         assert conn.get_extra_info("peercert")["subject"]
         assert conn.get_extra_info("no such fact", 7) == 7
-        assert repr(conn) == f"<QUICLink {(HOST, port_of(server))} open>"
+        assert repr(conn) == f"<TrackedLink {(HOST, port_of(server))} open>"
         reader, writer = await halves(conn)
         assert writer.get_extra_info("stream_id") == 0
         assert writer.get_extra_info("caesura") is conn.ssl

@@ -24,12 +24,14 @@ class Heard:
 
     def __init__(self) -> None:
         self.datagrams: list[tuple[bytes, Any, int]] = []
+        self.batches: list[int] = []
         self.errors: list[OSError] = []
         self.resumed = 0
         self.lost = False
         self._changed = asyncio.Event()
 
     def datagrams_received(self, batches: list[Received]) -> None:
+        self.batches.append(len(batches))
         self.datagrams += [(data, addr, ecn) for datagrams, addr, ecn in batches for data in datagrams]
         self._changed.set()
 
@@ -101,14 +103,16 @@ class Full(Counting):
 
 
 @asynccontextmanager
-async def pair(kind: type[socket.socket] = Counting) -> AsyncIterator[tuple[UDPSocket, UDPSocket, Heard, Any]]:
+async def pair(
+    kind: type[socket.socket] = Counting, *, offload: bool = True
+) -> AsyncIterator[tuple[UDPSocket, UDPSocket, Heard, Any]]:
     """A socket of this kind, one that it sends to, what that hears, and what the first one hears."""
     loop = asyncio.get_running_loop()
     heard, own = Heard(), Heard()
-    there = UDPSocket(loop, await bound(loop, HOST, 0, 0, reuse_port=False), heard)
+    there = UDPSocket(loop, await bound(loop, HOST, 0, 0, reuse_port=False), heard, offload=offload)
     sock = kind(socket.AF_INET, socket.SOCK_DGRAM)
     sock.bind((HOST, 0))
-    here = UDPSocket(loop, sock, own)
+    here = UDPSocket(loop, sock, own, offload=offload)
     await here.start()
     await there.start()
     yield here, there, heard, own
@@ -149,6 +153,20 @@ async def test_datagrams_arrive_as_they_were_sent(kind: type[Counting], calls: l
         assert not here.full
 
 
+async def test_one_by_one() -> None:
+    async with pair(offload=False) as (here, there, heard, _):
+        sent = letters(there, *[1200] * 40)
+        here.send(sent)
+        assert here.get_extra_info("socket").carried == [1] * 40
+        await heard.until(lambda: len(heard.datagrams) == 40)
+        assert [data for data, _, _ in heard.datagrams] == [data for data, _ in sent]
+        assert max(heard.batches) == 16  # then others have their turn
+        if sys.platform == "linux":
+            there_socket = there.get_extra_info("socket")
+            assert there_socket.getsockopt(socket.IPPROTO_UDP, 104) == 0  # UDP_GRO
+            assert there_socket.getsockopt(socket.IPPROTO_IP, 10) != 3  # IP_PMTUDISC_PROBE: routers may fragment
+
+
 @linux
 async def test_a_hundred_in_two_calls() -> None:
     async with pair() as (here, there, heard, _):
@@ -178,16 +196,17 @@ async def test_bits_of_ecn() -> None:
 
 async def test_one_that_is_too_long_is_lost_and_no_other() -> None:
     async with pair() as (here, there, heard, own):
-        here.send(letters(there, 70_000, 10))
-        await heard.until(lambda: heard.datagrams)
-        assert len(own.errors) == 1
+        assert here.send(letters(there, 10, 70_000, 80_000, 10)) == 80_000
+        await heard.until(lambda: len(heard.datagrams) == 2)
+        assert len(own.errors) == 2
+        assert here.send(letters(there, 10)) == 0
 
 
 async def test_connected_sockets() -> None:
     async with pair() as (_, there, heard, _):
         own = Heard()
         sock = connected(socket.AF_INET, there.get_extra_info("sockname"), (HOST, 0))
-        here = UDPSocket(asyncio.get_running_loop(), sock, own)
+        here = UDPSocket(asyncio.get_running_loop(), sock, own, offload=True)
         await here.start()
         here.send([(b"a", None), (b"b", None), (b"c", None)])
         await heard.until(lambda: len(heard.datagrams) == 3)
@@ -204,7 +223,7 @@ async def test_nobody_there() -> None:
     async with pair() as (_, there, _, _):
         name = there.get_extra_info("sockname")
     own = Heard()
-    here = UDPSocket(asyncio.get_running_loop(), connected(socket.AF_INET, name, None), own)
+    here = UDPSocket(asyncio.get_running_loop(), connected(socket.AF_INET, name, None), own, offload=True)
     await here.start()
     here.send([(b"x", None)])
     await own.until(lambda: own.errors)
@@ -234,13 +253,34 @@ async def test_a_loop_that_watches_no_descriptors(monkeypatch: pytest.MonkeyPatc
         assert (here.full, own.resumed) == (False, 1)
 
 
+async def test_cancelled_before_a_loop_has_made_its_transport(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    if not isinstance(loop, asyncio.SelectorEventLoop):
+        pytest.skip("only asyncio's own loop can be made to refuse")
+
+    def refuse(*_: object) -> None:
+        raise NotImplementedError
+
+    add_reader = loop.add_reader
+    monkeypatch.setattr(loop, "add_reader", refuse)
+    own = Heard()
+    here = UDPSocket(loop, await bound(loop, HOST, 0, 0, reuse_port=False), own, offload=False)
+    starting = asyncio.create_task(here.start())
+    await asyncio.sleep(0)
+    starting.cancel()
+    here.close()
+    await asyncio.wait([starting])
+    monkeypatch.setattr(loop, "add_reader", add_reader)
+    await own.until(lambda: own.lost)
+
+
 async def test_all_addresses_of_the_machine() -> None:
     loop = asyncio.get_running_loop()
     sock = await bound(loop, None, 0, 0, reuse_port=True)
     own, heard = Heard(), Heard()
-    there = UDPSocket(loop, sock, heard)
+    there = UDPSocket(loop, sock, heard, offload=True)
     await there.start()
-    here = UDPSocket(loop, connected(socket.AF_INET, (HOST, sock.getsockname()[1]), None), own)
+    here = UDPSocket(loop, connected(socket.AF_INET, (HOST, sock.getsockname()[1]), None), own, offload=True)
     await here.start()
     here.send([(b"x", None)])
     await heard.until(lambda: heard.datagrams)

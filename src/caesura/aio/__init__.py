@@ -6,14 +6,14 @@ callbacks and keys may be `async def`, engines may work on threads or wait for d
 loop waits by itself, so a context's `async_mode` and `async_callback` have no part here.
 
 How a connection ends is said once, in `caesura.aio.protocol`. DTLS has links instead of streams (`connect_datagram`,
-`serve_datagram`); how those end is in `caesura.aio.link`. QUIC has connections with streams (`connect_quic`,
+`serve_datagram`); how those end is in `caesura.aio.datagram_link`. QUIC has connections with streams (`connect_quic`,
 `serve_quic`): `caesura.aio.quic_link`.
 """
 
 from caesura.aio.connect import create_connection
+from caesura.aio.datagram_link import DatagramLink
 from caesura.aio.datagrams import DatagramServer, connect_datagram, serve_datagram
 from caesura.aio.info import SSLObjectView
-from caesura.aio.link import DatagramLink
 from caesura.aio.quic import QUICServer, connect_quic, serve_quic
 from caesura.aio.quic_link import QUICLink
 from caesura.aio.server import Server, create_server

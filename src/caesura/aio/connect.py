@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from caesura.aio.endpoint import Endpoint, refuse_ssl
+from caesura.aio.endpoint import Endpoint, name_to_prove, refuse_ssl
 from caesura.aio.protocol import TLSProtocol
 from caesura.aio.transport import Data
 from caesura.context import Context
@@ -44,15 +44,11 @@ async def create_connection(
     takes too long. Cancelling drops the connection, and work of its handshake that is paused.
     """
     refuse_ssl(arguments)
-    if server_hostname is None:
-        if not host:
-            raise ValueError("server_hostname: needed when there is no host to take it from")
-        server_hostname = host
     endpoint = Endpoint(
         protocol_factory,
         context,
         server_side=False,
-        server_hostname=server_hostname,
+        server_hostname=name_to_prove(server_hostname, host),
         session=session,
         early_data=early_data,
         handshake_timeout=ssl_handshake_timeout,

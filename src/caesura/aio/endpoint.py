@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeAlias
 
 from caesura.aio.awaiting import Awaiter
 from caesura.aio.completion import waker_of
-from caesura.context import Context
+from caesura.context import Context, Method
 from caesura.errors import ConfigError
 from caesura.jobs.waitcontext import Cancellable
 from caesura.jobs.wakeup import call_later
@@ -93,8 +93,8 @@ class Terms:
     """Role, context and timeouts (seconds) of connections that belong together."""
 
     __slots__ = (
-        "_thread", "awaiter", "context", "handshake_timeout", "loop", "server_hostname", "server_side", "session",
-        "shutdown_timeout", "waker",
+        "_thread", "awaiter", "context", "handshake_timeout", "loop", "method", "server_hostname", "server_side",
+        "session", "shutdown_timeout", "waker",
     )  # fmt: skip
 
     def __init__(
@@ -102,6 +102,7 @@ class Terms:
         context: Context,
         *,
         server_side: bool,
+        method: Method = Method.TLS,
         server_hostname: str | None = None,
         session: Session | None = None,
         handshake_timeout: float | None = None,
@@ -110,11 +111,14 @@ class Terms:
     ) -> None:
         if not isinstance(context, Context):
             raise ConfigError(f"context: expected a caesura.Context, not {type(context).__name__}")
+        if context.method is not method:
+            raise ConfigError(f"context: expected one of Method.{method.name}, not of Method.{context.method.name}")
         context.settings.require(server_side=server_side)
         self.loop = asyncio.get_running_loop()
         self._thread = get_ident()
         self.waker = waker_of(self.loop)
         self.context = context
+        self.method = method
         self.server_side = server_side
         self.server_hostname = server_hostname or None
         self.session = session
@@ -144,6 +148,15 @@ class Endpoint(Terms):
         self.make_protocol = make_protocol
         self.early_data = early_data  # on a server: whether protocols meet their transports as soon as some has come
         self.peers = Peers()
+
+
+def name_to_prove(server_hostname: str | None, host: str | None) -> str:
+    """The name that a server has to prove."""
+    if server_hostname is not None:
+        return server_hostname
+    if not host:
+        raise ValueError("server_hostname: needed when there is no host to take it from")
+    return host
 
 
 def _seconds(name: str, given: float | None, default: float) -> float:

@@ -1,12 +1,8 @@
-"""A DTLS association in asyncio: what the application holds, and what moves it.
+"""What an association of DTLS and a connection of QUIC have in common in asyncio: what moves them, and who waits.
 
-A `DatagramLink` gives what arrives to its `DTLSConnection`, sends what that wants to send, follows its timers and its
-paused work, and wakes whoever waits. The socket, and the one timer, are those of its `Carrier`, which a server's links
-share. Everything runs on the loop's thread.
-
-How a link ends. close_notify is the only clean end: `recv` gives what came before it, then raises `ZeroReturn`. An
-association that fails raises why, at every later call. Datagrams may get lost, and so may a close_notify, which is not
-sent again (RFC 9147 section 5.10): whoever must know that all has arrived says so in its own protocol.
+A `Link` is what the application holds. It follows the timers and the paused work of its connection, and wakes whoever
+waits. The socket, and the one timer, are those of its `Carrier`, which a server's links share. Everything runs on the
+loop's thread. What is said and heard, and how a link ends, is in `datagram_link` and `quic_link`.
 
 Whatever happens, `settle` comes last.
 """
@@ -14,62 +10,31 @@ Whatever happens, `settle` comes last.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from caesura.aio.completion import Pause, Waker
-from caesura.aio.deadlines import Deadlines
-from caesura.aio.endpoint import Terms
+from caesura.aio.completion import Pause
 from caesura.aio.info import extra_info
-from caesura.dtls.connection import Data, Datagram, DTLSConnection
-from caesura.errors import Error, ZeroReturn
 from caesura.jobs import WaitContext
 
-BACKLOG = 65_536  # bytes that may wait to be sealed before `send` waits too
-BURST = 64  # datagrams that one task sends before it lets others have their turn
+if TYPE_CHECKING:
+    from caesura.aio.carrier import Carrier
+    from caesura.aio.endpoint import Terms
+    from caesura.aio.udp import UDPSocket
+    from caesura.dtls.connection import DTLSConnection
+    from caesura.quic.connection import QUICConnection
+
+C = TypeVar("C", bound="DTLSConnection | QUICConnection")
 
 
-class Carrier(Protocol):
-    """What carries a link's datagrams."""
-
-    endpoint: Terms
-    deadlines: Deadlines
-    waker: Waker
-    full: bool  # the socket takes no more for the moment
-
-    @property
-    def raw(self) -> asyncio.DatagramTransport:
-        """The loop's transport."""
-
-    def transmit(self, link: DatagramLink, datagrams: list[Datagram]) -> None:
-        """Send them."""
-
-    def completed(self, link: DatagramLink) -> None:
-        """The handshake is complete."""
-
-    def failed(self, link: DatagramLink, error: BaseException) -> None:
-        """The association has failed; the alert that says so is sent. It may have to be sent again."""
-
-    def ended(self, link: DatagramLink) -> None:
-        """Nothing will come of it any more."""
-
-    async def room(self) -> None:
-        """Wait until the socket takes more."""
-
-
-class DatagramLink:
-    """One DTLS association (RFC 9147): whole datagrams, which may get lost or overtake each other on their way.
-
-    `ssl` is the `DTLSConnection`: its facts, its mtu, its key update. Made by `connect_datagram` and `serve_datagram`;
-    `async with` closes it, `async for` receives until the peer closes.
-    """
+class Link(ABC, Generic[C]):
+    """One connection over a socket of datagrams; `async with` closes it."""
 
     __slots__ = (
-        "_burst", "_carrier", "_closing", "_complete", "_ended", "_failure", "_pause", "_until", "_waiting",
-        "scheduled", "ssl",
+        "_carrier", "_closing", "_complete", "_ended", "_failure", "_pause", "_until", "_waiting", "scheduled", "ssl",
     )  # fmt: skip
 
-    def __init__(self, carrier: Carrier, connection: DTLSConnection) -> None:
+    def __init__(self, carrier: Carrier[Any], connection: C) -> None:
         self.ssl = connection
         self.scheduled: float | None = None
         self._carrier = carrier
@@ -78,97 +43,47 @@ class DatagramLink:
         self._complete = False
         self._closing = False
         self._ended = False
-        self._failure: BaseException | None = None  # what is no failure of the connection's
-        self._burst = 0
-        # Of the handshake, of a close that waits for the peer, of a failure that the peer may not have heard of.
+        self._failure: BaseException | None = None
+        # Of the handshake, of a close that waits, of a failure that the peer may not have heard of.
         self._until: float | None = self.loop.time() + carrier.endpoint.handshake_timeout
         connection.wait_context.set_callback(carrier.waker.completed, self)
         connection.wait_context.call_later = carrier.endpoint.call_later
 
     # --- the application's calls ------------------------------------------------------------------------------------
 
-    async def send(self, data: Data) -> None:
-        """Send one datagram, of at most `max_datagram` bytes; waits while the socket is full.
-
-        Raises `UsageError` for one that is too long and after `close`, and the association's error once it has one.
-        """
-        if not isinstance(data, bytes | bytearray | memoryview):
-            raise TypeError(f"data: expected bytes, not {type(data).__name__}")
-        connection = self.ssl
-        while (self._carrier.full or connection.write_backlog > BACKLOG) and not self._over:
-            await (self._carrier.room() if self._carrier.full else self._change())
-        if self._failure is not None:
-            raise self._failure.with_traceback(None)
-        connection.write(data)
-        self.settle(self.loop.time())
-        self._burst += 1
-        if self._burst >= BURST:
-            self._burst = 0
-            await asyncio.sleep(0)
-
-    async def recv(self) -> bytes:
-        """The next datagram that has arrived.
-
-        Raises `ZeroReturn` after the peer's close_notify, or when our own `close` has ended; the association's error
-        once it has one. While `close` waits for the peer, what it still sends may be received.
-        """
-        while not (data := self.ssl.read()):
-            if self._failure is not None:
-                raise self._failure.with_traceback(None)
-            if self.ssl.close_notify_received:
-                raise ZeroReturn("the peer has closed the association")
-            if self._ended:
-                raise ZeroReturn("the association was closed on this side")
-            await self._change()
-        return data
-
-    async def close(self) -> None:
-        """Send close_notify, and wait for the peer's as long as `ssl_shutdown_timeout`. Legal twice, at any time."""
-        self.begin_close()
-        while not self._ended:
-            await self._change()
+    @abstractmethod
+    def begin_close(self) -> None:
+        """Say that it is over. The end comes when the peer has heard of it, or after a while."""
 
     def abort(self) -> None:
-        """Drop the association, and paused work with it; nothing is sent."""
+        """Drop it, and paused work with it; nothing is sent."""
         self._end()
 
-    @property
-    def max_datagram(self) -> int:
-        """How many bytes `send` takes."""
-        return self.ssl.max_datagram
-
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """A fact of the association or its socket: `peername`, `sockname`, `ssl_object`, `cipher`, `peercert` …"""
+        """A fact of the connection or its socket: `peername`, `sockname`, `ssl_object`, `cipher`, `peercert` …"""
         if name == "peername" and self.ssl.addr is not None:
             return self.ssl.addr
         return extra_info(self, name, default)
 
     def is_closing(self) -> bool:
         """Whether the end has begun."""
-        return self._over
+        return self.over
 
-    async def __aenter__(self) -> DatagramLink:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        await self.close()
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while True:
-            try:
-                data = await self.recv()
-            except ZeroReturn:
-                return
-            yield data
+        self.begin_close()
+        await self._closed()
 
     def __repr__(self) -> str:
-        state = "ended" if self._ended else "closing" if self._closing else "open" if self._complete else "handshake"
-        return f"<DatagramLink {self.get_extra_info('peername')} {state}>"
+        state = "ended" if self._ended else "over" if self.over else "open" if self._complete else "handshake"
+        return f"<{type(self).__name__} {self.get_extra_info('peername')} {state}>"
 
     # --- for whoever describes or wakes it --------------------------------------------------------------------------
 
     @property
-    def connection(self) -> DTLSConnection:
+    def connection(self) -> C:
         """The connection."""
         return self.ssl
 
@@ -178,8 +93,8 @@ class DatagramLink:
         return self._carrier.endpoint
 
     @property
-    def raw(self) -> asyncio.DatagramTransport:
-        """The transport that carries its datagrams."""
+    def raw(self) -> UDPSocket:
+        """What carries its datagrams."""
         return self._carrier.raw
 
     @property
@@ -198,20 +113,15 @@ class DatagramLink:
         return self._complete
 
     @property
-    def _over(self) -> bool:
-        return self._ended or self._closing or self._failure is not None or self.ssl.error is not None
+    def over(self) -> bool:
+        """Whether nothing more can be sent."""
+        return self._ended or self._closing or self._failure is not None
 
     # --- driving ----------------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
         """Begin the handshake, as a client."""
         self.resume_paused(self.loop.time())
-
-    def receive(self, datagram: bytes, addr: Any) -> None:
-        """A datagram has arrived for it."""
-        now = self.loop.time()
-        self.ssl.receive_datagram(datagram, addr, now)
-        self.settle(now)
 
     def woken(self) -> None:
         """Paused work may go on."""
@@ -225,45 +135,14 @@ class DatagramLink:
         try:
             self.ssl.advance(now)
             self.settle(now)
-        except Exception as error:  # noqa: BLE001 - a bug must not leave an association that nothing will ever wake
-            self.loop.call_exception_handler({"message": "a DTLS association failed unexpectedly", "exception": error})
+        except Exception as error:  # noqa: BLE001 - a bug must not leave a link that nothing will ever wake
+            message = f"a {self.endpoint.method.name} connection failed unexpectedly"
+            self.loop.call_exception_handler({"message": message, "exception": error})
             self.fail(error)
 
+    @abstractmethod
     def settle(self, now: float) -> None:
         """Send what is to be sent, follow paused work and timers, tell whoever waits."""
-        if self._ended:
-            return
-        connection = self.ssl
-        datagrams = connection.datagrams_to_send(now)
-        if datagrams:
-            self._carrier.transmit(self, datagrams)
-            if self._ended:  # nobody is there
-                return
-        if connection.error is not None:
-            self._follow_failure(connection.error, now)
-        else:
-            if connection.handshake_complete and not self._complete:
-                self._complete = True
-                self._until = None
-                self._carrier.completed(self)
-            self._follow_pause(now)
-            if self._closing and connection.close_notify_received:
-                self._end()
-        if self._ended:
-            return
-        self._carrier.deadlines.follow(self)
-        if self._waiting:
-            self._tell()
-
-    def _follow_failure(self, error: Error, now: float) -> None:
-        if self._failure is None:
-            self._failure = error
-            self._release_pause()
-            if self._closing:
-                self._end()
-                return
-            self._until = now + self.endpoint.shutdown_timeout
-            self._carrier.failed(self, error)
 
     def _follow_pause(self, now: float) -> None:
         connection = self.ssl
@@ -288,30 +167,17 @@ class DatagramLink:
         """A timer of the protocol's, or one of ours."""
         if self._until is not None and self._until <= now:
             self._until = None
-            if self._complete or self._failure is not None:
+            if self._complete or self.over:
                 self._end()
             else:
-                seconds = self.endpoint.handshake_timeout
-                text = f"the DTLS handshake was not complete within {seconds:g} seconds"
+                method, seconds = self.endpoint.method.name, self.endpoint.handshake_timeout
+                text = f"the {method} handshake was not complete within {seconds:g} seconds"
                 self.fail(ConnectionAbortedError(text))
             return
         self.ssl.handle_timeout(now)
         self.settle(now)
 
     # --- the end ----------------------------------------------------------------------------------------------------
-
-    def begin_close(self) -> None:
-        """Send close_notify, and end when the peer's has come, or after a while."""
-        if self._ended or self._closing:
-            return
-        self._closing = True
-        if not self._complete or self._failure is not None:
-            self._end()
-            return
-        now = self.loop.time()
-        self.ssl.shutdown()
-        self._until = now + self.endpoint.shutdown_timeout
-        self.settle(now)
 
     def fail(self, error: BaseException) -> None:
         """It is over, for a reason that the connection does not know of."""
@@ -327,12 +193,21 @@ class DatagramLink:
         self._ended = True
         self._release_pause()
         self._carrier.deadlines.forget(self)
+        self._end_streams()
         self.ssl.close()
         self.ssl.wait_context.close()
         self._carrier.ended(self)
         self._tell()
 
+    def _end_streams(self) -> None:
+        """Where there are streams: tell them, while what has come can still be read."""
+
     # --- waiting ----------------------------------------------------------------------------------------------------
+
+    async def _closed(self) -> None:
+        """Wait until the end has come."""
+        while not self._ended:
+            await self._change()
 
     async def _change(self) -> None:
         """Wait until something has happened."""

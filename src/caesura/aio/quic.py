@@ -7,77 +7,37 @@ links of a socket share one timer.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import socket
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from caesura.aio.deadlines import Deadlines
-from caesura.aio.endpoint import Terms
-from caesura.aio.link_server import LinkServer
+from caesura.aio.carrier import ClientCarrier, connect
+from caesura.aio.endpoint import Terms, name_to_prove
+from caesura.aio.link_server import Handler as HandlerOf
+from caesura.aio.link_server import LinkServer, ServerCarrier, serve
 from caesura.aio.quic_link import QUICLink
 from caesura.aio.quic_stream import LIMIT
-from caesura.aio.udp import Address, Received, UDPSocket, addresses, bound, connected
+from caesura.aio.udp import Address, Received
 from caesura.context import Context, Method
-from caesura.errors import ConfigError, Error, OperationFailed, OperationTimeout
 from caesura.jobs import WaitContext
 from caesura.quic.connection import QUICConnection
 from caesura.quic.listener import QUICListener
 from caesura.sessions import Session
 
-logger = logging.getLogger("caesura")
-
 SHUTDOWN_TIMEOUT = 1.0  # seconds: a close is repeated for those who have not heard of it, for three probe timeouts
 
-Handler: TypeAlias = Callable[[QUICLink], Awaitable[object]]
-
-
-class QUICSocket:
-    """The carrier of one link or of many."""
-
-    raw: UDPSocket
-
-    def __init__(self, endpoint: Terms, limit: int, *, early_data: bool) -> None:
-        self.endpoint = endpoint
-        self.deadlines = Deadlines(endpoint.loop)
-        self.waker = endpoint.waker
-        self.limit = limit
-        self.early_data = early_data
-        self.lost = endpoint.loop.create_future()  # when the socket is closed
-        self._waiting: dict[QUICLink, None] = {}
-
-    def wait(self, link: QUICLink) -> None:
-        """Settle the link when the socket takes more."""
-        self._waiting[link] = None
-
-    def resume_writing(self) -> None:
-        """The socket takes more."""
-        waiting, self._waiting = self._waiting, {}
-        now = self.endpoint.loop.time()
-        for link in waiting:
-            link.settle(now)
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        """The socket is closed."""
-        if not self.lost.done():
-            self.lost.set_result(None)
+Handler: TypeAlias = HandlerOf[QUICLink]
 
 
 # --- clients ------------------------------------------------------------------------------------------------------
 
 
-class ClientSocket(QUICSocket):
+class ClientSocket(ClientCarrier[QUICLink]):
     """One socket that is connected to one peer."""
 
-    def __init__(
-        self, endpoint: Terms, limit: int, sock: socket.socket, *, token: bytes = b"", early_data: bool = False
-    ) -> None:
-        super().__init__(endpoint, limit, early_data=early_data)
-        self.outcome: asyncio.Future[None] = endpoint.loop.create_future()
-        self._heard = False
+    def __init__(self, endpoint: Terms, sock: socket.socket, *, token: bytes, early_data: bool, limit: int) -> None:
+        super().__init__(endpoint, sock, offload=True)
         self._addr: Address = sock.getpeername()
-        self._connection = QUICConnection(
+        connection = QUICConnection(
             endpoint.context,
             server_side=False,
             server_hostname=endpoint.server_hostname,
@@ -88,42 +48,15 @@ class ClientSocket(QUICSocket):
             awaiter=endpoint.awaiter,
             async_mode=True,
         )
-        self.link = QUICLink(self, self._connection)
-        self.raw = UDPSocket(endpoint.loop, sock, self)
+        self.link = QUICLink(self, connection, limit=limit, early_data=early_data)
 
     def datagrams_received(self, batches: list[Received]) -> None:
         """Datagrams of the peer's."""
         self._heard = True
         now = self.endpoint.loop.time()
         for datagrams, _, ecn in batches:
-            self._connection.receive_datagrams(datagrams, self._addr, now, ecn)
+            self.link.ssl.receive_datagrams(datagrams, self._addr, now, ecn)
         self.link.settle(now)
-
-    def error_received(self, exc: OSError) -> None:
-        """Refused before anything was heard: nobody is there. Later that may be a passing trouble, or forged."""
-        if isinstance(exc, ConnectionRefusedError) and not self._heard:
-            self.link.fail(exc)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The socket is gone, and the link with it."""
-        super().connection_lost(exc)
-        self.link.fail(exc or ConnectionAbortedError("the socket was closed"))
-
-    def introduce(self, link: QUICLink) -> None:  # noqa: ARG002 - there is one
-        """The application may use it."""
-        if not self.outcome.done():
-            self.outcome.set_result(None)
-
-    def failed(self, link: QUICLink, error: BaseException) -> None:  # noqa: ARG002
-        """The connection has failed."""
-        if not self.outcome.done():
-            self.outcome.set_exception(error)
-
-    def ended(self, link: QUICLink) -> None:  # noqa: ARG002
-        """The socket has served its purpose."""
-        if not self.outcome.done():
-            self.outcome.set_exception(ConnectionAbortedError("the connection was closed during its handshake"))
-        self.raw.close()
 
 
 async def connect_quic(
@@ -159,73 +92,42 @@ async def connect_quic(
     Raises OSError when nobody is there, `caesura.Error` when the handshake fails, ConnectionAbortedError when it takes
     too long. Cancelling drops the connection, and work of its handshake that is paused.
     """
-    if server_hostname is None:
-        if not host:
-            raise ValueError("server_hostname: needed when there is no host to take it from")
-        server_hostname = host
-    _check_method(context)
     endpoint = Terms(
         context,
+        method=Method.QUIC,
         server_side=False,
-        server_hostname=server_hostname,
+        server_hostname=name_to_prove(server_hostname, host),
         session=session,
         handshake_timeout=ssl_handshake_timeout,
         shutdown_timeout=ssl_shutdown_timeout,
         default_shutdown_timeout=SHUTDOWN_TIMEOUT,
     )
-    options: dict[str, Any] = {"token": token, "early_data": early_data}
-    if sock is not None:
-        return await _connect(endpoint, limit, sock, options)
-    if not host or port is None:
-        raise ValueError("host and port: needed where there is no sock")
-    refused: OSError | None = None
-    for found, peer in await addresses(endpoint.loop, host, port, family):
-        try:
-            return await _connect(endpoint, limit, connected(found, peer, local_addr), options)
-        except (Error, ConnectionAbortedError):
-            raise
-        except OSError as error:
-            refused = error
-    assert refused is not None
-    raise refused
-
-
-async def _connect(endpoint: Terms, limit: int, sock: socket.socket, options: dict[str, Any]) -> QUICLink:
-    try:
-        carrier = ClientSocket(endpoint, limit, sock, **options)
-    except BaseException:
-        sock.close()
-        raise
-    try:
-        await carrier.raw.start()
-        carrier.link.begin()
-        await carrier.outcome
-    except BaseException:
-        carrier.link.abort()
-        raise
-    return carrier.link
-
-
-def _check_method(context: Context) -> None:
-    if isinstance(context, Context) and context.method is not Method.QUIC:
-        raise ConfigError(f"context: QUIC needs one of Method.QUIC, not of {context.method.name}")
+    return await connect(
+        endpoint,
+        lambda sock: ClientSocket(endpoint, sock, token=token, early_data=early_data, limit=limit),
+        host,
+        port,
+        family=family,
+        local_addr=local_addr,
+        sock=sock,
+    )
 
 
 # --- servers ------------------------------------------------------------------------------------------------------
 
 
-class ServerSocket(QUICSocket):
+class ServerSocket(ServerCarrier[QUICLink, QUICConnection]):
     """One socket, and everybody who is connected there."""
 
-    def __init__(self, endpoint: Terms, limit: int, handler: Handler, sock: socket.socket, *, early_data: bool) -> None:
-        super().__init__(endpoint, limit, early_data=early_data)
+    listener: QUICListener
+
+    def __init__(self, endpoint: Terms, handler: Handler, sock: socket.socket, *, early_data: bool, limit: int) -> None:
+        super().__init__(endpoint, handler, sock, offload=True)
         self.listener = QUICListener(
             endpoint.context, wait_context=self._wait_context, awaiter=endpoint.awaiter, async_mode=True
         )
-        self.links: dict[QUICConnection, QUICLink] = {}
-        self.tasks: set[asyncio.Task[None]] = set()
-        self._handler = handler
-        self.raw = UDPSocket(endpoint.loop, sock, self)
+        self._early_data = early_data
+        self._limit = limit
 
     def _wait_context(self) -> WaitContext:
         made = WaitContext(owned=True)
@@ -234,83 +136,16 @@ class ServerSocket(QUICSocket):
 
     def datagrams_received(self, batches: list[Received]) -> None:
         """Datagrams of anybody's."""
-        listener, links, now = self.listener, self.links, self.endpoint.loop.time()
+        listener, now = self.listener, self.endpoint.loop.time()
         touched: dict[QUICConnection, None] = {}
         for datagrams, addr, ecn in batches:
             for connection in listener.receive_datagrams(datagrams, addr, now, ecn):
                 touched[connection] = None
-        answers = listener.datagrams_to_send(now)
-        if answers and not self.raw.full:  # else they are lost, as a network may lose them
-            self.raw.send(answers)
-        while (new := listener.accept()) is not None:
-            links[new] = QUICLink(self, new)
-        for connection in touched:
-            link = links.get(connection)
-            if link is not None:
-                link.settle(now)
+        self.settle(touched, now)
 
-    @property
-    def accepting(self) -> bool:
-        """Whether new peers are taken."""
-        return self.listener.accepting
-
-    def error_received(self, exc: OSError) -> None:
-        """A datagram could not be sent: it is lost."""
-
-    def introduce(self, link: QUICLink) -> None:
-        """Here comes the application."""
-        task = self.endpoint.loop.create_task(self._serve(link))
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
-
-    async def _serve(self, link: QUICLink) -> None:
-        try:
-            await self._handler(link)
-        except Exception as error:  # noqa: BLE001 - reported, as loops do it
-            if _of_the_connection(error):
-                logger.debug("connection with %s failed: %s", link.get_extra_info("peername"), error)
-            else:
-                message = "the handler of a QUIC connection failed"
-                self.endpoint.loop.call_exception_handler({"message": message, "exception": error})
-        finally:
-            link.begin_close()
-
-    def failed(self, link: QUICLink, error: BaseException) -> None:
-        """A handshake that fails is the peer's affair, unless it was our own engine or callback."""
-        if not link.complete:
-            ours = isinstance(error, OperationFailed | OperationTimeout)
-            peer, level = link.get_extra_info("peername"), logging.WARNING if ours else logging.DEBUG
-            logger.log(level, "handshake with %s failed: %s", peer, error, exc_info=error)
-
-    def ended(self, link: QUICLink) -> None:
-        """Nothing is kept of it."""
-        self.links.pop(link.ssl, None)
-        self.listener.forget(link.ssl)
-        if not (self.links or self.listener.accepting):
-            self.raw.close()
-
-    def close(self) -> None:
-        """Take nobody new, and close the connections; the socket goes with the last of them."""
-        self.listener.accepting = False
-        for link in tuple(self.links.values()):
-            link.begin_close()
-        if not self.links:
-            self.raw.close()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The socket is gone, and everything with it."""
-        super().connection_lost(exc)
-        self.listener.accepting = False
-        for link in tuple(self.links.values()):
-            link.abort()
-        self.listener.close()
-
-
-def _of_the_connection(error: BaseException) -> bool:
-    """Whether a handler ended with nothing but its connection's end; task groups gather that of several tasks."""
-    if isinstance(error, BaseExceptionGroup):
-        return all(map(_of_the_connection, error.exceptions))
-    return isinstance(error, Error | OSError)
+    def begin(self, connection: QUICConnection) -> None:
+        """Make a link of a new connection."""
+        self.links[connection] = QUICLink(self, connection, limit=self._limit, early_data=self._early_data)
 
 
 class QUICServer(LinkServer[QUICLink]):
@@ -351,20 +186,21 @@ async def serve_quic(
     asked. A handshake that fails is logged by the logger `caesura`, as with `start_server`. Raises ConfigError when the
     context lacks what a server needs.
     """
-    _check_method(context)
     endpoint = Terms(
         context,
+        method=Method.QUIC,
         server_side=True,
         handshake_timeout=ssl_handshake_timeout,
         shutdown_timeout=ssl_shutdown_timeout,
         default_shutdown_timeout=SHUTDOWN_TIMEOUT,
     )
-    if sock is None:
-        sock = await bound(endpoint.loop, host, port or 0, family, reuse_port=reuse_port)
-    try:
-        carrier = ServerSocket(endpoint, limit, handler, sock, early_data=early_data)
-    except BaseException:
-        sock.close()
-        raise
-    await carrier.raw.start()
+    carrier = await serve(
+        endpoint,
+        lambda sock: ServerSocket(endpoint, handler, sock, early_data=early_data, limit=limit),
+        host,
+        port,
+        family=family,
+        reuse_port=reuse_port,
+        sock=sock,
+    )
     return QUICServer(carrier)

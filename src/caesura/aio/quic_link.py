@@ -1,30 +1,21 @@
-"""A QUIC connection in asyncio: what the application holds, and what moves it.
-
-A `QUICLink` gives what arrives to its `QUICConnection`, sends what that wants to send, follows its timers and its
-paused work, and wakes whoever waits. The socket, and the one timer, are those of its `Carrier`, which a server's links
-share. Everything runs on the loop's thread.
+"""A QUIC connection in asyncio: what the application holds. What it shares with an association of DTLS is in `link`.
 
 How a link ends. Either side closes it, with a code and a reason of the application's; with code 0 that is a clean end:
 `streams()` ends, what else waits raises `ZeroReturn`. A connection that fails, or that the peer closes with another
 code, raises why. Closing does not wait for what was written: whoever must know that all has arrived waits for it
 (`writer.wait_closed()`) before.
 
-Whatever happens, `settle` comes last. Writes gather until the loop's next turn, so that a call carries many packets.
+Writes gather until the loop's next turn, so that a call carries many packets.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
-from caesura.aio.completion import Pause, Waker
-from caesura.aio.deadlines import Deadlines
-from caesura.aio.endpoint import Terms
-from caesura.aio.info import extra_info
+from caesura.aio.link import Link
 from caesura.aio.quic_stream import LOW, Data, Stream, StreamReader, StreamWriter
-from caesura.aio.udp import UDPSocket
 from caesura.errors import ZeroReturn, ZeroRTTRejected
 from caesura.events import (
     EarlyDataReason,
@@ -34,8 +25,10 @@ from caesura.events import (
     StreamOpened,
     StreamReadable,
 )
-from caesura.jobs import WaitContext
 from caesura.quic.connection import QUICConnection
+
+if TYPE_CHECKING:
+    from caesura.aio.carrier import Carrier
 
 _UNIDIRECTIONAL: Final = 2  # bits of a stream id (RFC 9000 section 2.1)
 _SERVER: Final = 1
@@ -43,33 +36,7 @@ _SERVER: Final = 1
 Streams = tuple[StreamReader | None, StreamWriter | None]
 
 
-class Carrier(Protocol):
-    """What carries a link's datagrams."""
-
-    endpoint: Terms
-    deadlines: Deadlines
-    waker: Waker
-    limit: int  # bytes that readers buffer
-    early_data: bool  # whether the application begins before the handshake is complete, where it can
-
-    @property
-    def raw(self) -> UDPSocket:
-        """The socket."""
-
-    def wait(self, link: QUICLink) -> None:
-        """Settle the link when the socket takes more."""
-
-    def introduce(self, link: QUICLink) -> None:
-        """The application may use it: the handshake is complete, or 0-RTT under way."""
-
-    def failed(self, link: QUICLink, error: BaseException) -> None:
-        """The connection has failed."""
-
-    def ended(self, link: QUICLink) -> None:
-        """Nothing will come of it any more."""
-
-
-class QUICLink:
+class QUICLink(Link[QUICConnection]):
     """One QUIC connection (RFC 9000): streams, and datagrams where both sides take them.
 
     `ssl` is the `QUICConnection`: its facts, its key update. Made by `connect_quic` and `serve_quic`; `async with`
@@ -77,34 +44,23 @@ class QUICLink:
     """
 
     __slots__ = (
-        "_carrier", "_closing", "_complete", "_ended", "_failure", "_incoming", "_introduced", "_pause", "_peer_closed",
-        "_soon", "_stopped", "_streams", "_until", "_waiting", "_wants_room", "resumed", "scheduled", "ssl",
-        "waiting_streams",
+        "_early_data", "_incoming", "_introduced", "_limit", "_peer_closed", "_soon", "_stopped", "_streams",
+        "_wants_room", "resumed", "waiting_streams",
     )  # fmt: skip
 
-    def __init__(self, carrier: Carrier, connection: QUICConnection) -> None:
-        self.ssl = connection
-        self.scheduled: float | None = None
+    def __init__(self, carrier: Carrier[QUICLink], connection: QUICConnection, *, limit: int, early_data: bool) -> None:
+        super().__init__(carrier, connection)
         self.resumed: set[Stream] = set()  # whose readers take more
         self.waiting_streams: set[Stream] = set()  # whose writers wait until more is sent
-        self._carrier = carrier
-        self._pause: Pause | None = None
+        self._limit = limit  # bytes that readers buffer
+        self._early_data = early_data  # whether the application begins before the handshake is complete, where it can
         self._incoming: deque[int] = deque()  # ids of streams of the peer's that nobody has taken yet
         self._stopped: dict[int, int] = {}  # of these, whose other half the peer does not want, and why
         self._streams: dict[int, Stream] = {}
-        self._waiting: list[asyncio.Future[None]] = []
         self._soon = False
         self._wants_room = False
         self._peer_closed = False
         self._introduced = False
-        self._complete = False
-        self._closing = False
-        self._ended = False
-        self._failure: BaseException | None = None
-        # Of the handshake, of a close that waits until late packets need no answer any more.
-        self._until: float | None = self.loop.time() + carrier.endpoint.handshake_timeout
-        connection.wait_context.call_later = carrier.endpoint.call_later
-        connection.wait_context.set_callback(carrier.waker.completed, self)
 
     # --- the application's calls ------------------------------------------------------------------------------------
 
@@ -165,8 +121,7 @@ class QUICLink:
         `code` and `reason` are the application protocol's. Legal twice, at any time.
         """
         self.begin_close(code, reason)
-        while not self._ended:
-            await self._change()
+        await self._closed()
 
     async def wait_handshake(self) -> None:
         """Wait until the handshake is complete, which it is unless early data was asked for. Raises why it failed.
@@ -185,66 +140,12 @@ class QUICLink:
         if self.over:
             raise self.why_over()
 
-    def abort(self) -> None:
-        """Drop the connection, and paused work with it; nothing is sent."""
-        self._end()
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """A fact of the connection or its socket: `peername`, `sockname`, `ssl_object`, `cipher`, `peercert` …"""
-        if name == "peername" and self.ssl.addr is not None:
-            return self.ssl.addr
-        return extra_info(self, name, default)
-
-    def is_closing(self) -> bool:
-        """Whether the end has begun."""
-        return self.over
-
-    async def __aenter__(self) -> QUICLink:
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self.close()
-
-    def __repr__(self) -> str:
-        state = "ended" if self._ended else "over" if self.over else "open" if self._complete else "handshake"
-        return f"<QUICLink {self.get_extra_info('peername')} {state}>"
-
-    # --- for whoever describes or wakes it --------------------------------------------------------------------------
-
-    @property
-    def connection(self) -> QUICConnection:
-        """The connection."""
-        return self.ssl
-
-    @property
-    def endpoint(self) -> Terms:
-        """Its role and context."""
-        return self._carrier.endpoint
-
-    @property
-    def raw(self) -> UDPSocket:
-        """What carries its datagrams."""
-        return self._carrier.raw
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop it runs on."""
-        return self._carrier.endpoint.loop
-
-    @property
-    def wait_context(self) -> WaitContext:
-        """What its paused work waits with."""
-        return self.ssl.wait_context
-
-    @property
-    def complete(self) -> bool:
-        """Whether the handshake is."""
-        return self._complete
+    # --- driving ----------------------------------------------------------------------------------------------------
 
     @property
     def over(self) -> bool:
         """Whether nothing more can be sent or received."""
-        return self._ended or self._closing or self._failure is not None or self._peer_closed
+        return super().over or self._peer_closed
 
     def why_over(self) -> BaseException:
         """What is raised by whatever waits for something."""
@@ -252,28 +153,6 @@ class QUICLink:
             return self._failure.with_traceback(None)
         by = "by the peer" if self._peer_closed else "on this side"
         return ZeroReturn(f"the connection was closed {by}")
-
-    # --- driving ----------------------------------------------------------------------------------------------------
-
-    def begin(self) -> None:
-        """Begin the handshake, as a client."""
-        self.resume_paused(self.loop.time())
-
-    def woken(self) -> None:
-        """Paused work may go on."""
-        if self._pause is not None:
-            self._pause.woken()
-
-    def resume_paused(self, now: float) -> None:
-        """Let the handshake, or paused work, go on."""
-        if self._ended:
-            return
-        try:
-            self.ssl.advance(now)
-            self.settle(now)
-        except Exception as error:  # noqa: BLE001 - a bug must not leave a connection that nothing will ever wake
-            self.loop.call_exception_handler({"message": "a QUIC connection failed unexpectedly", "exception": error})
-            self.fail(error)
 
     def soon(self) -> None:
         """Settle in the loop's next turn."""
@@ -289,7 +168,7 @@ class QUICLink:
         """Take what has come, send what is to be sent, follow paused work and timers, tell whoever waits."""
         if self._ended:
             return
-        connection, raw = self.ssl, self._carrier.raw
+        connection, raw = self.ssl, self.raw
         if self.resumed:
             self._read_resumed()
         news = self._take_events()
@@ -318,7 +197,7 @@ class QUICLink:
         if connection.handshake_complete:
             self._complete = True
             self._until = None
-        elif self._introduced or not (self._carrier.early_data and connection.may_write):
+        elif self._introduced or not (self._early_data and connection.may_write):
             return False
         if not self._introduced:
             self._introduced = True
@@ -373,7 +252,7 @@ class QUICLink:
     def _make(self, stream_id: int) -> Streams:
         """The halves of a stream that is there."""
         one_way, own = stream_id & _UNIDIRECTIONAL, (stream_id & _SERVER == _SERVER) == self.ssl.server_side
-        stream = Stream(self, stream_id, self._carrier.limit, reads=not (own and one_way), writes=own or not one_way)
+        stream = Stream(self, stream_id, self._limit, reads=not (own and one_way), writes=own or not one_way)
         self._streams[stream_id] = stream
         if not own:
             stream.readable(last=self.over)
@@ -411,39 +290,6 @@ class QUICLink:
         self._end_streams()
         return True
 
-    def _follow_pause(self, now: float) -> None:
-        connection = self.ssl
-        if connection.waiting_for_async or connection.needs_job:
-            if self._pause is None:
-                self._pause = Pause(self, self._carrier.waker)
-            self._pause.follow(None, now, poll=connection.needs_job)  # the deadline is among `deadline`'s
-        else:
-            self._release_pause()
-
-    def _release_pause(self) -> None:
-        if self._pause is not None:
-            self._pause.end()
-            self._pause = None
-
-    def deadline(self) -> float | None:
-        """When `expired` has something to do."""
-        own, until = self.ssl.timeout(), self._until
-        return own if until is None else until if own is None else min(own, until)
-
-    def expired(self, now: float) -> None:
-        """A timer of the protocol's, or one of ours."""
-        if self._until is not None and self._until <= now:
-            self._until = None
-            if self._complete or self.over:
-                self._end()
-            else:
-                seconds = self.endpoint.handshake_timeout
-                text = f"the QUIC handshake was not complete within {seconds:g} seconds"
-                self.fail(ConnectionAbortedError(text))
-            return
-        self.ssl.handle_timeout(now)
-        self.settle(now)
-
     # --- the end ----------------------------------------------------------------------------------------------------
 
     def begin_close(self, code: int = 0, reason: str = "") -> None:
@@ -459,13 +305,6 @@ class QUICLink:
         self._end_streams()
         self.settle(now)
 
-    def fail(self, error: BaseException) -> None:
-        """It is over, for a reason that the connection does not know of."""
-        if not self._ended:
-            self._failure = error
-            self._carrier.failed(self, error)
-            self._end()
-
     def _end_streams(self) -> None:
         why = self.why_over()
         streams, self._streams = self._streams, {}
@@ -473,34 +312,3 @@ class QUICLink:
             stream.ended(why)
         self.resumed.clear()
         self.waiting_streams.clear()
-
-    def _end(self) -> None:
-        """Let go of everything but the facts."""
-        if self._ended:
-            return
-        self._ended = True
-        self._release_pause()
-        self._carrier.deadlines.forget(self)
-        self._end_streams()
-        self.ssl.close()
-        self.ssl.wait_context.close()
-        self._carrier.ended(self)
-        self._tell()
-
-    # --- waiting ----------------------------------------------------------------------------------------------------
-
-    async def _change(self) -> None:
-        """Wait until something has happened."""
-        future = self.loop.create_future()
-        self._waiting.append(future)
-        try:
-            await future
-        finally:
-            if future in self._waiting:  # cancelled, and not told of anything
-                self._waiting.remove(future)
-
-    def _tell(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)

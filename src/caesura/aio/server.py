@@ -8,10 +8,11 @@ from typing import Any, cast
 
 from caesura.aio.endpoint import Endpoint, Peers, ProtocolFactory, refuse_ssl
 from caesura.aio.protocol import TLSProtocol
+from caesura.aio.serving import ServerBase
 from caesura.context import Context
 
 
-class Server(asyncio.AbstractServer):
+class Server(ServerBase):
     """An `asyncio.Server` whose connections speak TLS.
 
     Closing it drops the handshakes that are not complete, and their paused work, besides closing the sockets;
@@ -19,9 +20,9 @@ class Server(asyncio.AbstractServer):
     """
 
     def __init__(self, tcp: asyncio.AbstractServer, peers: Peers) -> None:
+        super().__init__()
         self._tcp = tcp
         self._peers = peers
-        self._forever: asyncio.Future[None] | None = None
 
     @property
     def sockets(self) -> Sequence[Any]:
@@ -40,27 +41,11 @@ class Server(asyncio.AbstractServer):
         """Accept connections; the second time nothing happens."""
         await self._tcp.start_serving()
 
-    async def serve_forever(self) -> None:
-        """Accept connections until cancelled, then close; raises CancelledError also when somebody else closes it."""
-        if self._forever is not None:
-            raise RuntimeError("serve_forever() runs already")
-        if not self.sockets:
-            raise RuntimeError("the server is closed")
-        await self._tcp.start_serving()
-        self._forever = self.get_loop().create_future()
-        try:
-            await self._forever
-        finally:
-            self._forever = None
-            self.close()
-            await self.wait_closed()
-
     def close(self) -> None:
         """Close the sockets and drop the handshakes."""
         self._tcp.close()
         self._peers.close()
-        if self._forever is not None:
-            self._forever.cancel()
+        super().close()
 
     async def wait_closed(self) -> None:
         """Wait until the sockets are closed and the handshakes gone; from Python 3.12 on also for the connections."""
@@ -74,16 +59,6 @@ class Server(asyncio.AbstractServer):
     def abort_clients(self) -> None:
         """Drop every connection and every handshake."""
         self._peers.abort_all()
-
-    async def __aenter__(self) -> Server:
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        self.close()
-        await self.wait_closed()
-
-    def __repr__(self) -> str:
-        return f"<Server sockets={self.sockets}>"
 
 
 async def create_server(

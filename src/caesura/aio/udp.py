@@ -5,7 +5,7 @@ On Linux one system call carries many datagrams of the same size: UDP_SEGMENT wh
 out at run time; then each datagram has a call of its own. The ECN bits of what comes are told along where the system
 gives them. Loops that watch no descriptors carry datagrams by their own transport.
 
-Nothing here knows QUIC.
+Nothing here knows QUIC or DTLS.
 """
 
 from __future__ import annotations
@@ -66,10 +66,14 @@ class Receiver(Protocol):
 class UDPSocket(asyncio.BaseTransport):
     """A socket, bound or connected, that belongs to this object from now on. `start` begins to read.
 
-    `full`: the system takes no more for the moment. What is sent then waits here.
+    With `offload` calls carry many datagrams where the system can do that, ECN is told, and nothing is ever fragmented
+    on its way; it is for those who send much, and find out what the path takes. `full`: the system takes no more for
+    the moment. What is sent then waits here.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, receiver: Receiver) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, sock: socket.socket, receiver: Receiver, *, offload: bool
+    ) -> None:
         super().__init__()
         sock.setblocking(False)
         self.full = False
@@ -84,7 +88,10 @@ class UDPSocket(asyncio.BaseTransport):
         except OSError:
             self._peer = None
         self._name = sock.getsockname()
-        self.segments, self._ancillary = _prepare(sock)
+        for buffer in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            with suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, buffer, _BUFFER)
+        self.segments, self._ancillary = _prepare(sock) if offload and _LINUX else (False, False)
 
     async def start(self) -> None:
         """Read from now on."""
@@ -118,32 +125,40 @@ class UDPSocket(asyncio.BaseTransport):
 
     # --- sending ----------------------------------------------------------------------------------------------------
 
-    def send(self, datagrams: Sequence[Datagram]) -> None:
-        """Send them, in order. On a connected socket the address says nothing."""
+    def send(self, datagrams: Sequence[Datagram]) -> int:
+        """Send them, in order. On a connected socket the address says nothing.
+
+        Returns the length of one that is longer than the route takes (EMSGSIZE), the longest if there are several; 0
+        if there was none, or none is known yet.
+        """
         if self._closing:
-            return
+            return 0
         if self._portable is not None:
             self._portable.send(datagrams, to_peer=self._peer is not None)
         elif self._queue:
             self._queue.extend(datagrams)
         else:
-            self._send(datagrams)
+            return self._send(datagrams)
+        return 0
 
-    def _send(self, datagrams: Sequence[Datagram]) -> None:
-        start, count = 0, len(datagrams)
-        while start < count:
+    def _send(self, datagrams: Sequence[Datagram]) -> int:
+        start, count, too_long = 0, len(datagrams), 0
+        while start < count and not self._closing:
             stop = self._together(datagrams, start) if self.segments else start + 1
             try:
                 self._call(datagrams[start:stop])
             except (BlockingIOError, InterruptedError):
                 self._wait(datagrams[start:])
-                return
+                break
             except OSError as error:
                 if stop - start > 1 and error.errno in _NO_SEGMENTS:
                     self.segments = False
                     continue
+                if error.errno == errno.EMSGSIZE:
+                    too_long = max(too_long, len(datagrams[start][0]))
                 self._receiver.error_received(error)  # it is lost, as a network may lose it
             start = stop
+        return too_long
 
     def _together(self, datagrams: Sequence[Datagram], start: int) -> int:
         """Up to where one call can carry them: to one address, all of one size, of which the last may fall short."""
@@ -224,7 +239,7 @@ class UDPSocket(asyncio.BaseTransport):
 class _Portable(asyncio.DatagramProtocol):
     """The loop's own transport of datagrams, where it watches no descriptors (Windows)."""
 
-    _raw: asyncio.DatagramTransport
+    _raw: asyncio.DatagramTransport | None = None
 
     def __init__(self, owner: UDPSocket, receiver: Receiver) -> None:
         self._owner = owner
@@ -234,11 +249,13 @@ class _Portable(asyncio.DatagramProtocol):
         self._raw = cast("asyncio.DatagramTransport", transport)
 
     def send(self, datagrams: Sequence[Datagram], *, to_peer: bool) -> None:
+        assert self._raw is not None
         for data, addr in datagrams:
             self._raw.sendto(data, None if to_peer else addr)
 
     def close(self) -> None:
-        self._raw.close()
+        if self._raw is not None:  # else whoever waits for it is cancelled, and the loop looks after it
+            self._raw.close()
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         self._receiver.datagrams_received([([data], addr, 0)])
@@ -259,12 +276,7 @@ class _Portable(asyncio.DatagramProtocol):
 
 
 def _prepare(sock: socket.socket) -> tuple[bool, bool]:
-    """Switch on what the system offers: whether it sends segments, and whether it tells more than the bytes."""
-    for buffer in (socket.SO_RCVBUF, socket.SO_SNDBUF):
-        with suppress(OSError):
-            sock.setsockopt(socket.SOL_SOCKET, buffer, _BUFFER)
-    if not _LINUX:
-        return False, False
+    """Switch on what Linux offers: whether it sends segments, and whether it tells more than the bytes."""
     both = [(socket.IPPROTO_IP, socket.IP_RECVTOS, 1), (socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_PROBE)]
     if sock.family == socket.AF_INET6:
         both.append((socket.IPPROTO_IPV6, socket.IPV6_RECVTCLASS, 1))
