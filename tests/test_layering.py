@@ -18,14 +18,15 @@ SOURCE = Path(__file__).parent.parent / "src" / PACKAGE
 
 # From the bottom up. A layer may import those before it, and itself.
 ORDER = (
-    "errors", "clock", "wire", "jobs", "crypto", "engines", "sessions", "replay", "compression", "quic_settings",
-    "context", "events", "handshake", "tls", "dtls", "quic", "bio", "transfer", "sslobject", "openssl", "aio", "cli",
-    "__main__",
+    "errors", "clock", "deadlines", "wire", "jobs", "crypto", "engines", "sessions", "replay", "compression",
+    "quic_settings", "context", "events", "handshake", "tls", "dtls", "quic", "bio", "transfer", "sslobject",
+    "openssl", "aio", "cli", "__main__",
 )  # fmt: skip
 
 # These may import less than what stands before them.
 NARROWER: Mapping[str, frozenset[str]] = {
     "clock": frozenset(),
+    "deadlines": frozenset(),
     "wire": frozenset({"errors"}),
     "compression": frozenset({"wire"}),
     "quic_settings": frozenset({"errors", "wire", "crypto"}),

@@ -38,6 +38,8 @@ from caesura.wire.registries import CipherSuite, NamedGroup, SignatureScheme, Ve
 
 if TYPE_CHECKING:
     from caesura import aio, dtls, openssl, quic, tls
+    from caesura.sslobject.quic_listener import Listener
+    from caesura.sslobject.quic_stream import QUICStream
 
 __version__ = "0.1.0"
 
@@ -58,6 +60,7 @@ __all__ = [
     "Identity",
     "JobCancelled",
     "Limits",
+    "Listener",
     "LocalAlert",
     "MemoryBIO",
     "Method",
@@ -65,6 +68,7 @@ __all__ = [
     "OperationFailed",
     "OperationTimeout",
     "PeerAlert",
+    "QUICStream",
     "ReplayCache",
     "ServerSessionCache",
     "Session",
@@ -94,10 +98,13 @@ __all__ = [
 ]
 
 _ON_DEMAND = frozenset({"aio", "dtls", "openssl", "quic", "tls"})
+_OF_QUIC = {"Listener": "caesura.sslobject.quic_listener", "QUICStream": "caesura.sslobject.quic_stream"}
 
 
 def __getattr__(name: str) -> Any:
     """`caesura.aio` and the like are imported when they are first asked for: asyncio takes longer than all the rest."""
     if name in _ON_DEMAND:
         return importlib.import_module(f"caesura.{name}")
+    if name in _OF_QUIC:
+        return getattr(importlib.import_module(_OF_QUIC[name]), name)
     raise AttributeError(f"module 'caesura' has no attribute {name!r}")

@@ -98,6 +98,8 @@ class Limits:
     received_datagrams: int = 1024  # with application data, that wait to be read
     unsent_datagrams: int = 256  # that the transport has not taken
     hello_bytes: int = 65_536  # of fragments from unproven addresses, for one listener
+    datagrams_at_once: int = 256  # read by one call, in QUIC
+    pending_connections: int = 256  # of a QUIC listener, that nobody has accepted; who comes beyond is not answered
     half_open: int = 1024  # handshakes of one listener that are not complete
     associations: int = 65_536  # of one listener, half-open ones included
     verify_requests: int = 3  # times that a client sends its hello again with another cookie

@@ -101,6 +101,7 @@ class QUICSettings:
     undecryptable_packets: int = _whole(16, 0, 1024)  # whose keys are not there yet; the rest is dropped
     datagram_queue: int = _whole(256, 1, 2**20)  # DATAGRAM frames that wait, in each direction
     ack_ranges: int = _whole(64, 2, 1024)  # of packet numbers that have come; what lies below is taken for known
+    stream_write_buffer: int = _whole(524_288, 1)  # bytes that an SSL's stream has yet to send before a write waits
     stream_pieces: int = _whole(1024, 16, 2**20)  # small ones ahead of their turn, in all streams: INTERNAL_ERROR
 
     def __post_init__(self) -> None:

@@ -82,7 +82,7 @@ def test_a_deadline_that_moves_back_costs_nothing_and_rings_at_its_time() -> Non
     deadlines, loop, (one, *_) = world(1)
     for step in range(1000):
         one.wait(10.0 + step)
-    assert len(deadlines._heap) == 1
+    assert len(deadlines._queue._heap) == 1
     loop.pass_to(2000.0)
     assert one.rang == [1009.0]
 
@@ -116,7 +116,7 @@ def test_what_is_out_of_date_is_bounded() -> None:
     deadlines, loop, waiters = world(10)
     for number in range(10_000):
         waiters[number % 10].wait(100_000.0 - number)
-    assert len(deadlines._heap) <= 2 * 10 + 64
+    assert len(deadlines._queue._heap) <= 2 * 10 + 64
     loop.pass_to(200_000.0)
     assert all(len(each.rang) == 1 for each in waiters)
 

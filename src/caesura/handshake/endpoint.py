@@ -299,6 +299,13 @@ class Endpoint(Facts):
             return UsageError("protocol is shutdown: close_notify was sent")
         return UsageError("the handshake is not complete")
 
+    def leave_waiting(self) -> None:
+        """Within a job, too, work pauses as everywhere: whoever called waits for it, by pausing that job (SSL on QUIC).
+
+        Otherwise the job would be paused in the middle of a call on the connection, which nobody else could use then.
+        """
+        self._performer.waits_in_jobs = False
+
     # --- facts ----------------------------------------------------------------------------------------------------
 
     @property

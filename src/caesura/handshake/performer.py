@@ -45,7 +45,7 @@ class Performer:
 
     __slots__ = (
         "_async_mode", "_awaiter", "_deadline", "_engine", "_inline", "_operations", "_record_engine", "_server_side",
-        "_wait_context", "trace",
+        "_wait_context", "trace", "waits_in_jobs",
     )  # fmt: skip
 
     def __init__(
@@ -61,6 +61,7 @@ class Performer:
         self._async_mode = async_mode
         self._wait_context = wait_context
         self._server_side = server_side
+        self.waits_in_jobs = True  # what pauses within a job of the caller's pauses that job
         self.adopt(settings)
 
     def adopt(self, settings: Settings) -> None:
@@ -149,7 +150,7 @@ class Performer:
             engine = self._record_engine
         else:
             engine = self._engine if operation in self._operations else _INLINE
-        caller = current_job()
+        caller = current_job() if self.waits_in_jobs else None
         wait_context = self.wait_context if caller is None else caller.wait_context
         if self.trace is not None:
             self._tell("started", request)

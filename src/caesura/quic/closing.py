@@ -7,6 +7,7 @@ finds somebody who knows that it is over.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from caesura.errors import Error, IdleTimeout, LocalAlert, PeerAlert, PeerClose, StatelessReset, TransportError
@@ -43,6 +44,27 @@ class Ending:
         self.pending = False
 
 
+@dataclass(frozen=True, slots=True)
+class CloseInfo:
+    """How a connection was closed (SSL_get_conn_close_info(3)).
+
+    `error_code` is the application protocol's, or, if `transport`, QUIC's (RFC 9000 section 20.1), to which belongs
+    `frame_type`, 0 if no frame is to blame. `local`: by this side. Of an end that nobody has told the other side of,
+    the code is `SILENT`.
+    """
+
+    error_code: int
+    frame_type: int
+    reason: str
+    local: bool
+    transport: bool
+
+
+SILENT: Final = 2**64 - 1
+"""No code that could be sent: nothing came for too long, or the peer had forgotten the connection. It is the number of
+OSSL_QUIC_LOCAL_ERR_IDLE_TIMEOUT."""
+
+
 class Close:
     """What a CONNECTION_CLOSE says. `frame_type` is None in the application's variant."""
 
@@ -52,6 +74,13 @@ class Close:
         self.error_code = error_code
         self.frame_type = frame_type
         self.reason = reason.encode()[:_REASON].decode(errors="ignore").encode()
+
+    def info(self) -> CloseInfo:
+        """The same, for whoever asks how it ended."""
+        reason = self.reason.decode(errors="replace")
+        return CloseInfo(
+            int(self.error_code), self.frame_type or 0, reason, local=True, transport=self.frame_type is not None
+        )
 
     def frame(self, level: int) -> bytes:
         """The frame. Before 1-RTT keys the application's words would be read by anybody (section 10.2.3)."""

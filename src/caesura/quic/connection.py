@@ -518,6 +518,10 @@ class QUICConnection(FrameHandling):
             raise ZeroRTTRejected(self._early.reason.value)
         return self._streams.open(unidirectional=unidirectional)
 
+    def next_stream(self, *, unidirectional: bool = False) -> int:
+        """The id that the next stream we open will have."""
+        return self._streams.next_id(unidirectional=unidirectional)
+
     def write_stream(self, stream_id: int, data: Data, *, fin: bool = False) -> None:
         """Send bytes on a stream, and with `fin` nothing after them.
 
@@ -541,6 +545,34 @@ class QUICConnection(FrameHandling):
         """Bytes written to a stream and not sent yet; 0 for one that is over."""
         stream = self._streams.sending.get(stream_id)
         return 0 if stream is None else stream.backlog
+
+    def may_reset(self, stream_id: int) -> bool:
+        """Whether there is anything to give up: not all of the stream has arrived yet."""
+        return stream_id in self._streams.sending
+
+    def stream_pending(self, stream_id: int) -> int:
+        """Bytes of a stream that can be read now."""
+        stream = self._streams.receiving.get(stream_id)
+        return 0 if stream is None else stream.ready
+
+    def stream_reset_code(self, stream_id: int) -> int | None:
+        """With what the peer has given a stream up, when that was not read yet; None if it has not."""
+        stream = self._streams.receiving.get(stream_id)
+        return None if stream is None else stream.error_code
+
+    def streams_available(self, *, unidirectional: bool, local: bool) -> int:
+        """How many more streams of this kind we may open, or the peer may."""
+        return self._streams.available(unidirectional=unidirectional, local=local)
+
+    @property
+    def owes(self) -> bool:
+        """Whether frames wait to be sent that a call has brought about: credit, for one."""
+        return bool(self._outbox)
+
+    @property
+    def unacknowledged(self) -> bool:
+        """Whether something that was written to a stream may not have arrived."""
+        return any(not stream.delivered for stream in self._streams.sending.values())
 
     def read_stream(self, stream_id: int, size: int = -1) -> tuple[bytes, bool]:
         """At most `size` bytes of a stream (all there are by default), and whether it ends behind them.

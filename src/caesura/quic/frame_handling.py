@@ -5,6 +5,7 @@ from __future__ import annotations
 from caesura.errors import CryptoBufferExceeded, PeerAlert, PeerClose, ProtocolViolation, TransportErrorCode
 from caesura.events import DatagramReadable
 from caesura.handshake.transport import Epoch
+from caesura.quic.closing import CloseInfo
 from caesura.quic.frames import AckRanges, EcnCounts
 from caesura.quic.levels import ONE_RTT, SPACES
 from caesura.quic.message_transport import HandshakeTransport
@@ -104,12 +105,13 @@ class FrameHandling(HandshakeTransport):
     def on_connection_close(self, error_code: int, frame_type: int | None, reason: bytes) -> None:
         """CONNECTION_CLOSE: it is over, and nothing more is said (RFC 9000 section 10.2.2)."""
         application = frame_type is None
+        text = reason.decode(errors="replace")
+        self.close_info = CloseInfo(error_code, frame_type or 0, text, local=False, transport=not application)
         if error_code == TransportErrorCode.NO_ERROR:
             self.close_notify_received = True
         elif not application and error_code & ~0xFF == TransportErrorCode.CRYPTO_ERROR:
             self.error = PeerAlert(error_code & 0xFF)
         else:
-            text = reason.decode(errors="replace")
             self.error = PeerClose(error_code, text, application=application, frame_type=frame_type or None)
         self._end(None)
 

@@ -14,7 +14,7 @@ from caesura.handshake.endpoint import Endpoint
 from caesura.handshake.performer import Awaiter
 from caesura.jobs import WaitContext
 from caesura.quic.acks import Acknowledgements
-from caesura.quic.closing import Close, Ending
+from caesura.quic.closing import SILENT, Close, CloseInfo, Ending
 from caesura.quic.connection_ids import LocalConnectionIds, PeerConnectionIds
 from caesura.quic.crypto_stream import CryptoStream
 from caesura.quic.cubic import ALGORITHMS
@@ -84,6 +84,7 @@ class Parts(Endpoint):
         "_validated",
         "_version_settled",
         "_writer",
+        "close_info",
         "handshake_confirmed",
         "new_token",
         "turn",
@@ -149,6 +150,7 @@ class Parts(Endpoint):
         self._to = b""  # the one that the packet at hand went to
         self._key_update_wanted = False
         self._ending: Ending | None = None
+        self.close_info: CloseInfo | None = None  # how it was closed, once it was
         self._early = EarlyData(wanted=settings.max_early_data > 0 if server_side else early_data)
         self._qlog: Qlog | None = None
         self.handshake_confirmed = False
@@ -251,6 +253,9 @@ class Parts(Endpoint):
 
     def _end(self, close: Close | None) -> None:
         """Closing, or draining when there is nothing to say."""
+        if self.close_info is None:
+            silent = CloseInfo(SILENT, 0, str(self.error or ""), local=True, transport=True)
+            self.close_info = silent if close is None else close.info()
         datagram = self._writer.last_words(close) if close is not None and self._begun else b""
         self._ending = Ending(datagram, self._now, self._probe_timeout())
         if self._qlog is not None:

@@ -153,6 +153,13 @@ class SendStream:
         return self.end - self.offset
 
     @property
+    def delivered(self) -> bool:
+        """Whether all that was written has arrived, and its end if that was."""
+        return self.state is SendState.RESET_SENT or (
+            self._acked_to == self.end and (self._fin_acked or not self.concluded)
+        )
+
+    @property
     def over(self) -> bool:
         """Whether nothing of this half can happen any more."""
         return self.state in TERMINAL

@@ -139,6 +139,17 @@ class Streams:
         self._make(stream_id)
         return stream_id
 
+    def next_id(self, *, unidirectional: bool) -> int:
+        """The id of the next one that we open."""
+        return self._next[UNIDIRECTIONAL if unidirectional else 0]
+
+    def available(self, *, unidirectional: bool, local: bool) -> int:
+        """How many more streams of a kind may be opened, by us or by the peer."""
+        kind = UNIDIRECTIONAL if unidirectional else 0
+        if local:
+            return self._permitted[kind] - (self._next[kind] >> 2)
+        return self._opened[kind].limit - self._opened[kind].opened
+
     def read(self, stream_id: int, size: int = -1) -> tuple[bytes, bool]:
         """At most `size` bytes (all there are when it is negative), and whether the stream ends behind them.
 

@@ -1,6 +1,6 @@
-"""SSL: the object of the manual pages, a connection over a pair of BIOs (SSL_do_handshake(3) and its neighbours).
+"""The SSL of TLS and DTLS, protocols of records: a connection over two BIOs (SSL_do_handshake(3) and neighbours).
 
-A `TLSConnection` or a `DTLSConnection` knows the protocol and touches nothing; an `SSL` sees to it that what it has to
+A `TLSConnection` or a `DTLSConnection` knows the protocol and touches nothing; an SSL sees to it that what it has to
 send gets to one BIO and what comes from the other gets to it, and says with an exception what a call is waiting for.
 How bytes and datagrams travel is said in `transfer`; here they are the same. Every call goes the same round:
 
@@ -25,16 +25,13 @@ One SSL is used by one thread at a time. `close` alone may be called at any mome
 
 from __future__ import annotations
 
-import copy
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from enum import IntEnum, unique
 from typing import Any, NoReturn
 
 from caesura.bio import BIO, Data, DatagramBIO
-from caesura.context import Context, Method
+from caesura.context import Method
 from caesura.dtls.connection import DTLSConnection
 from caesura.dtls.listener import DTLSListener
 from caesura.engines import Operation
@@ -46,161 +43,52 @@ from caesura.errors import (
     ReadTimeoutExpired,
     UnexpectedEOF,
     UsageError,
-    WantAsync,
-    WantAsyncJob,
     WantRead,
-    WantWrite,
     ZeroReturn,
 )
 from caesura.events import EarlyDataReason, EarlyDataStatus
-from caesura.jobs import AsyncStatus, Pending, WaitContext, current_job, wait
-from caesura.sessions import Session
+from caesura.jobs import Pending, WaitContext, current_job, wait
+from caesura.sslobject.base import CLOSED, NO_ROLE, NO_TYPE, SSL, Want
 from caesura.tls.connection import TLSConnection
 from caesura.transfer import CHUNK, Connection, DatagramTransfer, StreamTransfer, Transfer
-from caesura.wire.registries import CipherSuite, NamedGroup, Version
 
 _RECORD_OPERATIONS = frozenset({Operation.SEAL_RECORD, Operation.OPEN_RECORD})
-_CLOSED = "this connection is closed"
-_NO_ROLE = "uninitialized: neither set_connect_state nor set_accept_state was called"
 _TIMERS_FAILED = (ReadTimeoutExpired, IdleTimeout)
-
-
-@unique
-class Want(IntEnum):
-    """What the last call is waiting for, with the numbers of SSL_want(3)."""
-
-    NOTHING = 1
-    WRITING = 2
-    READING = 3
-    ASYNC_PAUSED = 5
-    ASYNC_NO_JOBS = 6
-
-
 _NOTHING = Want.NOTHING
 
 
-class SSL:
-    """One TLS or DTLS connection over two BIOs (SSL_new(3)).
-
-    `rbio` and `wbio` are any objects with the methods of `ssl.MemoryBIO` (see `caesura.bio`); without `wbio` the first
-    serves both ways; for DTLS they move datagrams. `server_side` None leaves the role to `set_connect_state` or
-    `set_accept_state`. `session` is one that a client wants to resume. `context` becomes a copy of the connection's
-    own: its settings may still be changed until the handshake starts, and changes to the original never reach it.
-
-    `want` says what the last call waits for; `async_callback_arg` is what the callback is given.
-    """
+class RecordSSL(SSL):
+    """A TLS or DTLS connection. What a write is that did not finish, and what waits for what, is said above."""
 
     __slots__ = (
-        "__weakref__",
-        "_asynchronous",
-        "_blocking",
-        "_busy",
-        "_callback",
-        "_closed",
-        "_closing",
-        "_connection",
         "_early",
         "_finished",
         "_held",
         "_held_early",
-        "_marked",
         "_monotonic",
-        "_promised",
-        "_rbio",
         "_records_pause",
-        "_server_hostname",
-        "_server_side",
-        "_session",
         "_short",
         "_shutdown_told",
-        "_thread",
         "_transfer",
         "_waits",
-        "_wbio",
-        "async_callback_arg",
-        "context",
-        "want",
     )
 
-    def __init__(
-        self,
-        context: Context,
-        rbio: BIO | None = None,
-        wbio: BIO | None = None,
-        *,
-        server_side: bool | None = None,
-        server_hostname: str | None = None,
-        session: Session | None = None,
-    ) -> None:
-        self.context = copy.copy(context)
-        self._callback = context.settings.async_callback
-        self.async_callback_arg: object = context.settings.async_callback_arg
-        self._server_side = server_side
-        self._server_hostname = server_hostname
-        self._session = session
-        self._rbio = rbio
-        self._wbio = rbio if wbio is None else wbio
-        self._asynchronous = False  # an asynchronous operation was begun, so there is a wait context to show
-        self._busy = False  # a call is in progress
-        self._thread = 0  # whose call it was that may have left paused work
-        self._closing = False  # close() was called
-        self._closed = False  # and has taken effect
-        self._reset()
+    _connection: Connection | None
 
     def _reset(self) -> None:
-        self._connection: Connection | None = None
+        super()._reset()
         self._finished = False  # the handshake is done, and the application was told
         self._short: StreamTransfer | None = None  # there is one, and nothing stands in the way of the short paths
         self._held: bytes | None = None  # a write that was taken and has not returned its count
         self._held_early: tuple[bytes, int] | None = None  # one of early data, with the count
         self._early = False  # there is to be early data: the application asked for it before anything else
-        self._marked = False  # WANT_ASYNC was returned since paused work last went on
-        self._promised = False  # and the wait context's own descriptor is kept among the others
         self._shutdown_told = False  # a shutdown() has returned that close_notify is sent
-        self.want = Want.NOTHING
 
     # --- before the handshake -------------------------------------------------------------------------------------
-
-    def set_connect_state(self) -> None:
-        """Be the client, from the beginning: whatever was in progress is cancelled (SSL_set_connect_state(3))."""
-        self._start_over(False)
-
-    def set_accept_state(self) -> None:
-        """Be the server, from the beginning: whatever was in progress is cancelled (SSL_set_accept_state(3))."""
-        self._start_over(True)
 
     def clear(self) -> None:
         """Be ready for another connection in the same role; paused work is cancelled (SSL_clear(3))."""
         self._start_over(self._server_side)
-
-    def _start_over(self, server_side: bool | None) -> None:
-        self._enter()
-        try:
-            self._cancel()
-            self._reset()
-            self._server_side = server_side
-        finally:
-            self._leave()
-
-    def set_bio(self, rbio: BIO | None, wbio: BIO | None = None) -> None:
-        """Read from `rbio` and write to `wbio`, or to `rbio` when it is None (SSL_set_bio(3))."""
-        self._rbio = rbio
-        self._wbio = rbio if wbio is None else wbio
-
-    @property
-    def rbio(self) -> BIO | None:
-        """Where bytes come from."""
-        return self._rbio
-
-    @property
-    def wbio(self) -> BIO | None:
-        """Where bytes go."""
-        return self._wbio
-
-    @property
-    def server_side(self) -> bool | None:
-        """Whether this is the server; None while no role is set."""
-        return self._server_side
 
     # --- the handshake --------------------------------------------------------------------------------------------
 
@@ -210,7 +98,7 @@ class SSL:
         Raises a Want… exception when it must be called again, `ZeroReturn` when the peer closed instead, `UsageError`
         naming what is missing, and the handshake's failure, then and at every later call.
         """
-        connection = self._begin("connection type not set: call set_connect_state or set_accept_state")
+        connection = self._begin(NO_TYPE)
         try:
             if not self._finished or connection.error is not None:
                 self._handshake(connection)
@@ -231,11 +119,10 @@ class SSL:
         if not self.context.settings.dtls.cookies:
             raise ConfigError("dtls.cookies: listen stands on them")
         self._start_over(True)
-        if self._rbio is None or self._wbio is None:
-            raise UsageError(f"no {'read' if self._rbio is None else 'write'} BIO: set one with set_bio")
+        self._missing(NO_ROLE)
         self._enter()
         try:
-            return self._listen(self._rbio, self._wbio)
+            return self._listen(self._rbio, self._wbio)  # type: ignore[arg-type]
         finally:
             self._leave()
 
@@ -259,17 +146,14 @@ class SSL:
         self.want = Want.READING
         raise WantRead
 
-    def _begin(self, no_role: str = _NO_ROLE) -> Connection:
+    def _begin(self, no_role: str = NO_ROLE) -> Connection:
         """Enter a call that needs the connection; it is made here, when role and BIOs are known."""
-        if self._server_side is None:
-            raise UsageError(no_role)
-        if self._rbio is None or self._wbio is None:
-            raise UsageError(f"no {'read' if self._rbio is None else 'write'} BIO: set one with set_bio")
+        self._missing(no_role)
         self._enter()
         self.want = _NOTHING
         try:
-            connection = self._connection or self._connect(self._server_side)
-            self._waits = self._blocking or current_job() is not None
+            connection = self._connection or self._connect(bool(self._server_side))
+            self._waits = not self._pausing or current_job() is not None
             return connection
         except BaseException:
             self._leave()
@@ -293,17 +177,13 @@ class SSL:
 
     def _adopt(self, connection: Connection) -> None:
         settings = self.context.settings
-        if self._callback is not None and settings.async_mode:
-            connection.wait_context.set_callback(_call_back, self)
-        self._connection = connection
+        self._adopt_work(connection)
         self._monotonic = settings.clock.monotonic
         self._transfer: Transfer
         if isinstance(connection, DTLSConnection):
             self._transfer = DatagramTransfer(connection, settings)
         else:
             self._transfer = StreamTransfer(connection, self._monotonic)
-        self._blocking = not settings.async_mode
-        self._asynchronous = self._asynchronous or settings.async_mode
         self._records_pause = not settings.engine.operations.isdisjoint(_RECORD_OPERATIONS)
 
     def _handshake(self, connection: Connection) -> None:
@@ -475,7 +355,7 @@ class SSL:
         takes nothing. When it raises a Want… exception, repeat it with the same bytes.
         """
         data = bytes(memoryview(data))
-        connection = self._begin_early(_NO_ROLE)
+        connection = self._begin_early(NO_ROLE)
         try:
             self._advance(connection)
             if self._held_early is None:
@@ -630,83 +510,24 @@ class SSL:
         finally:
             self._leave()
 
-    @property
-    def close_notify_sent(self) -> bool:
-        """Whether `shutdown` was called, even if the bytes are still here (SSL_get_shutdown(3))."""
-        return self._connection is not None and self._connection.close_notify_sent
-
-    @property
-    def close_notify_received(self) -> bool:
-        """Whether the peer has closed its direction (SSL_get_shutdown(3))."""
-        return self._connection is not None and self._connection.close_notify_received
-
     def close(self) -> None:
-        """Give everything up: paused work is cancelled, secrets are dropped, nothing is sent (SSL_free(3)).
-
-        Legal at any moment and from any thread. While another call is in progress, which may be the one whose callback
-        this is called from, it takes effect when that call ends; a call that waits for paused work is woken. (One that
-        waits in its socket is not: shut the socket down.) Paused work of another thread is unwound on that thread, by
-        its next call, for which it is woken as by a completion. A session whose connection ends without a close_notify
-        in either direction will not be resumed.
-        """
-        if self._closing:
-            return
-        self._closing = True  # from here on no call begins …
+        """Give everything up, as every SSL does; the short paths are closed first."""
         self._short = None
-        elsewhere = self._thread != threading.get_ident()
-        if not self._busy and not (elsewhere and self.waiting_for_async()):
-            self._close()
-        elif elsewhere and self._connection is not None:
-            self._connection.wait_context.notify()
+        super().close()
 
-    def _close(self) -> None:
-        if not self._closed:
-            self._closed = True
-            self._short = None
-            self._cancel()
-
-    def _cancel(self) -> None:
-        connection = self._connection
-        if connection is None:
-            return
-        if connection.session is not None and not connection.close_notify_sent and not connection.close_notify_received:
-            connection.session.resumable = False
-        connection.close()
-        connection.wait_context.close()
-
-    # --- asynchronous operations ----------------------------------------------------------------------------------
-
-    def waiting_for_async(self) -> bool:
-        """Whether work of this connection is paused (SSL_waiting_for_async(3))."""
-        return self._connection is not None and self._connection.waiting_for_async
+    # --- early data -----------------------------------------------------------------------------------------------
 
     @property
-    def wait_context(self) -> WaitContext | None:
-        """The wait context of this connection's work; None until an asynchronous operation has been begun."""
-        return self._connection.wait_context if self._connection is not None and self._asynchronous else None
+    def early_data_status(self) -> EarlyDataStatus:
+        """What became of early data (SSL_get_early_data_status(3))."""
+        connection = self._connection
+        return connection.early_data_status if isinstance(connection, TLSConnection) else EarlyDataStatus.NOT_SENT
 
-    def get_all_async_fds(self) -> list[int]:
-        """The descriptors that paused work waits on, newest first (SSL_get_all_async_fds(3))."""
-        return [] if self.wait_context is None else self.wait_context.get_all_fds()
-
-    def get_changed_async_fds(self) -> tuple[list[int], list[int]]:
-        """The descriptors (added, deleted) since paused work last went on (SSL_get_changed_async_fds(3))."""
-        return ([], []) if self.wait_context is None else self.wait_context.get_changed_fds()
-
-    def set_async_callback(self, callback: Callable[[SSL, object], object] | None, arg: object = None) -> None:
-        """Have `callback(ssl, arg)` called instead of a descriptor made readable (SSL_set_async_callback(3)).
-
-        It may be called from any thread, and before the call that paused has returned; it must not call this object but
-        only see to it that somebody does. None unsets it. The latest one counts, whenever it is set.
-        """
-        self._callback = callback
-        self.async_callback_arg = arg
-        if self._connection is not None and not self._blocking:
-            self._connection.wait_context.set_callback(None if callback is None else _call_back, self)
-
-    def get_async_status(self) -> AsyncStatus | int:
-        """What the engine last said: OK, try again, failed, or unsupported (SSL_get_async_status(3))."""
-        return AsyncStatus.UNSUPPORTED if self.wait_context is None else self.wait_context.get_status()
+    @property
+    def early_data_reason(self) -> EarlyDataReason:
+        """Why that is so."""
+        connection = self._connection
+        return connection.early_data_reason if isinstance(connection, TLSConnection) else EarlyDataReason.UNKNOWN
 
     # --- time -----------------------------------------------------------------------------------------------------
 
@@ -772,125 +593,6 @@ class SSL:
         """Whether the last call waits for the transport to take bytes (SSL_net_write_desired(3))."""
         return self.want is Want.WRITING
 
-    # --- facts ----------------------------------------------------------------------------------------------------
-
-    @property
-    def handshake_complete(self) -> bool:
-        """Whether the handshake is done (SSL_is_init_finished(3))."""
-        return self._connection is not None and self._connection.handshake_complete
-
-    @property
-    def version(self) -> Version | None:
-        """The protocol version; None before it is known."""
-        return self._connection.version if self._connection is not None else None
-
-    @property
-    def cipher_suite(self) -> CipherSuite | None:
-        """The cipher suite; None before it is known."""
-        return self._connection.cipher_suite if self._connection is not None else None
-
-    @property
-    def group(self) -> NamedGroup | None:
-        """The group of the key exchange; None before it is known."""
-        return self._connection.group if self._connection is not None else None
-
-    @property
-    def alpn(self) -> str | None:
-        """The application protocol agreed on; None when there is none."""
-        return self._connection.alpn if self._connection is not None else None
-
-    @property
-    def server_hostname(self) -> str | None:
-        """The name the client asks for: on a client the one it was given, on a server the one it was sent."""
-        return self._connection.server_hostname if self._connection is not None else self._server_hostname
-
-    @server_hostname.setter
-    def server_hostname(self, name: str | None) -> None:
-        self._before_the_handshake("server_hostname")
-        self._server_hostname = name
-
-    @property
-    def peer_certificates(self) -> tuple[bytes, ...]:
-        """The peer's chain as it was sent, DER, leaf first; empty when it proved nothing."""
-        return self._connection.peer_certificates if self._connection is not None else ()
-
-    @property
-    def peer_public_key(self) -> bytes | None:
-        """The peer's raw public key (SubjectPublicKeyInfo, DER), if it showed that and no certificate (RFC 7250)."""
-        return self._connection.peer_public_key if self._connection is not None else None
-
-    @property
-    def psk_identity(self) -> bytes | None:
-        """The identity of the external pre-shared key that both sides hold, if one was used."""
-        return self._connection.psk_identity if self._connection is not None else None
-
-    @property
-    def session(self) -> Session | None:
-        """The session this connection can be resumed with: the latest that came, else the one that was set."""
-        latest = self._connection.session if self._connection is not None else None
-        return latest or self._session
-
-    def set_session(self, session: Session | None) -> None:
-        """Offer `session` for resumption (SSL_set_session(3)); `UsageError` once the handshake has started."""
-        self._before_the_handshake("a session")
-        self._session = session
-
-    @property
-    def session_reused(self) -> bool:
-        """Whether this handshake resumed a session."""
-        return self._connection is not None and self._connection.session_reused
-
-    @property
-    def selected_context(self) -> Context | None:
-        """The context that `select_identity` has brought for this connection; None if it has brought none."""
-        return self._connection.selected_context if self._connection is not None else None
-
-    @property
-    def early_data_status(self) -> EarlyDataStatus:
-        """What became of early data (SSL_get_early_data_status(3))."""
-        connection = self._connection
-        return connection.early_data_status if isinstance(connection, TLSConnection) else EarlyDataStatus.NOT_SENT
-
-    @property
-    def early_data_reason(self) -> EarlyDataReason:
-        """Why that is so."""
-        connection = self._connection
-        return connection.early_data_reason if isinstance(connection, TLSConnection) else EarlyDataReason.UNKNOWN
-
-    def export_keying_material(self, label: str | bytes, context: bytes | None, length: int) -> bytes:
-        """`length` bytes that both ends derive from this connection (RFC 9846 section 7.5).
-
-        Raises `UsageError` before the handshake is done.
-        """
-        if self._connection is None:
-            raise UsageError("keying material can be exported once the handshake is done")
-        return self._connection.export_keying_material(label, context, length)
-
-    def __repr__(self) -> str:
-        role = {None: "no role", False: "client", True: "server"}[self._server_side]
-        return f"<SSL {role}{', closed' if self._closed else ''}>"
-
-    def _before_the_handshake(self, what: str) -> None:
-        if self._connection is not None:
-            raise UsageError(f"{what} can be set until the handshake starts")
-
-    # --- one call at a time ---------------------------------------------------------------------------------------
-
-    def _enter(self) -> None:
-        # No lock: this catches misuse, it does not arbitrate it. No other thread runs between test and assignment.
-        if self._busy:
-            raise UsageError("this connection is in use: by another thread, or by the call whose callback this is")
-        if self._closing:
-            self._close()
-            raise UsageError(_CLOSED)
-        self._busy = True
-        self._thread = threading.get_ident()
-
-    def _leave(self) -> None:
-        self._busy = False
-        if self._closing:  # … and the one in progress closes
-            self._close()
-
     # --- the rounds -----------------------------------------------------------------------------------------------
 
     def _advance(self, connection: Connection) -> None:
@@ -901,14 +603,7 @@ class SSL:
             and connection.timeout() is None
         ):
             return
-        if self._marked:
-            self._marked = False
-            context = connection.wait_context
-            context.reset()
-            context.drain()
-            if self._promised:
-                self._promised = False
-                context.disarm()
+        self._go_on_from_mark(connection)
         now = self._monotonic()
         connection.advance(now)
         if (deadline := connection.timeout()) is not None and deadline <= now + connection.timer_slack:
@@ -937,12 +632,12 @@ class SSL:
             except OperationTimeout:
                 connection.handle_timeout(self._monotonic())
         if self._closing:
-            raise UsageError(_CLOSED)
+            raise UsageError(CLOSED)
 
     def _fill(self, connection: Connection, want: Want = Want.READING) -> None:
         """Take what the read BIO has next, or raise what the call must wait for."""
         if self._closing:
-            raise UsageError(_CLOSED)
+            raise UsageError(CLOSED)
         if self._transfer.take(self._rbio):  # type: ignore[arg-type]
             if self._waits and connection.waiting_for_async:
                 self._wait_for_work(connection)
@@ -955,31 +650,11 @@ class SSL:
         elif want is Want.WRITING:
             self._want_write()
         else:
-            self.want = Want.READING
-            raise WantRead
-
-    def _want_write(self) -> NoReturn:
-        self.want = Want.WRITING
-        raise WantWrite
-
-    def _want_async(self, connection: Connection) -> NoReturn:
-        if connection.needs_job:
-            self.want = Want.ASYNC_NO_JOBS
-            raise WantAsyncJob
-        self.want = Want.ASYNC_PAUSED
-        self._marked = True
-        context = connection.wait_context
-        if (context.armed or context.signalled) and not self._promised and context.get_callback() is None:
-            # Work that ends now takes its descriptor away. It stays until the next call, or whoever asks for the
-            # descriptors a moment too late would wait for nothing.
-            self._promised = True
-            context.arm()
-        context.mark()
-        raise WantAsync
+            self._want_read()
 
     def _fail(self, error: Error) -> NoReturn:
         self._short = None
-        raise error.with_traceback(None)
+        super()._fail(error)
 
 
 class _Work(Pending[None]):
@@ -987,7 +662,7 @@ class _Work(Pending[None]):
 
     resumable = True
 
-    def __init__(self, ssl: SSL, connection: Connection) -> None:
+    def __init__(self, ssl: RecordSSL, connection: Connection) -> None:
         self._ssl = ssl
         self._connection = connection
 
@@ -1010,8 +685,3 @@ class _Work(Pending[None]):
     def resume(self) -> None:
         self.wait_context.drain()
         self._connection.advance(self._ssl._monotonic())
-
-
-def _call_back(ssl: SSL) -> object:
-    """What the wait context calls: the callback as it is now, with the argument as it is now."""
-    return ssl._callback(ssl, ssl.async_callback_arg) if ssl._callback is not None else None

@@ -1,0 +1,415 @@
+"""A domain: one pair of network BIOs, and all QUIC connections over it (openssl-quic-concurrency(7)).
+
+`tick` is all that ever happens to them: what has come is read, timers that have expired are served, work that was
+paused goes on, what may be sent is sent. Whichever object of a domain is called, connection, stream or listener, it is
+this that moves, so a call on one of them moves the others (SSL_handle_events(3)).
+
+A domain has a lock, which every call on one of its objects holds but while it waits: threads may share a domain, each
+with objects of its own. Who waits is woken when another one's tick has moved anything.
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from caesura.bio import BIO
+from caesura.context import Settings
+from caesura.deadlines import DeadlineQueue
+from caesura.errors import OperationTimeout
+from caesura.events import Event
+from caesura.jobs import AsyncStatus, Pending, WaitContext, wait
+from caesura.jobs.job import can_pause
+from caesura.quic.connection import QUICConnection
+from caesura.quic.listener import QUICListener
+from caesura.quic.packets import LONG_HEADER
+from caesura.quic.path import Address
+from caesura.quic.turn import Turn
+
+_DATAGRAM: Final = 65_536  # bytes: longer than any
+_FIRST_POLL: Final = 0.001  # seconds until what tells nobody is tried again; doubled each time
+_LAST_POLL: Final = 0.05
+_PASSING: Final = frozenset(
+    {errno.EMSGSIZE, errno.ENOBUFS, errno.ENOMEM, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EPERM}
+)
+"""What a network may say of one datagram, and not of the next: that one is lost."""
+
+
+class Member(Protocol):
+    """What a domain knows of who owns one of its connections."""
+
+    scheduled: float | None
+
+    @property
+    def connection(self) -> QUICConnection:
+        """The connection."""
+
+    def deadline(self) -> float | None:
+        """When the connection has something to do."""
+
+    def resume(self, now: float) -> None:
+        """Let work of the connection that was paused go on."""
+
+    def happened(self, event: Event) -> None:
+        """What the connection tells. It may not call anything of the user's."""
+
+
+class Domain:
+    """The BIOs, the connections over them, and what is on its way.
+
+    `failure` is what the BIOs have failed with for good. `only` is the one connection there is, where there is no
+    listener; `introduce` is given each new connection of the listener. `addressed`: whether datagrams come and go with
+    addresses. `watch`, if there is one, is called when a call may have moved the time of the next timer.
+    """
+
+    __slots__ = (
+        "_at_once",
+        "_connections",
+        "_deadlines",
+        "_has_room",
+        "_held",
+        "_introduce",
+        "_monotonic",
+        "_out",
+        "_rbio",
+        "_stirred",
+        "_ticking",
+        "_wbio",
+        "_withheld",
+        "addressed",
+        "failure",
+        "listener",
+        "listening",
+        "lock",
+        "only",
+        "paused",
+        "turn",
+        "waiting",
+        "watch",
+    )
+
+    def __init__(self, settings: Settings, rbio: BIO, wbio: BIO, turn: Turn, *, addressed: bool) -> None:
+        self._rbio: Any = rbio
+        self._wbio: Any = wbio
+        self._monotonic = settings.clock.monotonic
+        self._at_once = settings.limits.datagrams_at_once
+        self._connections: dict[QUICConnection, Member] = {}
+        self._deadlines: DeadlineQueue[Member] = DeadlineQueue()
+        self._stirred: dict[Member, None] = {}  # something has happened to them since they were last looked at
+        self._held: dict[Member, None] = {}  # they have something to send when the BIO takes more
+        self._out: deque[tuple[bytes, Address]] = deque()
+        self._withheld: dict[Member, None] = {}  # they may have more to do in the application's turn
+        self._ticking = False
+        self._introduce: Callable[[QUICConnection], Member]
+        self._has_room: Callable[[], bool]
+        self.addressed = addressed
+        self.failure: OSError | None = None
+        self.listener: QUICListener | None = None
+        self.listening = False
+        self.only: QUICConnection | None = None
+        self.paused: dict[Member, None] = {}  # with work that is
+        self.waiting: list[WaitContext] = []  # of those who wait for something to happen
+        self.turn = turn
+        self.lock = threading.RLock()
+        self.watch: Callable[[], object] | None = None
+
+    def listens(
+        self, listener: QUICListener, introduce: Callable[[QUICConnection], Member], has_room: Callable[[], bool]
+    ) -> None:
+        """Many connections, which this listener makes as long as there is room for them."""
+        self.listener = listener
+        self.listening = True
+        self._introduce = introduce
+        self._has_room = has_room
+
+    def add(self, member: Member) -> None:
+        """A connection is there."""
+        self._connections[member.connection] = member
+        if self.listener is None:
+            self.only = member.connection
+        self.stir(member)
+
+    def remove(self, member: Member) -> None:
+        """Nothing more will happen to a connection."""
+        if self._connections.pop(member.connection, None) is None:
+            return
+        self._deadlines.forget(member)
+        for each in (self._stirred, self._held, self._withheld, self.paused):
+            each.pop(member, None)
+        if self.listener is not None:
+            self.listener.forget(member.connection)
+
+    # --- what happens ---------------------------------------------------------------------------------------------
+
+    def now(self) -> float:
+        """Seconds, monotonic."""
+        return self._monotonic()
+
+    def stir(self, member: Member) -> None:
+        """Something was asked of this connection: the next tick looks at it."""
+        if member.connection in self._connections:
+            self._stirred[member] = None
+
+    def tick(self, *, handshakes: bool = True) -> None:
+        """Read what has come, serve timers, let paused work go on, send what may be sent.
+
+        Without `handshakes` nothing of the application's is called: see `quic.turn`. Within a callback that a tick has
+        called it does nothing: the tick is under way. Whoever calls it holds the lock.
+        """
+        if self._ticking:
+            return
+        self._ticking = True
+        self.turn.handshakes = handshakes
+        try:
+            now = self._monotonic()
+            self._receive(now)
+            for member in self._deadlines.due(now):
+                member.connection.handle_timeout(now)
+                self._stirred[member] = None
+            if handshakes:
+                for member in (*self.paused, *self._withheld):
+                    member.resume(now)
+                    self._stirred[member] = None
+                self._withheld.clear()
+            else:
+                self._withheld |= self._stirred
+            self._settle(now)
+        finally:
+            self._ticking = False
+            self.turn.handshakes = True
+        if self.watch is not None:
+            self.watch()
+
+    def _receive(self, now: float) -> None:
+        """Every datagram that waits, up to a bound; those of one address in a row go together."""
+        run: list[bytes] = []
+        before: Address = None
+        for _ in range(self._at_once):
+            datagram, address = self._read()
+            if not datagram:
+                break
+            if run and address != before:
+                self._deliver(run, before, now)
+                run = []
+            run.append(datagram)
+            before = address
+        if run:
+            self._deliver(run, before, now)
+
+    def _read(self) -> tuple[bytes, Address]:
+        rbio = self._rbio
+        if self.failure is not None:
+            return b"", None
+        try:
+            if hasattr(rbio, "set_next_timeout"):
+                rbio.set_next_timeout(0.0)
+            if self.addressed and hasattr(rbio, "read_from"):
+                datagram, address = rbio.read_from(_DATAGRAM)
+            else:
+                datagram, address = rbio.read(_DATAGRAM), None
+            if not datagram and rbio.eof:
+                self._fail(BrokenPipeError(errno.EPIPE, "no datagram will come any more: the read BIO has ended"))
+        except OSError as error:
+            self._fail(error)
+            return b"", None
+        return datagram, address
+
+    def _deliver(self, datagrams: list[bytes], address: Address, now: float) -> None:
+        listener = self.listener
+        if listener is None:
+            if self.only is not None and (member := self._connections.get(self.only)) is not None:
+                self.only.receive_datagrams(datagrams, address, now)
+                self._stirred[member] = None
+            return
+        if all(not datagram[0] & LONG_HEADER for datagram in datagrams):
+            runs = [datagrams]
+        else:
+            runs = [[datagram] for datagram in datagrams]  # each may make a connection, and be the last one that may
+        for run in runs:
+            listener.accepting = self.listening and self._has_room()
+            for connection in listener.receive_datagrams(run, address, now):
+                member = self._connections.get(connection)
+                if member is not None:
+                    self._stirred[member] = None
+            while (new := listener.accept()) is not None:
+                self.add(self._introduce(new))
+
+    def _settle(self, now: float) -> None:
+        """Look at all to whom something has happened, and send."""
+        if self.listener is not None:
+            self._out.extend(self.listener.datagrams_to_send(now))
+        free = self._push()
+        if free:
+            self._stirred |= self._held
+            self._held.clear()
+        if not self._stirred:
+            return
+        for wait_context in self.waiting:
+            wait_context.notify()
+        stirred, self._stirred = self._stirred, {}
+        for member in stirred:
+            connection = member.connection
+            while free and (datagrams := connection.datagrams_to_send(now)):
+                self._out.extend(datagrams)
+                free = self._push()
+            if not free:
+                self._held[member] = None
+            while (event := connection.next_event()) is not None:
+                member.happened(event)
+            if connection.waiting_for_async or connection.needs_job:
+                self._follow_work(member)
+            else:
+                self.paused.pop(member, None)
+            if connection.terminated:
+                self.remove(member)
+            else:
+                self._deadlines.follow(member)
+
+    def _follow_work(self, member: Member) -> None:
+        if member not in self.paused:
+            self.paused[member] = None
+            context = member.connection.wait_context
+            context.listen(self.wake)
+            if context.signalled:
+                self.wake()
+
+    def wake(self) -> None:
+        """Have everybody who waits look again; from any thread."""
+        for wait_context in tuple(self.waiting):
+            wait_context.notify()
+
+    def _push(self) -> bool:
+        """Give the BIO what it takes; whether that is all."""
+        out, wbio = self._out, self._wbio
+        with_address = self.addressed and hasattr(wbio, "write_to")
+        while out:
+            datagram, address = out[0]
+            try:
+                taken = wbio.write_to(datagram, address) if with_address else wbio.write(datagram)
+            except OSError as error:
+                if error.errno not in _PASSING:
+                    self._fail(error)
+                    out.clear()
+                    return True
+                taken = 1
+            if not taken:
+                return False
+            out.popleft()
+        return True
+
+    def _fail(self, error: OSError) -> None:
+        if self.failure is None:
+            self.failure = error.with_traceback(None)
+
+    # --- when, and what for ---------------------------------------------------------------------------------------
+
+    def timeout(self) -> float | None:
+        """When `tick` has something to do if nothing comes, on its clock: it may have passed. None: never."""
+        if (self._stirred and not self._out) or self._withheld:
+            return self._monotonic()
+        return self._deadlines.earliest()
+
+    def time_left(self) -> float | None:
+        """Seconds until then; 0.0 when it has passed."""
+        when = self.timeout()
+        return None if when is None else max(0.0, when - self._monotonic())
+
+    @property
+    def alive(self) -> bool:
+        """Whether anything that comes could matter."""
+        return self.failure is None and (bool(self._connections) or self.listening)
+
+    @property
+    def unsent(self) -> bool:
+        """Whether there are datagrams that the BIO has not taken."""
+        return bool(self._out)
+
+    def fileno(self) -> int | None:
+        """The descriptor that is readable when something has come; None where the BIO has none."""
+        return descriptor(self._rbio)
+
+    @property
+    def works(self) -> bool:
+        """Whether there is paused work that ends, or goes on, by itself or by being resumed."""
+        return any(not member.connection.needs_job for member in self.paused)
+
+
+def descriptor(bio: BIO | None) -> int | None:
+    """What to wait on for a BIO, if it can be waited for."""
+    fileno = getattr(bio, "fileno", None)
+    return None if fileno is None else int(fileno())
+
+
+class Waiter:
+    """One call that waits for something to happen in a domain, whose lock it holds once.
+
+    Inside a job that is the job's pause: its application is shown the descriptors to wait on.
+    """
+
+    __slots__ = ("_domain", "_poll")
+
+    def __init__(self, domain: Domain) -> None:
+        self._domain = domain
+        self._poll = _FIRST_POLL
+
+    def wait(self) -> None:
+        """Until something has come or is due, or paused work may go on, or another thread's tick has moved something.
+
+        It may be for nothing.
+        """
+        domain, context = self._domain, WaitContext()
+        pause = domain.time_left()
+        fd = domain.fileno()
+        if fd is not None and domain.failure is None:
+            context.set_wait_fd(self, fd)
+        tells = not domain.unsent
+        for member in domain.paused:
+            inner = member.connection.wait_context
+            for entry in inner.foreign():
+                context.set_wait_fd(entry, entry.fd)
+            tells = tells and (inner.armed or inner.foreign() != ()) and inner.get_status() != AsyncStatus.EAGAIN
+        if not tells:
+            pause = self._poll if pause is None else min(pause, self._poll)
+            self._poll = min(2 * self._poll, _LAST_POLL)
+        domain.waiting.append(context)
+        domain.lock.release()
+        try:
+            wait(_Round(context), pause)
+        except OperationTimeout:
+            pass
+        finally:
+            domain.lock.acquire()
+            domain.waiting.remove(context)
+            context.close()
+
+
+class _Round(Pending[None]):
+    """Over when its wait context has been told, or a descriptor in it."""
+
+    resumable = True
+
+    def __init__(self, context: WaitContext) -> None:
+        self._context = context
+        self._left = 1 if can_pause() else 2  # a thread that blocks looks once before it does
+
+    @property
+    def wait_context(self) -> WaitContext:
+        return self._context
+
+    def done(self) -> bool:
+        return self._left <= 0
+
+    def result(self) -> None:
+        pass
+
+    def cancel(self) -> None:
+        pass
+
+    def on_done(self, callback: Callable[[Pending[None]], object]) -> None:
+        pass  # it is over when somebody looks
+
+    def resume(self) -> None:
+        self._left -= 2 if self._context.signalled else 1
