@@ -24,14 +24,14 @@ class Heard:
 
     def __init__(self) -> None:
         self.datagrams: list[tuple[bytes, Any, int]] = []
-        self.batches: list[int] = []
+        self.together: list[int] = []  # how many were told of at once
         self.errors: list[OSError] = []
         self.resumed = 0
         self.lost = False
         self._changed = asyncio.Event()
 
     def datagrams_received(self, batches: list[Received]) -> None:
-        self.batches.append(len(batches))
+        self.together += [len(datagrams) for datagrams, _, _ in batches]
         self.datagrams += [(data, addr, ecn) for datagrams, addr, ecn in batches for data in datagrams]
         self._changed.set()
 
@@ -130,6 +130,16 @@ def letters(there: UDPSocket, *sizes: int) -> list[Datagram]:
     return [(bytes([number]) * size, to) for number, size in enumerate(sizes)]
 
 
+async def test_what_one_sender_has_sent_in_a_row_is_told_of_at_once() -> None:
+    async with pair(Plain) as (here, there, heard, _):
+        here.send(letters(there, 1200, 900, 1200))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as another:
+            another.sendto(b"another", there.get_extra_info("sockname"))
+        here.send(letters(there, 1200))
+        await heard.until(lambda: len(heard.datagrams) == 5)
+    assert heard.together == [3, 1, 1]
+
+
 @pytest.mark.parametrize(
     ("kind", "calls"),
     [
@@ -160,7 +170,7 @@ async def test_one_by_one() -> None:
         assert here.get_extra_info("socket").carried == [1] * 40
         await heard.until(lambda: len(heard.datagrams) == 40)
         assert [data for data, _, _ in heard.datagrams] == [data for data, _ in sent]
-        assert max(heard.batches) == 16  # then others have their turn
+        assert max(heard.together) == 16  # then others have their turn
         if sys.platform == "linux":
             there_socket = there.get_extra_info("socket")
             assert there_socket.getsockopt(socket.IPPROTO_UDP, 104) == 0  # UDP_GRO

@@ -110,10 +110,14 @@ class UDPSocket(asyncio.BaseTransport):
             for _ in range(_READS):
                 if self._ancillary:
                     data, ancillary, _, addr = sock.recvmsg(_LARGEST, _ANCILLARY)
-                    found.append(_received(data, addr, ancillary))
+                    datagrams, ecn = _received(data, ancillary)
                 else:
                     data, addr = sock.recvfrom(_LARGEST)
-                    found.append(([data], addr, 0))
+                    datagrams, ecn = [data], 0
+                if found and found[-1][1] == addr and found[-1][2] == ecn:  # many at once cost less than one by one
+                    found[-1][0].extend(datagrams)
+                else:
+                    found.append((datagrams, addr, ecn))
         except (BlockingIOError, InterruptedError):
             pass
         except OSError as refused:
@@ -291,8 +295,8 @@ def _prepare(sock: socket.socket) -> tuple[bool, bool]:
     return True, True
 
 
-def _received(data: bytes, addr: Address, ancillary: list[tuple[int, int, bytes]]) -> Received:
-    """The datagrams that one call has brought."""
+def _received(data: bytes, ancillary: list[tuple[int, int, bytes]]) -> tuple[list[bytes], int]:
+    """The datagrams that one call has brought, and their ECN bits."""
     size = ecn = 0
     for level, kind, value in ancillary:
         if level == _SOL_UDP:
@@ -301,8 +305,8 @@ def _received(data: bytes, addr: Address, ancillary: list[tuple[int, int, bytes]
         elif kind in (_IP_TOS, _IPV6_TCLASS):
             ecn = (value[0] if len(value) == 1 else int.from_bytes(value[:4], sys.byteorder)) & 3
     if not size or len(data) <= size:
-        return [data], addr, ecn
-    return [data[start : start + size] for start in range(0, len(data), size)], addr, ecn
+        return [data], ecn
+    return [data[start : start + size] for start in range(0, len(data), size)], ecn
 
 
 # --- sockets ------------------------------------------------------------------------------------------------------
