@@ -43,4 +43,5 @@ def test_the_page_runs(page: Path, tmp_path: Path) -> None:
         check=False,
     )
     assert finished.returncode == 0, finished.stderr
-    assert finished.stderr == ""
+    busy = re.compile(r"Executing <.*> took [0-9.]+ seconds\n")  # asyncio's debug mode, of a machine that is
+    assert busy.sub("", finished.stderr) == ""

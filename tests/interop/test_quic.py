@@ -12,15 +12,13 @@ import pytest
 
 from caesura.context import QUIC_EARLY_DATA
 from caesura.events import EarlyDataStatus, StreamReadable
-from caesura.quic import QUICConnection, QUICListener
-from caesura.wire.registries import Version
+from caesura.quic import QUICConnection
 from tests.interop.peers.process import missing
 from tests.quic.link import client_context, server_context
 from tests.support.pki import pki
 
 CLIENT, SERVER = ("192.0.2.1", 5000), ("192.0.2.2", 443)
 DATA = bytes(range(256)) * 8000  # 2 MB
-ONE, TWO = Version.QUIC1, Version.QUIC2
 STEP = 0.005
 
 
@@ -87,11 +85,10 @@ class Theirs:
 
 
 class World:
-    """Ours and theirs, and a network that takes a moment. Ours may be a listener, which brings a connection."""
+    """Ours and theirs, and a network that takes a moment."""
 
-    def __init__(self, ours: QUICConnection | QUICListener, theirs: Theirs) -> None:
-        self.listener = ours if isinstance(ours, QUICListener) else None
-        self.connection = ours if isinstance(ours, QUICConnection) else None
+    def __init__(self, ours: QUICConnection, theirs: Theirs) -> None:
+        self.ours = ours
         self.theirs = theirs
         self.now = 1000.0
         self.streams: dict[int, bytes] = {}
@@ -100,21 +97,16 @@ class World:
         if theirs.client:
             theirs.begin(self.now)
 
-    @property
-    def ours(self) -> QUICConnection:
-        assert self.connection is not None
-        return self.connection
-
     def run(self, until: Any, rounds: int = 3000) -> World:
         """Exchange datagrams until something holds."""
         for _ in range(rounds):
             if until():
                 return self
             self._round()
-        raise AssertionError(f"ours: {self.connection and self.ours.error!r}, theirs: {self.theirs.events[-3:]}")
+        raise AssertionError(f"ours: {self.ours.error!r}, theirs: {self.theirs.events[-3:]}")
 
     def handshake(self) -> World:
-        return self.run(lambda: self.connection is not None and self.ours.handshake_confirmed)
+        return self.run(lambda: self.ours.handshake_confirmed)
 
     def send(self, stream_id: int | None, data: bytes) -> int:
         if stream_id is None:
@@ -124,36 +116,29 @@ class World:
         return stream_id
 
     def _round(self) -> None:
-        out = self.ours.datagrams_to_send(self.now) if self.connection is not None else []
-        if self.listener is not None:
-            out += self.listener.datagrams_to_send(self.now)
         theirs = self.theirs
-        for datagram, _ in out:
+        for datagram, _ in self.ours.datagrams_to_send(self.now):
             if theirs.connection is None:
                 theirs.begin(self.now, datagram)
             theirs.connection.receive_datagram(datagram, SERVER if theirs.client else CLIENT, self.now)
         self.now += STEP
         if theirs.connection is not None:
             self._answer(theirs)
-        moment = self.ours.timeout() if self.connection is not None else None
+        moment = self.ours.timeout()
         if moment is not None and moment <= self.now:
             self.ours.handle_timeout(self.now)
 
     def _answer(self, theirs: Theirs) -> None:
         theirs.look()
         for datagram, _ in theirs.connection.datagrams_to_send(self.now):
-            if self.listener is not None:
-                self.listener.receive_datagram(datagram, CLIENT, self.now)
-                self.connection = self.listener.accept() or self.connection
-            else:
-                self.ours.receive_datagram(datagram, CLIENT if theirs.client else SERVER, self.now)
+            self.ours.receive_datagram(datagram, CLIENT if theirs.client else SERVER, self.now)
         self._look()
         moment = theirs.connection.get_timer()
         if moment is not None and moment <= self.now:
             theirs.connection.handle_timer(self.now)
 
     def _look(self) -> None:
-        while self.connection is not None and (event := self.ours.next_event()) is not None:
+        while (event := self.ours.next_event()) is not None:
             if isinstance(event, StreamReadable):
                 data, ended = self.ours.read_stream(event.stream_id)
                 self.streams[event.stream_id] = self.streams.get(event.stream_id, b"") + data
@@ -179,9 +164,8 @@ def our_server(**settings: Any) -> QUICConnection:
 def world(aioquic: ModuleType, tmp_path: Path) -> Any:
     """Makes a world of ours and an aioquic peer in the other role."""
 
-    def make(ours: QUICConnection | QUICListener, **settings: Any) -> World:
-        client = isinstance(ours, QUICListener) or ours.server_side
-        return World(ours, Theirs(aioquic, tmp_path, client=client, **settings))
+    def make(ours: QUICConnection, **settings: Any) -> World:
+        return World(ours, Theirs(aioquic, tmp_path, client=ours.server_side, **settings))
 
     return make
 
@@ -226,28 +210,6 @@ def test_our_server(world: Any, suite: str) -> None:
     assert made.ours.key_updates == 1
     made.ours.shutdown(77, "because")
     made.run(lambda: made.theirs.happened("ConnectionTerminated"))
-
-
-@pytest.mark.parametrize(
-    ("ours", "theirs", "agreed"),
-    [((TWO,), (TWO,), TWO), ((ONE, TWO), (TWO, ONE), ONE), ((TWO, ONE), (ONE, TWO), TWO), ((ONE, TWO), (ONE,), ONE)],
-)
-def test_versions(world: Any, ours: tuple[Version, ...], theirs: tuple[Version, ...], agreed: Version) -> None:
-    versions = {"quic": {"versions": ours}}
-    made = world(our_client(client_context(**versions)), supported_versions=list(map(int, theirs))).handshake()
-    assert made.ours.version is agreed
-    theirs_first = {"supported_versions": list(map(int, theirs)), "original_version": int(theirs[0])}
-    made = world(our_server(**versions), **theirs_first).handshake()
-    assert made.ours.version in ours
-
-
-def test_retry_and_version_negotiation(world: Any) -> None:
-    made = world(QUICListener(server_context(quic={"retry": True}))).handshake()
-    made.theirs.connection.send_stream_data(0, b"proved", end_stream=True)
-    made.run(lambda: 0 in made.ended)
-    both = {"supported_versions": [int(ONE), int(TWO)], "original_version": int(ONE)}
-    made = world(QUICListener(server_context(quic={"versions": (TWO,)})), **both).handshake()
-    assert made.ours.version is TWO
 
 
 def test_0rtt_to_our_server(world: Any) -> None:

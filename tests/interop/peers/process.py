@@ -123,6 +123,12 @@ class Process:
             self._seen["data"] = begin + size
             return bytes(self._output[begin : begin + size])
 
+    def wait(self) -> None:
+        """Wait until the program has ended; raises AssertionError with the end of its output when it has failed."""
+        code = self._process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        assert code == 0, f"{self._process.args!r} ended with {code}; it said: {bytes(self._output[-2000:])!r}"
+
     def send(self, data: bytes) -> None:
         self._input.sendall(data)
 
