@@ -19,8 +19,8 @@ SOURCE = Path(__file__).parent.parent / "src" / PACKAGE
 # From the bottom up. A layer may import those before it, and itself.
 ORDER = (
     "errors", "clock", "deadlines", "wire", "jobs", "crypto", "engines", "sessions", "replay", "compression",
-    "quic_settings", "context", "events", "handshake", "tls", "dtls", "quic", "bio", "transfer", "sslobject",
-    "openssl", "aio", "cli", "__main__",
+    "quic_settings", "context", "events", "handshake", "tls", "dtls", "quic", "bio", "transfer", "readiness",
+    "sslobject", "polling", "openssl", "aio", "cli", "__main__",
 )  # fmt: skip
 
 # These may import less than what stands before them.
@@ -30,6 +30,7 @@ NARROWER: Mapping[str, frozenset[str]] = {
     "wire": frozenset({"errors"}),
     "compression": frozenset({"wire"}),
     "quic_settings": frozenset({"errors", "wire", "crypto"}),
+    "readiness": frozenset({"errors", "jobs"}),
     "jobs": frozenset({"errors"}),  # jobs know nothing of TLS
     "crypto": frozenset({"errors", "wire"}),
     "engines": frozenset({"errors", "wire", "jobs", "crypto"}),
@@ -41,7 +42,7 @@ MAY_IMPORT_PACKAGE = frozenset({"cli"})
 
 OUTSIDE = frozenset({"socket", "select", "selectors", "threading", "asyncio", "time"})
 MAY_TOUCH_OUTSIDE = frozenset(
-    {"clock.py", "bio", "sslobject", "aio", "engines", "cli", "jobs/pool.py", "jobs/wakeup.py"}
+    {"clock.py", "bio", "sslobject", "polling", "aio", "engines", "cli", "jobs/pool.py", "jobs/wakeup.py"}
 )
 
 # One door each.

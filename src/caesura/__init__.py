@@ -31,6 +31,8 @@ from caesura.errors import (
     ZeroReturn,
 )
 from caesura.events import EarlyDataReason, EarlyDataStatus
+from caesura.polling import poll
+from caesura.readiness import PollEvent
 from caesura.replay import ReplayCache
 from caesura.sessions import ServerSessionCache, Session, SessionCache
 from caesura.sslobject import SSL
@@ -68,6 +70,7 @@ __all__ = [
     "OperationFailed",
     "OperationTimeout",
     "PeerAlert",
+    "PollEvent",
     "QUICStream",
     "ReplayCache",
     "ServerSessionCache",
@@ -93,6 +96,7 @@ __all__ = [
     "errors",
     "jobs",
     "openssl",
+    "poll",
     "quic",
     "tls",
 ]

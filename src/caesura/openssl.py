@@ -18,7 +18,8 @@ Differences from OpenSSL's behaviour are those of the objects: jobs nest, callba
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
@@ -42,6 +43,8 @@ from caesura.crypto.suites import SUITES
 from caesura.errors import CertificateVerifyError, Error, UnexpectedEOF, UsageError, WantRead, ZeroReturn
 from caesura.events import EarlyDataStatus
 from caesura.jobs import AsyncStatus, Job, JobState, WaitContext
+from caesura.polling import Item, poll
+from caesura.readiness import PollEvent
 from caesura.sessions import Session
 from caesura.sslobject import SSL, Want
 from caesura.wire.codec import Opaque, Vector
@@ -91,6 +94,31 @@ SSL_FILETYPE_PEM: Final = 1
 SSL_FILETYPE_ASN1: Final = 2
 SSL_KEY_UPDATE_NOT_REQUESTED: Final = 0
 SSL_KEY_UPDATE_REQUESTED: Final = 1
+SSL_POLL_EVENT_NONE: Final = PollEvent.NONE
+SSL_POLL_EVENT_F: Final = PollEvent.F
+SSL_POLL_EVENT_EL: Final = PollEvent.EL
+SSL_POLL_EVENT_EC: Final = PollEvent.EC
+SSL_POLL_EVENT_ECD: Final = PollEvent.ECD
+SSL_POLL_EVENT_ER: Final = PollEvent.ER
+SSL_POLL_EVENT_EW: Final = PollEvent.EW
+SSL_POLL_EVENT_R: Final = PollEvent.R
+SSL_POLL_EVENT_W: Final = PollEvent.W
+SSL_POLL_EVENT_IC: Final = PollEvent.IC
+SSL_POLL_EVENT_ISB: Final = PollEvent.ISB
+SSL_POLL_EVENT_ISU: Final = PollEvent.ISU
+SSL_POLL_EVENT_OSB: Final = PollEvent.OSB
+SSL_POLL_EVENT_OSU: Final = PollEvent.OSU
+SSL_POLL_EVENT_RW: Final = PollEvent.RW
+SSL_POLL_EVENT_RE: Final = PollEvent.RE
+SSL_POLL_EVENT_WE: Final = PollEvent.WE
+SSL_POLL_EVENT_RWE: Final = PollEvent.RWE
+SSL_POLL_EVENT_E: Final = PollEvent.E
+SSL_POLL_EVENT_IS: Final = PollEvent.IS
+SSL_POLL_EVENT_ISE: Final = PollEvent.ISE
+SSL_POLL_EVENT_I: Final = PollEvent.I
+SSL_POLL_EVENT_OS: Final = PollEvent.OS
+SSL_POLL_EVENT_OSE: Final = PollEvent.OSE
+SSL_POLL_FLAG_NO_HANDLE_EVENTS: Final = 1
 SSL_EARLY_DATA_NOT_SENT: Final = 0
 SSL_EARLY_DATA_REJECTED: Final = 1
 SSL_EARLY_DATA_ACCEPTED: Final = 2
@@ -858,6 +886,30 @@ def SSL_get_async_status(s: SSL) -> tuple[int, int | None]:
 
 
 # --- events -------------------------------------------------------------------------------------------------------
+
+
+def SSL_as_poll_descriptor(s: T) -> T:
+    """What stands for the object in an item of `SSL_poll`: the object. SSL_as_poll_descriptor(3)."""
+    return s
+
+
+def SSL_poll(items: Iterable[Item], timeout: float | None = None, flags: int = 0) -> tuple[int, list[PollEvent], int]:
+    """(1, what holds of each item, of how many anything does), as soon as something does that was asked for.
+
+    An item is a pair: an object, a socket, or None; and the events. `timeout`: seconds, 0 for no waiting, None for
+    ever; when it has passed nothing holds of any. 0 if an item has SSL_POLL_EVENT_F: it cannot be polled; or, with the
+    count 0, if the call makes no sense. SSL_poll(3), but TLS and DTLS connections and sockets can be polled too.
+    """
+    pairs: list[Item] = []
+    found: list[PollEvent] | None = None
+    with suppress(UsageError, TypeError):
+        pairs += items
+        if not flags & ~SSL_POLL_FLAG_NO_HANDLE_EVENTS:
+            found = poll(pairs, timeout, handle_events=not flags)
+    if found is None:
+        return 0, [PollEvent.NONE] * len(pairs), 0
+    count = sum(map(bool, found))
+    return int(not any(each & PollEvent.F for each in found)), found, count
 
 
 def SSL_handle_events(s: SSL) -> int:

@@ -560,6 +560,18 @@ class RecordSSL(SSL):
         left = deadline - self._monotonic()
         return left if left > connection.timer_slack else 0.0
 
+    def resume_async(self) -> None:
+        """Let paused work go on, and do not wait for it, nor for anything else; `caesura.poll` does so."""
+        connection = self._connection
+        if connection is None or self._busy or self._closing or not self.waiting_for_async():
+            return
+        self._enter()
+        try:
+            self._waits = False
+            self._advance(connection)
+        finally:
+            self._leave()
+
     @property
     def mtu(self) -> int:
         """Bytes that a datagram of ours may have; what is sent from now on heeds a change. Raises UsageError on TLS."""
