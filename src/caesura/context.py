@@ -182,7 +182,7 @@ class TraceEvent:
     kind: (
         str  # "sent", "received", "alert sent", "alert received", "started", "paused", "resumed", "finished", "failed"
     )
-    name: str  # the message's or the operation's name
+    name: str  # the message's or the operation's name; beside messages, "ack" and, before TLS 1.3, "change_cipher_spec"
     size: int = 0  # bytes, of messages
 
 

@@ -13,10 +13,12 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from caesura.crypto.groups import group_of
 from caesura.crypto.secrets import Secret
 from caesura.engines import Answer
 from caesura.errors import DecodeError, UsageError
 from caesura.wire.codec import U8, U16, U32, U64, Codec, Opaque, Struct, Vector
+from caesura.wire.registries import NamedGroup
 
 
 class SecretOpaque(Codec[Secret]):
@@ -39,7 +41,7 @@ class SecretOpaque(Codec[Secret]):
 
 @dataclass(slots=True)
 class _Stored:
-    """The bytes form of a session, format 7."""
+    """The bytes form of a session, format 8."""
 
     format: int
     version: int
@@ -60,11 +62,12 @@ class _Stored:
     max_early_data: int
     ocsp_response: bytes
     signature_scheme: int
+    group: int
     transport_state: bytes
     timestamps: tuple[bytes, ...]
 
 
-_FORMAT = 7
+_FORMAT = 8
 _STORED = Struct(
     _Stored,
     format=U8,
@@ -86,6 +89,7 @@ _STORED = Struct(
     max_early_data=U32,
     ocsp_response=Opaque(0, 2**24 - 1),
     signature_scheme=U16,  # 0 where there is none
+    group=U16,  # likewise
     transport_state=Opaque(0, 2**16 - 1),
     timestamps=Vector(Opaque(1, 2**16 - 1), 0, 2**16 - 1),
 )
@@ -122,6 +126,7 @@ class Session:
     signature_scheme: int | None = None  # that the peer signed with
     transport_state: bytes = field(default=b"", repr=False)  # what early data relies on, in QUIC
     timestamps: tuple[bytes, ...] = field(default=(), repr=False)  # as they came with the certificates (RFC 6962)
+    group: NamedGroup | None = None  # TLS 1.2: of the key exchange that `psk` comes from
     resumable: bool = True
 
     def usable(self, wall: float) -> bool:
@@ -151,6 +156,7 @@ class Session:
                 self.max_early_data,
                 self.ocsp_response or b"",
                 self.signature_scheme or 0,
+                self.group or 0,
                 self.transport_state,
                 self.timestamps,
             )
@@ -187,6 +193,7 @@ class Session:
             stored.signature_scheme or None,
             stored.transport_state,
             stored.timestamps,
+            group_of(stored.group),
         )
 
 

@@ -69,6 +69,7 @@ class Endpoint:
         self.flags = flags
         self.retry = retry  # what holds when early data was refused
         self.said = False  # whether the first words went as early data
+        self.after: int | None = None  # the type of the message behind which they shall go
         self.rest = b""
         self.index = index
         self.server = "server" in flags
@@ -230,6 +231,9 @@ class Endpoint:
             size = 1 if self.asynchronous else len(self._pending)
             piece, self._pending = self._pending[:size], self._pending[size:]
             self.connection.receive_data(piece, self.now)
+            if self.after is not None and f"read hs {self.after}" in self.hooks.said:
+                self.after = None
+                self.said = bool(self.connection.write_early_data(self.flags.get("shim-initial-write", b"hello")))
         self._settle()
 
     def _receive_item(self) -> None:
@@ -269,7 +273,8 @@ class Endpoint:
         self._settle()
         if early and self.index:
             count = self.flags.get("repeat-shim-initial-write", 1)
-            if not {"shim-writes-first", "read-with-unfinished-write"} & self.flags.names:
+            self.after = self.flags.get("early-write-after-message")
+            if self.after is not None or not {"shim-writes-first", "read-with-unfinished-write"} & self.flags.names:
                 count = 0
             words = b""
             for _ in range(count):

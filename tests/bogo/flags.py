@@ -52,7 +52,7 @@ _NUMBERS = _words("""
     min-version max-version expect-version expect-cipher expect-curve-id expect-peer-signature-algorithm
     expect-selected-credential max-cert-list resumption-delay install-one-cert-compression-alg
     expect-ticket-age-skew expect-peer-certificate-type mtu initial-timeout-duration-ms private-key-delay-ms
-    expect-cipher-aes expect-cipher-no-aes quic-use-legacy-codepoint
+    early-write-after-message expect-cipher-aes expect-cipher-no-aes quic-use-legacy-codepoint
 """)
 
 _LISTS = _words("""

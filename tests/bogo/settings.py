@@ -143,6 +143,8 @@ class Hooks:
         word = _TRACED.get(event.kind)
         if word == "ack" or event.name == "ack":
             self.said.append(f"{_TRACED[event.kind]} ack")
+        elif event.name == "change_cipher_spec":
+            self.said.append(f"{word} ccs")
         elif event.kind in ("sent", "received"):
             self.said.append(f"{word} hs {int(HandshakeType[event.name])}")
         elif word is not None:

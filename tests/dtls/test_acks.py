@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from caesura.context import Limits
+from caesura.context import Limits, TraceEvent
 from caesura.errors import AlertDescription, DecodeError, IllegalParameter
 from caesura.wire.dtls import RecordNumber, encode_ack
 from tests.dtls.tap import ACK, ALERT, HANDSHAKE, Seen, Tap
-from tests.dtls.world import tapped
+from tests.dtls.world import linked, tapped
 from tests.support.datagram_link import ByHand, DatagramLink
 
 
@@ -273,3 +273,11 @@ def test_early_records_after_a_retry_bring_an_empty_ack() -> None:
     link.run()
     assert link.client.handshake_complete
     assert link.now < 1.0
+
+
+def test_a_server_acknowledges_before_it_gives_tickets() -> None:
+    """What is traced has the order of what is sent."""
+    events: list[TraceEvent] = []
+    linked({}, {"trace": events.append}).handshake()
+    told = [event.name for event in events if event.kind == "sent"]
+    assert told[-3:] == ["ack", "new_session_ticket", "new_session_ticket"]

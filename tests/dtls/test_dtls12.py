@@ -5,6 +5,7 @@ Faults, lossy links and pauses: the same files as for DTLS 1.3.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import hypothesis
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caesura.context import Limits, Verify
+from caesura.context import Limits, TraceEvent, Verify
 from caesura.crypto.tickets import TicketKeys
 from caesura.dtls import DTLSConnection
 from caesura.errors import (
@@ -161,6 +162,36 @@ def test_resumption(tickets: bool) -> None:
     assert again.client.session_reused
     assert again.server.session_reused
     talk(again)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda datagram: [(0.01, datagram)],
+        lambda datagram: [(0.01, datagram), (0.02, datagram)],
+        lambda datagram: [(0.01, each) for each in reversed(split(datagram, 0))],
+    ],
+    ids=["once", "twice", "in the wrong order"],
+)
+def test_change_cipher_spec_is_traced_once_where_it_takes_effect(
+    act: Callable[[bytes], list[tuple[float, bytes]]],
+) -> None:
+    events: list[TraceEvent] = []
+
+    class Meddling(Network):
+        def carry(self, number: int, to_server: bool, datagram: bytes) -> list[tuple[float, bytes]]:
+            return act(datagram)
+
+    settings = {"trace": events.append, **DTLS12}
+    linked(settings, settings, Meddling()).handshake().wait(1.0)
+    told = [
+        (event.server_side, event.name)
+        for event in events
+        if event.kind == "received" and event.name in ("change_cipher_spec", "finished")
+    ]
+    assert told == [(side, name) for side in (True, False) for name in ("change_cipher_spec", "finished")]
+    sent = [event.server_side for event in events if (event.kind, event.name) == ("sent", "change_cipher_spec")]
+    assert sent == [False, True]
 
 
 def test_a_session_of_one_version_is_not_offered_for_the_other() -> None:

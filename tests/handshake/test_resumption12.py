@@ -83,7 +83,7 @@ def test_resumes_again_and_again(way: dict[str, Any], both: dict[str, Any]) -> N
         made = pair.connect()
         assert made.client.session_reused
         assert made.server.session_reused
-        assert made.client.group is None
+        assert made.client.group is made.server.group is full.client.group is not None
         assert made.client.cipher_suite is full.client.cipher_suite
         assert made.client.alpn == full.client.alpn
         assert made.client.peer_certificates == full.client.peer_certificates

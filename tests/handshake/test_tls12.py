@@ -415,8 +415,11 @@ def test_trace_has_the_figure_of_the_rfc() -> None:
     assert messages == [
         ("sent", "client_hello"),
         *(("received", name) for name in (*server, "server_hello_done")),
-        *(("sent", name) for name in ("certificate", "client_key_exchange", "certificate_verify", "finished")),
+        *(("sent", name) for name in ("certificate", "client_key_exchange", "certificate_verify")),
+        ("sent", "change_cipher_spec"),
+        ("sent", "finished"),
         ("received", "new_session_ticket"),
+        ("received", "change_cipher_spec"),
         ("received", "finished"),
     ]
 

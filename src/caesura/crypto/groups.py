@@ -256,3 +256,9 @@ BIG: Final = frozenset({NamedGroup.X25519MLKEM768, NamedGroup.MLKEM1024})
 
 GROUPS: Final = _groups()
 """Every group there is, by its code on the wire. Those with ML-KEM are absent where the linked library lacks it."""
+
+
+def group_of(code: int) -> NamedGroup | None:
+    """The group of this code, where something remembers one; None for any other."""
+    group = GROUPS.get(code)
+    return None if group is None else group.code

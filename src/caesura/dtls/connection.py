@@ -172,6 +172,7 @@ class DTLSConnection(DTLSTransport):
         self._installed = None  # for which early records may now be read
         self._last_type = -1  # of the handshake messages that were handed over
         self._ack_now = False
+        self._spec_came = None
         self._quick = False  # whether data may take the short way
         self._data = ApplicationData(limits)
         self._alerts = Alerts(limits.repeated_alerts)
@@ -458,6 +459,8 @@ class DTLSConnection(DTLSTransport):
             for record in self._reader.finished(now):
                 self._record(record, now)
                 self._run_handshake(now)
+            if self._ack_now:
+                self._send_ack()
             self._run_post(now)
             self._settle(now)
             self._writer.pump(now)
@@ -510,8 +513,6 @@ class DTLSConnection(DTLSTransport):
             if acks and self._acks.unsent and whole in _LAST_OF_A_FLIGHT:
                 self._send_ack()
             return
-        if self._ack_now:
-            self._send_ack()
         self._retransmission.go_on(now)
         self._flush(now)
 
@@ -666,6 +667,8 @@ class DTLSConnection(DTLSTransport):
         """It comes, and says nothing that the epoch of the records behind it does not (RFC 6347 section 4.1)."""
         if record.epoch or record.content != b"\x01":
             self._wrong(record.epoch, UnexpectedMessage("change_cipher_spec", section="RFC 5246 section 7.1"))
+        elif not self.handshake_complete:
+            self._spec(came=True)
 
     def _ack_delay(self) -> float:
         return self._retransmission.timer.duration * self._settings.dtls.ack_delay

@@ -23,7 +23,7 @@ from caesura.handshake.transport import Epoch, Keys
 from caesura.wire.dtls import RECORD_VERSION
 from caesura.wire.extensions import RECORD_SIZE_LIMIT, Extensions
 from caesura.wire.records import MAX_INNER_PLAINTEXT, MAX_PLAINTEXT
-from caesura.wire.registries import ExtensionType, HandshakeType, Version
+from caesura.wire.registries import ContentType, ExtensionType, HandshakeType, Version
 
 
 class DTLSTransport(Endpoint):
@@ -37,6 +37,7 @@ class DTLSTransport(Endpoint):
         "_reader",
         "_reassembly",
         "_retransmission",
+        "_spec_came",
         "_srtp",
         "_version",
         "_writer",
@@ -49,6 +50,7 @@ class DTLSTransport(Endpoint):
     _retransmission: Retransmission
     _ids: ConnectionIds
     _srtp: SRTP
+    _spec_came: bool | None  # DTLS 1.2: the peer's ChangeCipherSpec; False: it is due
     _dtls12: bool  # whether DTLS 1.2 is agreed on, or all that may be
     _version: Version | None
     _read_epoch: int  # in which the next handshake message comes
@@ -64,6 +66,7 @@ class DTLSTransport(Endpoint):
             raise UnexpectedMessage("messages of the old keys remain", section="RFC 9147 section 6.1")
         if isinstance(keys, Protection12):  # whether the peer's ChangeCipherSpec arrives does not matter
             self._reader.install(ReadKey12(keys))
+            self._spec(came=False)
             self._read_epoch = EPOCH
             self._inbox.epoch = self._installed = Epoch.HANDSHAKE  # not more: the Finished has to come
             return
@@ -77,9 +80,16 @@ class DTLSTransport(Endpoint):
         """Write in this epoch from now on; in DTLS 1.2 behind ChangeCipherSpec."""
         if isinstance(keys, Protection12):
             self._retransmission.change_cipher_spec()
+            self._trace("sent", ContentType.change_cipher_spec.name, 1)
             self._writer.install(WriteKey12(keys, self._ids.theirs))
             return
         self._writer.install(WriteKey(keys, PROFILE.label_prefix, epoch, self._ids.theirs))
+
+    def _spec(self, *, came: bool) -> None:
+        """The peer's ChangeCipherSpec has come, or it is due: whichever is second has it traced, once."""
+        if self._spec_came is not None and self._spec_came is not came:
+            self._trace("received", ContentType.change_cipher_spec.name, 1)
+        self._spec_came = came or self._spec_came is True
 
     def version_chosen(self, version: Version) -> None:
         """In DTLS 1.3, ACKs may be sent and are believed from now on (RFC 9147 section 7)."""

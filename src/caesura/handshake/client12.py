@@ -111,7 +111,7 @@ def client12(hs: Handshake, offer: Offer, hello: ServerHello) -> Steps[Establish
         group=group,
         peer=peer,
         identity=identity,
-        session=new_session(hs, offer, accepted, main, peer, ticket),
+        session=new_session(hs, offer, accepted, main, group, peer, ticket),
     )
 
 
@@ -143,14 +143,14 @@ def resume(hs: Handshake, offer: Offer, accepted: Accepted, session: Session) ->
     yield from judge_again(hs, peer)
     hs.install_write(Epoch.APPLICATION, keys.client)
     send_finished(hs, main)
-    renewed = new_session(hs, offer, accepted, main, peer, ticket) if ticket is not None else None
+    renewed = new_session(hs, offer, accepted, main, session.group, peer, ticket) if ticket is not None else None
     if renewed is None and hs.settings.sessions is not None:  # what was offered may be offered again
         renewed = replace(session, resumable=True)
     elif renewed is not None:
         # The main secret is the old one still, so its age counts from when it was made.
         renewed.received = session.received
         renewed.ticket_lifetime = session.ticket_lifetime
-    return established(hs, offer, accepted, main, group=None, peer=peer, identity=None, session=renewed)
+    return established(hs, offer, accepted, main, group=session.group, peer=peer, identity=None, session=renewed)
 
 
 def established(
@@ -346,6 +346,7 @@ def new_session(
     offer: Offer,
     accepted: Accepted,
     main: MainSecret12,
+    group: NamedGroup | None,
     peer: PeerIdentity,
     ticket: NewSessionTicket | None,
 ) -> Session | None:
@@ -371,6 +372,7 @@ def new_session(
         ocsp_response=peer.ocsp_response,
         signature_scheme=peer.signature_scheme,
         timestamps=peer.timestamps,
+        group=group,
         session_id=accepted.session_id if ticket is None else b"",
         psk_identity=peer.psk_identity,
     )

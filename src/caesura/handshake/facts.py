@@ -37,7 +37,7 @@ class Facts:
 
     @property
     def group(self) -> NamedGroup | None:
-        """The group of the key exchange, once it is agreed."""
+        """The group of the key exchange, once it is agreed; where a session of TLS 1.2 resumes, of its own."""
         return self._established.group if self._established is not None else None
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from caesura.context import Settings, Verify
-from caesura.crypto.groups import Group, KeyPair
+from caesura.crypto.groups import Group, KeyPair, group_of
 from caesura.crypto.identity import Identity
 from caesura.crypto.signatures import PublicKey
 from caesura.crypto.suites import Suite
@@ -146,7 +146,7 @@ def resume(hs: Handshake, choice: Choice, state: TicketState, server_random: byt
         signature_scheme=state.signature_scheme or None,
     )
     yield from judge_again(hs, peer)
-    return established(hs, choice, main, server_random, group=None, peer=peer)
+    return established(hs, choice, main, server_random, group=group_of(state.group), peer=peer)
 
 
 def established(
@@ -289,6 +289,7 @@ def give_session(hs: Handshake, choice: Choice, main: MainSecret12, peer: PeerId
         peer_certificates=peer.certificates,
         peer_public_key=peer.public_key,
         signature_scheme=peer.signature_scheme,
+        group=choice.group.code if choice.group is not None else None,
         psk_identity=peer.psk_identity,
     )
     sealed = yield from tickets.sealed(settings, state)

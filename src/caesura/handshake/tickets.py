@@ -29,7 +29,7 @@ MAX_TICKET: Final = 2**15
 """Bytes of a ticket that is made or kept. The format has room for twice as many, but they must fit into the extensions
 of a hello beside everything else."""
 
-_FORMAT: Final = 5
+_FORMAT: Final = 6
 
 
 @dataclass(slots=True)
@@ -44,6 +44,7 @@ class TicketState:
     ticket_age_add: int
     max_early_data: int
     signature_scheme: int  # that the client signed with; 0 when it has not
+    group: int  # TLS 1.2: of the key exchange; 0 when there was none
     binding: bytes
     psk: Secret  # TLS 1.2: the main secret
     transport_state: bytes
@@ -64,6 +65,7 @@ _STATE: Final = Struct(
     ticket_age_add=U32,
     max_early_data=U32,
     signature_scheme=U16,
+    group=U16,
     binding=Fixed(32),
     psk=SecretOpaque(1, 255),
     transport_state=Opaque(0, 2**16 - 1),
@@ -109,6 +111,7 @@ def new_state(
     max_early_data: int = 0,
     replay_zone: bytes = b"",
     signature_scheme: int | None = None,
+    group: int | None = None,
 ) -> TicketState:
     """A state of the present format; `created` in seconds since 1970."""
     return TicketState(
@@ -120,6 +123,7 @@ def new_state(
         ticket_age_add,
         max_early_data,
         signature_scheme or 0,
+        group or 0,
         binding,
         psk,
         transport_state,

@@ -44,7 +44,7 @@ from caesura.tls.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HAN
 from caesura.tls.records12 import AnyRecordKey, RecordKey12
 from caesura.tls.writer import RecordWriter
 from caesura.wire.extensions import RECORD_SIZE_LIMIT, Extensions
-from caesura.wire.registries import ExtensionType, HandshakeType, Version
+from caesura.wire.registries import ContentType, ExtensionType, HandshakeType, Version
 
 PROFILE: Final = Profile(name=b"tls")
 
@@ -447,6 +447,7 @@ class TLSConnection(PostHandshake):
             key, self._armed = self._armed, None
             if key is None or content != b"\x01":
                 raise UnexpectedMessage("change_cipher_spec", section="RFC 5246 section 7.1")
+            self._trace("received", ContentType.change_cipher_spec.name, 1)
             self._reader.install(key)
             self._epoch = Epoch.HANDSHAKE  # not more: the Finished has to come
             return
@@ -522,6 +523,7 @@ class TLSConnection(PostHandshake):
         """Write with these keys from now on; in TLS 1.2 behind ChangeCipherSpec."""
         if isinstance(keys, Protection12):
             self._writer.change_cipher_spec(RecordKey12(keys))
+            self._trace("sent", ContentType.change_cipher_spec.name, 1)
             return
         key = record_key(keys, PROFILE.label_prefix)
         self._writer.install(key, early=epoch is Epoch.EARLY_DATA)
