@@ -560,6 +560,11 @@ class QUICConnection(FrameHandling):
         stream = self._streams.receiving.get(stream_id)
         return None if stream is None else stream.error_code
 
+    def stream_ends(self, stream_id: int) -> bool:
+        """Whether the peer has said where a stream ends, and has not given it up; what is before may be unread."""
+        stream = self._streams.receiving.get(stream_id)
+        return stream is not None and stream.final_size is not None and stream.error_code is None
+
     def streams_available(self, *, unidirectional: bool, local: bool) -> int:
         """How many more streams of this kind we may open, or the peer may."""
         return self._streams.available(unidirectional=unidirectional, local=local)

@@ -383,7 +383,7 @@ class QUICSSL(QUICObject, SSL):
         finally:
             self._leave()
 
-    def write(self, data: Data) -> int:
+    def write(self, data: Data, *, conclude: bool = False) -> int:
         """Write to the default stream, as its own `write`; in an automatic mode it is opened if there is none."""
         domain = self._begin()
         try:
@@ -394,7 +394,7 @@ class QUICSSL(QUICObject, SSL):
                     raise UsageError(_NO_STREAM)
                 stream = self._new_stream(domain, self._default_mode is DefaultStreamMode.AUTO_UNI)
                 self._set_default(stream)
-            return self._write_stream(stream, bytes(memoryview(data)), conclude=False, by=self)
+            return self._write_stream(stream, bytes(memoryview(data)), conclude=conclude, by=self)
         finally:
             self._leave()
 

@@ -10,11 +10,11 @@ import copy
 import threading
 from collections import deque
 from dataclasses import replace
-from typing import Final
+from typing import Final, NoReturn
 
 from caesura.bio import BIO
 from caesura.context import Context
-from caesura.errors import UsageError
+from caesura.errors import UsageError, WantRead, WantWrite
 from caesura.quic.connection import QUICConnection
 from caesura.quic.listener import QUICListener
 from caesura.quic.turn import Turn
@@ -194,6 +194,14 @@ class Listener(QUICObject):
         self._thread = threading.get_ident()
         self.want = Want.NOTHING
         return domain
+
+    def _want_read(self) -> NoReturn:
+        self.want = Want.READING
+        raise WantRead
+
+    def _want_write(self) -> NoReturn:
+        self.want = Want.WRITING
+        raise WantWrite
 
     def _leave(self) -> None:
         self._busy = False

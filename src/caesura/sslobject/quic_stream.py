@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import threading
 from enum import IntEnum, unique
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
-from caesura.bio import Data
-from caesura.errors import Error, StreamReset, StreamStopped, UnexpectedEOF, UsageError, ZeroReturn
+from caesura.bio import BIO, Data
+from caesura.context import Context
+from caesura.errors import Error, StreamReset, StreamStopped, UnexpectedEOF, UsageError, WantRead, WantWrite, ZeroReturn
 from caesura.sslobject.base import CLOSED, Want
 from caesura.sslobject.quic_object import EventHandling, QUICObject
 
@@ -91,19 +92,37 @@ class QUICStream(QUICObject):
 
     @property
     def read_state(self) -> StreamState:
-        """What has become of the half that is read (SSL_get_stream_read_state(3))."""
+        """What has become of the half that is read (SSL_get_stream_read_state(3)).
+
+        FINISHED says that the end has come, though not that all before it was read.
+        """
+        if self.connection.over:
+            return StreamState.CONN_CLOSED
         if self._read_state is StreamState.OK:
             self._look()
-            if self._read_state is StreamState.OK and self.connection.over:
-                return StreamState.CONN_CLOSED
+            if self._read_state is StreamState.OK and self.connection.quic.stream_ends(self.id):
+                return StreamState.FINISHED
         return self._read_state
 
     @property
     def write_state(self) -> StreamState:
         """What has become of the half that is written to (SSL_get_stream_write_state(3))."""
-        if self._write_state is StreamState.OK and self.connection.over:
-            return StreamState.CONN_CLOSED
-        return self._write_state
+        return StreamState.CONN_CLOSED if self.connection.over else self._write_state
+
+    @property
+    def context(self) -> Context:
+        """The connection's."""
+        return self.connection.context
+
+    @property
+    def rbio(self) -> BIO | None:
+        """Where datagrams come from."""
+        return self.connection.rbio
+
+    @property
+    def wbio(self) -> BIO | None:
+        """Where they go."""
+        return self.connection.wbio
 
     @property
     def server_side(self) -> bool | None:
@@ -328,6 +347,14 @@ class QUICStream(QUICObject):
     @property
     def _pauses_show(self) -> bool:
         return self.connection._pauses_show
+
+    def _want_read(self) -> NoReturn:
+        self.want = Want.READING
+        raise WantRead
+
+    def _want_write(self) -> NoReturn:
+        self.want = Want.WRITING
+        raise WantWrite
 
     def _check_work(self) -> None:
         self.connection._check_work()
