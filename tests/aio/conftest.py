@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from caesura.aio.protocol import State
-from tests.aio.support import Tracked, alive
+from tests.aio.support import Tracked, TrackedDatagrams, TrackedQUIC, alive, until
 
 HAS_UVLOOP = importlib.util.find_spec("uvloop") is not None
 
@@ -35,18 +34,15 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
 async def settled() -> AsyncIterator[None]:
     """A test is over when its connections are gone and its tasks have ended; loops do not like to be closed before."""
     yield
-    left: list[object] = []
     with suppress(TimeoutError):
-        async with asyncio.timeout(10):
-            while left := unsettled():  # noqa: ASYNC110 - there is no event
-                await asyncio.sleep(0)
-    assert not left
+        await until(lambda: not unsettled())
+    assert not unsettled()
 
 
 def unsettled() -> list[object]:
     """Tasks, but not those of the test runner, and connections."""
     tasks = [each for each in asyncio.all_tasks() if "TestRunner" not in repr(each.get_coro())]
-    return [*tasks, *(each for each in alive if each.state is not State.LOST)]
+    return [*tasks, *(each for each in alive if not each.settled)]
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +50,8 @@ def nothing_stays(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixt
     """When a test's loop is gone so are its connections: no reader, timer, task or cache holds one."""
     for module in ("connect", "server", "upgrade"):
         monkeypatch.setattr(f"caesura.aio.{module}.TLSProtocol", Tracked)
+    monkeypatch.setattr("caesura.aio.datagrams.DatagramLink", TrackedDatagrams)
+    monkeypatch.setattr("caesura.aio.quic.QUICLink", TrackedQUIC)
     yield
     if alive:
         caplog.get_records("call").clear()  # tracebacks hold what they show

@@ -8,13 +8,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import pytest
+
 from caesura import aio
-from caesura.aio.protocol import TLSProtocol
+from caesura.aio.datagram_link import DatagramLink
+from caesura.aio.protocol import State, TLSProtocol
+from caesura.aio.quic_link import QUICLink
 from caesura.context import Context
 from caesura.crypto.identity import Identity
 from caesura.crypto.trust import TrustStore
 from caesura.tls import TLSConnection
 from tests.support.pki import Credential, pki
+from tests.support.virtual_loop import MOMENT, VirtualLoop, patience
 
 HOST = "127.0.0.1"
 
@@ -28,8 +33,58 @@ class Tracked(TLSProtocol):
         super().__init__(*args, **arguments)
         alive.add(self)
 
+    @property
+    def settled(self) -> bool:
+        return self.state is State.LOST
 
-alive: weakref.WeakSet[Tracked] = weakref.WeakSet()
+
+class TrackedDatagrams(DatagramLink):
+    """The same of DTLS."""
+
+    __slots__ = ("__weakref__",)
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        alive.add(self)
+
+    @property
+    def settled(self) -> bool:
+        return self._ended
+
+
+class TrackedQUIC(QUICLink):
+    """The same of QUIC."""
+
+    __slots__ = ("__weakref__",)
+
+    def __init__(self, *args: Any, **arguments: Any) -> None:
+        super().__init__(*args, **arguments)
+        alive.add(self)
+
+    @property
+    def settled(self) -> bool:
+        return self._ended
+
+
+alive: weakref.WeakSet[Any] = weakref.WeakSet()
+
+virtual_time = pytest.mark.parametrize(
+    "anyio_backend", [pytest.param(("asyncio", {"loop_factory": VirtualLoop}), id="virtual time")]
+)
+"""For tests in which timers ring. They run once: what loops make of timers is no affair of ours."""
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let the loop go round until the condition holds; there is no event for it."""
+    async with patience():
+        for _ in range(1000):
+            if condition():
+                return
+            await asyncio.sleep(0)
+        pause = MOMENT  # something has to ring first
+        while not condition():
+            await asyncio.sleep(pause)
+            pause *= 1.1
 
 
 def identity(credential: Credential | None = None) -> Identity:
@@ -75,7 +130,7 @@ class Recorder(asyncio.Protocol):
         self._changed.set()
 
     async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(20):
+        async with patience():
             while not condition():
                 self._changed.clear()
                 await self._changed.wait()
@@ -147,7 +202,7 @@ async def protocols(
             server_hostname=arguments.pop("server_hostname", "localhost"),
             **arguments,
         )
-        async with asyncio.timeout(20):
+        async with patience():
             theirs = await made.get()
         await theirs.told("made")
         try:
@@ -227,7 +282,7 @@ class ByHand:
             self.connection.receive_eof(0.0)
 
     async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(20):
+        async with patience():
             while not condition():
                 assert not self.ended, self.connection.error
                 await self.step()
@@ -243,7 +298,7 @@ class ByHand:
 
     async def finish(self) -> None:
         """Take in what comes until the other side has closed its socket."""
-        async with asyncio.timeout(20):
+        async with patience():
             while not self.ended:
                 await self.step()
 
@@ -291,7 +346,7 @@ class Wire(asyncio.Transport):
 
     async def arrived(self, size: int) -> None:
         """Carry bytes until the peer has so much data."""
-        async with asyncio.timeout(20):
+        async with patience():
             while self.peer.pending() < size:
                 self.exchange()
                 await asyncio.sleep(0)

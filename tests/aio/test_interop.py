@@ -164,14 +164,14 @@ async def test_their_session_ticket_resumes_us(ssl_server: ssl.SSLContext) -> No
 
 
 async def test_pauses_are_nothing_to_them(ssl_server: ssl.SSLContext) -> None:
-    async with serving(context=server_context(engine=DelayEngine(0.001))) as port:
+    async with serving(context=server_context(engine=DelayEngine(0.0))) as port:
         reader, writer = await asyncio.open_connection(HOST, port, ssl=ssl_client(), server_hostname="localhost")
         writer.write(b"x")
         assert await reader.readexactly(1) == b"x"
         writer.close()
         await writer.wait_closed()
     async with await asyncio.start_server(echo, HOST, 0, ssl=ssl_server) as server:
-        reader, writer = await connect(port_of(server), client_context(engine=DelayEngine(0.001)))
+        reader, writer = await connect(port_of(server), client_context(engine=DelayEngine(0.0)))
         writer.write(b"x")
         assert await reader.readexactly(1) == b"x"
         await close(writer)

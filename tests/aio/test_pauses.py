@@ -7,7 +7,7 @@ import contextvars
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import pytest
@@ -34,6 +34,8 @@ from tests.aio.support import (
     server_context,
     serving,
     trust,
+    until,
+    virtual_time,
 )
 from tests.support.pki import pki
 
@@ -41,13 +43,6 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("settled")]
 
 SIGNING = frozenset({Operation.SIGN})
 RECORDS = frozenset({Operation.SEAL_RECORD, Operation.OPEN_RECORD})
-
-
-async def turns(condition: Callable[[], object]) -> None:
-    """Let the loop go round until the condition holds."""
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - there is no event: things happen in jobs and engines
-            await asyncio.sleep(0)
 
 
 async def talk(port: int, context: Context | None = None) -> None:
@@ -79,8 +74,8 @@ class Key:
 
 
 async def test_every_operation_pauses_on_both_sides() -> None:
-    client = client_context(engine=DelayEngine(0.001), identity=identity(pki().client))
-    server = server_context(engine=DelayEngine(0.001), verify=Verify.REQUIRED, trust=trust())
+    client = client_context(engine=DelayEngine(0.0), identity=identity(pki().client))
+    server = server_context(engine=DelayEngine(0.0), verify=Verify.REQUIRED, trust=trust())
     async with serving(context=server) as port:
         await asyncio.gather(*(talk(port, client) for _ in range(5)))
 
@@ -88,7 +83,7 @@ async def test_every_operation_pauses_on_both_sides() -> None:
 async def test_delays_are_timers_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("wait", "waitcontext"):
         monkeypatch.setattr(sys.modules[f"caesura.jobs.{module}"], "call_later", None)  # the thread's
-    async with serving(context=server_context(engine=DelayEngine(0.001, operations=SIGNING))) as port:
+    async with serving(context=server_context(engine=DelayEngine(0.0, operations=SIGNING))) as port:
         await talk(port)
 
 
@@ -97,7 +92,7 @@ async def test_the_loop_goes_on_while_a_handshake_waits() -> None:
     server = server_context(engine=engine)
     async with serving(context=server) as port:
         waiting = asyncio.create_task(talk(port))
-        await turns(lambda: engine.waiting)
+        await until(lambda: engine.waiting)
         assert engine.waiting[0].operation is Operation.SIGN
         server.engine = DelayEngine(0.0)
         await talk(port)  # those that come later are not held up
@@ -153,7 +148,7 @@ async def test_connections_share_a_descriptor(descriptor: Descriptor) -> None:
     server = server_context(identity=descriptor.identity(), verification_cache=None)
     async with serving(context=server) as port:
         tasks = [asyncio.create_task(talk(port)) for _ in range(3)]
-        await turns(lambda: descriptor.paused == 3)
+        await until(lambda: descriptor.paused == 3)
         for _ in range(20):
             await asyncio.sleep(0)
         assert descriptor.resumed == 0  # nobody is tried before the descriptor says so
@@ -175,12 +170,12 @@ async def test_a_descriptor_outlives_the_job_that_named_it(descriptor: Descripto
     async with serving(context=server) as port:
         task = asyncio.create_task(talk(port, client))
         for pauses in (1, 2):
-            await turns(lambda pauses=pauses: counted.paused == pauses)
+            await until(lambda pauses=pauses: counted.paused == pauses)
             for _ in range(500):
                 await asyncio.sleep(0)
             assert counted.resumed == pauses - 1
             descriptor.answer()
-            await turns(lambda pauses=pauses: counted.resumed == pauses)
+            await until(lambda pauses=pauses: counted.resumed == pauses)
             os.read(descriptor.reading, 1)
         await task
 
@@ -214,9 +209,9 @@ async def test_a_descriptor_is_let_go_with_the_connection(descriptor: Descriptor
     server = server_context(identity=descriptor.identity())
     async with serving(context=server) as port:
         tasks = [asyncio.create_task(talk(port)) for _ in range(2)]
-        await turns(lambda: descriptor.paused == 2)
+        await until(lambda: descriptor.paused == 2)
         tasks[0].cancel()
-        await turns(lambda: descriptor.paused == 1)
+        await until(lambda: descriptor.paused == 1)
         descriptor.answer()
         await tasks[1]
         assert tasks[0].cancelled()
@@ -234,6 +229,7 @@ class Stubborn(Key):
         return self.finish(scheme, message)
 
 
+@virtual_time
 async def test_a_job_that_says_nothing_is_tried_again() -> None:
     async with serving(context=server_context(identity=Stubborn().identity())) as port:
         await talk(port)
@@ -258,13 +254,14 @@ class Promising(Key):
             context.notify()
 
         context.set_status(AsyncStatus.OK)
-        asyncio.get_running_loop().call_later(0.02, complete)
+        asyncio.get_running_loop().call_later(0.4, complete)
         while not self.ready:
             jobs.pause_job()
             self.resumed += 1
         return self.finish(scheme, message)
 
 
+@virtual_time
 async def test_a_job_that_promises_a_callback_is_left_alone_until_then() -> None:
     key = Promising()
     async with serving(context=server_context(identity=key.identity())) as port:
@@ -305,6 +302,7 @@ class File(Stubborn):
                 job.wait_context.clear_fd(self)
 
 
+@virtual_time
 async def test_a_descriptor_that_cannot_be_watched_is_no_obstacle() -> None:
     async with serving(context=server_context(identity=File().identity())) as port:
         await talk(port)
@@ -335,7 +333,7 @@ async def test_refused_work_is_offered_again_and_not_all_the_time() -> None:
     engine = Closed()
     async with serving(context=server_context(engine=engine)) as port:
         task = asyncio.create_task(talk(port))
-        await turns(lambda: engine.asked)
+        await until(lambda: engine.asked)
         for _ in range(1000):
             await asyncio.sleep(0)
         spent = engine.asked
@@ -394,7 +392,7 @@ async def test_an_exhausted_pool_is_waited_for(one_job: None) -> None:
     async with serving(context=server_context(identity=key.identity())) as port:
         tasks = [asyncio.create_task(talk(port)) for _ in range(3)]  # the clients share the one job of this thread
         for count in (1, 2, 3):
-            await turns(lambda count=count: len(key.waiting) == count)
+            await until(lambda count=count: len(key.waiting) == count)
             for _ in range(50):
                 await asyncio.sleep(0)
             assert len(key.waiting) == count
@@ -654,7 +652,7 @@ async def test_a_client_that_says_all_and_ends_is_served_after_the_pause() -> No
         peer.connection.shutdown()
         await peer.send()
         peer.writer.write_eof()
-        await turns(lambda: engine.waiting)
+        await until(lambda: engine.waiting)
         for _ in range(20):
             await asyncio.sleep(0)
         engine.release()
@@ -709,7 +707,7 @@ async def test_a_server_closes_with_handshakes_paused_in_every_way(descriptor: D
     contexts[3].settings.identity[0].key.pauses = 10**9
     servers = [await aio.create_server(Recorder, HOST, 0, context=context) for context in contexts]
     clients = [asyncio.create_task(connect(port_of(server))) for server in servers]
-    await turns(lambda: held.waiting and descriptor.paused and len(asyncio.all_tasks()) > len(before) + len(clients))
+    await until(lambda: held.waiting and descriptor.paused and len(asyncio.all_tasks()) > len(before) + len(clients))
     for server in servers:
         server.close()
         await server.wait_closed()

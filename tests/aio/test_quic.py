@@ -7,8 +7,7 @@ import gc
 import logging
 import random
 import socket
-import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -35,38 +34,15 @@ from caesura.errors import (
 from caesura.events import EarlyDataStatus
 from caesura.sessions import SessionCache
 from tests.aio import support
-from tests.aio.support import HOST, port_of
+from tests.aio.support import HOST, alive, port_of, until, virtual_time
 from tests.aio.test_datagrams import Relay
 from tests.support.pki import pki
+from tests.support.virtual_loop import patience
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("settled", "no_link_stays")]
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("settled")]
 
 DATA = bytes(range(256)) * 4096  # 1 MiB
-CLOSING = 0.05  # seconds: nothing is lost here that would have to be said again
-
-
-class TrackedLink(QUICLink):
-    __slots__ = ("__weakref__",)
-
-    def __init__(self, *args: Any, **arguments: Any) -> None:
-        super().__init__(*args, **arguments)
-        links.add(self)
-
-
-links: weakref.WeakSet[TrackedLink] = weakref.WeakSet()
-
-
-@pytest.fixture
-def no_link_stays(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """When a test's loop is gone so are its links."""
-    monkeypatch.setattr("caesura.aio.quic.QUICLink", TrackedLink)
-    yield
-    if links:
-        caplog.get_records("call").clear()
-        gc.collect()
-    left = list(links)
-    links.clear()
-    assert not left, f"still held: {left}"
+CLOSING = 0.001  # seconds: nothing is lost here that would have to be said again
 
 
 def server_context(**settings: Any) -> Context:
@@ -104,7 +80,7 @@ async def serving(
     handler: Handler = echo, context: Context | None = None, **arguments: Any
 ) -> AsyncIterator[aio.QUICServer]:
     arguments = {"host": HOST, "ssl_shutdown_timeout": CLOSING, "context": context or server_context(), **arguments}
-    async with asyncio.timeout(30), await aio.serve_quic(handler, **arguments) as server:
+    async with patience(), await aio.serve_quic(handler, **arguments) as server:
         yield server
 
 
@@ -120,12 +96,6 @@ async def halves(conn: QUICLink) -> tuple[StreamReader, StreamWriter]:
     assert reader is not None
     assert writer is not None
     return reader, writer
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - there is no event
-            await asyncio.sleep(0.001)
 
 
 class Kept:
@@ -406,10 +376,10 @@ async def test_what_came_before_the_end_can_be_read() -> None:
         assert len(await reader.read()) == 50_000
 
 
+@virtual_time
 async def test_abort_says_nothing() -> None:
     handler = Kept()
-    context = server_context(quic={"max_idle_timeout": 0.2})
-    async with serving(handler, context) as server:
+    async with serving(handler) as server:
         conn = await connect(server)
         theirs = await handler.next()
         conn.abort()
@@ -431,7 +401,7 @@ async def test_facts() -> None:
         assert view.cipher()[1] == "QUICv1"
         assert conn.get_extra_info("peercert")["subject"]
         assert conn.get_extra_info("no such fact", 7) == 7
-        assert repr(conn) == f"<TrackedLink {(HOST, port_of(server))} open>"
+        assert repr(conn) == f"<TrackedQUIC {(HOST, port_of(server))} open>"
         reader, writer = await halves(conn)
         assert writer.get_extra_info("stream_id") == 0
         assert writer.get_extra_info("caesura") is conn.ssl
@@ -460,12 +430,10 @@ async def test_a_server_that_is_not_trusted(caplog: pytest.LogCaptureFixture) ->
             await connect(server, client_context(alpn=["other"]))
 
 
+@virtual_time
 async def test_a_handshake_that_takes_too_long() -> None:
-    loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=(HOST, 0))
-    with pytest.raises(ConnectionAbortedError, match=r"0\.05 seconds"):
-        await connect(transport.get_extra_info("sockname")[1], ssl_handshake_timeout=0.05)
-    transport.close()
+    with udp_socket(0) as nobody, pytest.raises(ConnectionAbortedError, match=r"QUIC handshake .* 20 seconds"):
+        await connect(nobody.getsockname()[1], ssl_handshake_timeout=20)
 
 
 @pytest.mark.parametrize("where", ["client", "server"])
@@ -493,7 +461,7 @@ async def test_cancelling_a_handshake_cancels_its_paused_work() -> None:
 
     async with serving() as server:
         connecting = asyncio.create_task(connect(server, client_context(verify_peer=verify)))
-        await until(lambda: any(each.ssl.waiting_for_async for each in links))
+        await until(lambda: any(each.ssl.waiting_for_async for each in alive))
         connecting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await connecting

@@ -25,6 +25,7 @@ from tests.aio.support import (
     protocols,
     server_context,
     trust,
+    virtual_time,
 )
 from tests.support.pki import pki
 
@@ -169,8 +170,9 @@ async def test_a_peer_that_goes_after_its_close_notify_is_noticed_by_the_next_wr
         assert isinstance(theirs.error, ConnectionError)
 
 
+@virtual_time
 async def test_nobody_waits_for_ever_for_the_peers_close_notify() -> None:
-    async with protocols(lambda: Recorder(keep_open=True), ssl_shutdown_timeout=0.02) as (theirs, ours):
+    async with protocols(lambda: Recorder(keep_open=True)) as (theirs, ours):
         ours.transport.write(b"all of it")
         ours.transport.close()
         await ours.told("lost")
@@ -187,8 +189,9 @@ async def test_how_the_peer_goes_after_close_does_not_matter() -> None:
     assert application.error is None
 
 
+@virtual_time
 async def test_what_could_not_be_sent_in_time_is_an_error() -> None:
-    async with protocols(ssl_shutdown_timeout=0.02) as (theirs, ours):
+    async with protocols() as (theirs, ours):
         theirs.transport.pause_reading()
         ours.transport.write(bytes(20_000_000))
         ours.transport.close()

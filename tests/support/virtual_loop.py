@@ -1,7 +1,8 @@
 """An asyncio loop on virtual time, with real sockets: its clock jumps to the next timer when nothing is to be done.
 
-What is sent over loopback is there when the call returns, so no datagram is overtaken by a timer but when the system is
-late with it; then the time that has passed is as after a loss.
+What is sent over loopback is there when the call returns, or very soon afterwards, so a loop that finds nothing
+readable for a moment would only wait for its next timer. What goes on in other threads and processes it knows nothing
+of: tests that have some of those run on ordinary loops.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-PATIENCE = 20.0  # real seconds to wait when there is no timer at all
+MOMENT = 0.001  # real seconds until nothing will come any more
+STUCK = 20.0  # real seconds to wait when there is no timer at all
+LEAP = 0.05  # virtual seconds; a timer that rings so much too early is like a datagram that is lost
+YEAR = 31_557_600.0
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -47,11 +51,18 @@ class _Watcher(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> Any:
         ready = super().select(0)
-        if ready or timeout == 0:
+        if ready or (timeout is not None and timeout <= 0):
             return ready
         if timeout is None:
-            ready = super().select(PATIENCE)
+            ready = super().select(STUCK)
             assert ready, "nothing can ever happen any more"
             return ready
-        self.now += max(timeout, 0.0)
-        return super().select(0)
+        ready = super().select(MOMENT if timeout > LEAP else 0)
+        if not ready:
+            self.now += timeout
+        return ready
+
+
+def patience(seconds: float = 20.0) -> asyncio.Timeout:
+    """No test waits for anything longer than that; on virtual time, as long as anything else may still happen."""
+    return asyncio.timeout(YEAR if isinstance(asyncio.get_running_loop(), VirtualLoop) else seconds)
