@@ -41,6 +41,7 @@ from caesura.wire.registries import (
 
 __all__ = [
     "PSK",
+    "CertificateRequestInfo",
     "ClientHelloInfo",
     "Context",
     "DTLSSettings",
@@ -162,6 +163,17 @@ class ClientHelloInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class CertificateRequestInfo:
+    """What a server wants to see of a client, given to `select_client_identity`."""
+
+    server_hostname: str | None  # the name the client wants to reach
+    certificate_type: CertificateType  # of what may be shown
+    signature_schemes: tuple[int, ...]
+    certificate_authorities: tuple[bytes, ...] = ()  # distinguished names, DER, of those it believes
+    client_certificate_types: tuple[int, ...] = ()  # TLS 1.2: kinds of keys (RFC 5246 section 7.4.4)
+
+
+@dataclass(frozen=True, slots=True)
 class PeerChain:
     """What the peer proved to hold the key of, given to `verify_peer`: certificates, or a raw public key."""
 
@@ -187,6 +199,7 @@ class TraceEvent:
 
 
 SelectIdentity = Callable[[ClientHelloInfo], "Answer[Identity | Context | None]"]
+SelectClientIdentity = Callable[[CertificateRequestInfo], "Answer[Identity | None]"]
 LookupPSK = Callable[[bytes | None], "Answer[tuple[bytes | str, bytes] | PSK | Sequence[PSK] | None]"]
 VerifyPeer = Callable[[PeerChain], "Answer[bool | None]"]
 Trace = Callable[[TraceEvent], object]
@@ -274,6 +287,10 @@ class Settings:
     `certificate_authorities` are names of CAs, in DER, that the peer is told of to choose its certificate by: a client
     when it is asked for one and, in TLS 1.3, a server.
 
+    `select_client_identity` is asked on a client whenever the server wants a certificate, after the handshake too. It
+    answers with the one identity that may be shown, or None: then it is one of `identity`, by what the server wants.
+    What does not fit is not shown. A session that resumes stands for the client that it began with.
+
     `certificate_timestamps` has a client ask where the server's certificate was logged (RFC 6962); what comes is not
     judged, unless by `verify_peer`.
 
@@ -321,6 +338,7 @@ class Settings:
     async_callback_arg: object = None
     engine: Engine = field(default_factory=InlineEngine)
     select_identity: SelectIdentity | None = None
+    select_client_identity: SelectClientIdentity | None = None
     verify_peer: VerifyPeer | None = None
     verify_resumed: bool = False
     lookup_psk: LookupPSK | None = None
@@ -788,6 +806,7 @@ _CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "async_callback_arg": _anything,
     "engine": _engine,
     "select_identity": _function,
+    "select_client_identity": _function,
     "verify_peer": _function,
     "verify_resumed": _instance(bool),
     "lookup_psk": _function,

@@ -389,6 +389,12 @@ class Endpoint:
             self._equal("advertised ALPN", self.hooks.advertised_alpn, flags.get("expect-advertised-alpn"))
         if "expect-peer-verify-pref" in flags:
             self._equal("schemes of the peer", self.hooks.peer_schemes, flags.get("expect-peer-verify-pref"))
+        if "expect-certificate-types" in flags:
+            self._equal("types that are asked for", self.hooks.requested_types, flags.get("expect-certificate-types"))
+        authorities = flags.get("expect-client-ca-list", "<NULL>")
+        if not authorities.startswith("<"):
+            wanted = list(map(bytes.fromhex, authorities.split(",")))
+            self._equal("authorities of the server", self.hooks.requested_authorities, wanted)
         if "expect-ocsp-response" in flags:
             self._equal("ocsp_response", connection.ocsp_response, flags.get("expect-ocsp-response"))
         if "expect-signed-cert-timestamps" in flags:

@@ -61,7 +61,7 @@ _LISTS = _words("""
 
 _TEXTS = _words("""
     trust-cert cipher expect-peer-cert-file host-name expect-server-name expect-msg-callback srtp-profiles
-    use-client-ca-list
+    use-client-ca-list expect-client-ca-list
 """)
 
 _RAW = _words("""
@@ -71,7 +71,7 @@ _RAW = _words("""
 
 _BASE64 = _words("""
     expect-ocsp-response expect-signed-cert-timestamps expect-peer-rpk-sha256
-    quic-transport-params expect-quic-transport-params
+    expect-certificate-types quic-transport-params expect-quic-transport-params
 """)
 
 _CREDENTIAL: dict[str, Callable[[str], Any] | None] = {

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from caesura.context import QUIC_EARLY_DATA, ClientHelloInfo, DTLSSettings, Limits, PeerChain, TraceEvent, Verify
+from caesura.context import (
+    QUIC_EARLY_DATA,
+    CertificateRequestInfo,
+    ClientHelloInfo,
+    DTLSSettings,
+    Limits,
+    PeerChain,
+    TraceEvent,
+    Verify,
+)
 from caesura.crypto.identity import Identity
 from caesura.crypto.psk import PSK
 from caesura.crypto.signatures import SCHEMES
@@ -97,6 +106,8 @@ class Hooks:
         self._answers = 0
         self.server_name: str | None = None
         self.peer_schemes: list[int] = []
+        self.requested_types = b""
+        self.requested_authorities: list[bytes] = []
         self.said: list[str] = []  # the trace, as the runner words it
         self.advertised_alpn = b""
         self.identities: list[tuple[int, Identity]] = []
@@ -122,6 +133,14 @@ class Hooks:
             from caesura.errors import NoApplicationProtocol
 
             raise NoApplicationProtocol("refused")
+
+    def select_client_identity(self, request: CertificateRequestInfo) -> None:
+        """Look at what the server wants to see; refuse it if the flags say so."""
+        self.peer_schemes = list(request.signature_schemes)
+        self.requested_types = bytes(request.client_certificate_types)
+        self.requested_authorities = list(request.certificate_authorities)
+        if "fail-cert-callback" in self.flags:
+            raise InternalError("CERT_CB_ERROR")
 
     def verify_peer(self, peer: PeerChain) -> bool:
         """Judge the peer as the flags say, those of the retry if early data was refused before."""
@@ -221,6 +240,8 @@ def settings_for(flags: Flags, world: Any, hooks: Hooks) -> dict[str, Any]:
         settings["max_early_data"] = limit if server and "dtls" not in flags else 0
     if server:
         settings["select_identity"] = hooks.select_identity
+    else:
+        settings["select_client_identity"] = hooks.select_client_identity
     return settings
 
 

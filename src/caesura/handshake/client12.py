@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from caesura.context import CertificateRequestInfo
 from caesura.crypto.groups import GROUPS, GROUPS12, Group
 from caesura.crypto.identity import Identity
 from caesura.crypto.signatures import PublicKey
@@ -16,10 +17,9 @@ from caesura.errors import (
     IllegalParameter,
     ProtocolVersionAlert,
 )
-from caesura.handshake import psk12, raw_keys
+from caesura.handshake import client_identity, psk12, raw_keys
 from caesura.handshake.authenticate import Proof, judge, judge_again
 from caesura.handshake.authenticate12 import (
-    CERTIFICATE_TYPES,
     CURVES,
     certificate_message,
     receive_certificate,
@@ -28,7 +28,6 @@ from caesura.handshake.authenticate12 import (
     sign_messages,
 )
 from caesura.handshake.client13 import Offer
-from caesura.handshake.negotiate import choose_identity
 from caesura.handshake.requests import Steps, perform
 from caesura.handshake.schedule12 import KeyBlock, MainSecret12
 from caesura.handshake.state import Established, Handshake, PeerIdentity, remembered
@@ -122,7 +121,8 @@ def agree(hs: Handshake, accepted: Accepted) -> Steps[tuple[MainSecret12, PeerId
     share, preliminary = yield from perform(Operation.KEY_EXCHANGE, server.group.respond, server.public)
     signer: tuple[Identity, SignatureScheme] | None = None
     if server.request is not None:
-        signer = choose_signer(hs, server.request, server.client_type)
+        described = describe(hs, server.request, server.client_type)
+        signer = yield from client_identity.choose(hs.settings, described, hs.profile.version12)
         hs.send(certificate_message(signer[0] if signer is not None else None, server.client_type))
     hs.send(ClientKeyExchange(share))
     main = MainSecret12.extended(suite, preliminary, hs.transcript.digest_with(suite.hash, b""))
@@ -304,23 +304,14 @@ def receive_key_exchange(hs: Handshake, accepted: Accepted) -> Steps[tuple[bytes
     return None, message
 
 
-def choose_signer(
-    hs: Handshake, request: CertificateRequest, kind: CertificateType
-) -> tuple[Identity, SignatureScheme] | None:
-    """The identity of this type that the server could take, and how it signs; None when there is none."""
-    signs = request.certificate_types
-    wanted = [
-        identity
-        for identity in hs.settings.identity
-        if identity.certificate_type is kind and CERTIFICATE_TYPES[identity.public_key.kind] in signs
-    ]
-    return choose_identity(
-        hs.settings.client_schemes,
-        wanted,
-        None,
+def describe(hs: Handshake, request: CertificateRequest, kind: CertificateType) -> CertificateRequestInfo:
+    """What `select_client_identity` is told."""
+    return CertificateRequestInfo(
+        hs.server_hostname,
+        kind,
         request.supported_signature_algorithms,
-        hs.profile.version12,
         request.certificate_authorities,
+        request.certificate_types,
     )
 
 

@@ -12,7 +12,7 @@ from caesura.crypto.secrets import SharedSecret
 from caesura.crypto.suites import SUITES, Suite
 from caesura.engines import Operation
 from caesura.errors import DecodeError, IllegalParameter, MissingExtension, ProtocolVersionAlert
-from caesura.handshake import early_data, raw_keys
+from caesura.handshake import client_identity, early_data, raw_keys
 from caesura.handshake.authenticate import judge_again
 from caesura.handshake.authenticate13 import (
     authenticate_peer,
@@ -22,7 +22,6 @@ from caesura.handshake.authenticate13 import (
     send_finished,
 )
 from caesura.handshake.compression import certificate_messages, choose, expanded
-from caesura.handshake.negotiate import choose_identity
 from caesura.handshake.psk import OfferedKey, holder_of
 from caesura.handshake.requests import Steps, perform
 from caesura.handshake.schedule13 import EarlySecret, HandshakeSecret
@@ -31,7 +30,6 @@ from caesura.handshake.transport import Epoch
 from caesura.sessions import Session
 from caesura.wire.extensions import (
     ALPN_SERVER,
-    CERTIFICATE_AUTHORITIES,
     CLIENT_CERTIFICATE_TYPE,
     KEY_SHARE_SERVER,
     PRE_SHARED_KEY_SERVER,
@@ -248,10 +246,8 @@ def check_request(request: CertificateRequest) -> CertificateRequest:
 
 def answer_request(hs: Handshake, request: CertificateRequest, kind: CertificateType) -> Steps[Identity | None]:
     """Send our certificate and prove it, or say that we have none that the server could take."""
-    offered = request.extensions.get(SIGNATURE_ALGORITHMS) or ()
-    fitting = [identity for identity in hs.settings.identity if identity.certificate_type is kind]
-    issuers = request.extensions.get(CERTIFICATE_AUTHORITIES) or ()
-    chosen = choose_identity(hs.settings.client_schemes, fitting, None, offered, issuers=issuers)
+    described = client_identity.describe(hs.server_hostname, request, kind)
+    chosen = yield from client_identity.choose(hs.settings, described, hs.profile.version13)
     if chosen is None:
         hs.send(certificate_message(None, b"", None))
         return None

@@ -15,13 +15,13 @@ from caesura.crypto.identity import Identity
 from caesura.crypto.secrets import TrafficSecret
 from caesura.engines import Operation
 from caesura.errors import CertificateRequired, IllegalParameter, MissingExtension
-from caesura.handshake import compression
+from caesura.handshake import client_identity, compression
 from caesura.handshake.authenticate13 import authenticate_peer, certificate_message, receive_finished, to_sign
-from caesura.handshake.negotiate import choose_identity, put_authorities, put_schemes
+from caesura.handshake.negotiate import put_authorities, put_schemes
 from caesura.handshake.requests import Steps, perform
 from caesura.handshake.state import Established, Handshake, PeerIdentity
 from caesura.handshake.transport import Epoch, MessageTransport, Profile
-from caesura.wire.extensions import CERTIFICATE_AUTHORITIES, SIGNATURE_ALGORITHMS, Extensions
+from caesura.wire.extensions import SIGNATURE_ALGORITHMS, Extensions
 from caesura.wire.messages import CertificateRequest, CertificateVerify, Finished, HandshakeMessage
 from caesura.wire.registries import HandshakeType
 
@@ -111,10 +111,8 @@ def answer_server(
     """
     hs.transcript.add(request.raw)
     settings, context = hs.settings, request.certificate_request_context
-    offered = request.extensions.get(SIGNATURE_ALGORITHMS) or ()
-    fitting = [identity for identity in settings.identity if identity.certificate_type is established.client_type]
-    issuers = request.extensions.get(CERTIFICATE_AUTHORITIES) or ()
-    chosen = choose_identity(settings.client_schemes, fitting, None, offered, issuers=issuers)
+    described = client_identity.describe(established.server_hostname, request, established.client_type)
+    chosen = yield from client_identity.choose(settings, described, hs.profile.version13)
     certificate: HandshakeMessage = certificate_message(None, context, None)
     if chosen is not None:
         identity, scheme = chosen
