@@ -46,12 +46,10 @@ def test_whatever_the_order(given_: tuple[list[bytes], list[Fragment]]) -> None:
     bodies, fragments = given_
     reassembly, found = new(), []
     for fragment in fragments:
-        assert reassembly.add(2, fragment) is (
-            Verdict.OLD if fragment.message_seq < reassembly.next_seq else Verdict.KEPT
-        )
+        assert reassembly.add(fragment) is (Verdict.OLD if fragment.message_seq < reassembly.next_seq else Verdict.KEPT)
         while (message := reassembly.pop()) is not None:
             found.append(message)
-    assert found == [(2, raw(body)) for body in bodies]
+    assert found == [raw(body) for body in bodies]
     assert reassembly.empty
     assert reassembly.next_seq == len(bodies)
 
@@ -64,54 +62,54 @@ def test_one_byte_at_a_time_in_random_order(size: int) -> None:
     reassembly = new()
     for fragment in fragments:
         assert reassembly.pop() is None
-        assert reassembly.add(0, fragment) is Verdict.KEPT
-    assert reassembly.pop() == (0, raw(body))
+        assert reassembly.add(fragment) is Verdict.KEPT
+    assert reassembly.pop() == raw(body)
 
 
 def test_empty_fragments_complete_nothing() -> None:
     reassembly = new()
     for _ in range(100):
-        assert reassembly.add(0, Fragment(11, 5, 0, 5, b"")) is Verdict.KEPT
+        assert reassembly.add(Fragment(11, 5, 0, 5, b"")) is Verdict.KEPT
     assert reassembly.pop() is None
-    reassembly.add(0, whole(0, b"hello"))
-    assert reassembly.pop() == (0, raw(b"hello"))
+    reassembly.add(whole(0, b"hello"))
+    assert reassembly.pop() == raw(b"hello")
 
 
 def test_messages_wait_for_those_before_them() -> None:
     reassembly = new()
-    reassembly.add(0, whole(1, b"b"))
+    reassembly.add(whole(1, b"b"))
     assert reassembly.pop() is None
     assert not reassembly.empty
-    reassembly.add(0, whole(0, b"a"))
-    assert [reassembly.pop(), reassembly.pop(), reassembly.pop()] == [(0, raw(b"a")), (0, raw(b"b")), None]
+    reassembly.add(whole(0, b"a"))
+    assert [reassembly.pop(), reassembly.pop(), reassembly.pop()] == [raw(b"a"), raw(b"b"), None]
 
 
 def test_what_was_handed_over_is_old() -> None:
     reassembly = new()
-    reassembly.add(0, whole(0, b"a"))
+    reassembly.add(whole(0, b"a"))
     reassembly.pop()
-    assert reassembly.add(0, whole(0, b"a")) is Verdict.OLD
-    assert reassembly.add(0, whole(0, b"another")) is Verdict.OLD
+    assert reassembly.add(whole(0, b"a")) is Verdict.OLD
+    assert reassembly.add(whole(0, b"another")) is Verdict.OLD
 
 
 @pytest.mark.parametrize("change", ["type", "length"])
 @pytest.mark.parametrize("complete", [False, True])
 def test_fragments_that_contradict_each_other(change: str, complete: bool) -> None:
     reassembly = new()
-    reassembly.add(2, whole(0, b"abc") if complete else Fragment(11, 3, 0, 0, b"a"))
+    reassembly.add(whole(0, b"abc") if complete else Fragment(11, 3, 0, 0, b"a"))
     other = Fragment(12, 3, 0, 1, b"b") if change == "type" else Fragment(11, 4, 0, 1, b"b")
     with pytest.raises(IllegalParameter):
-        reassembly.add(2, other)
+        reassembly.add(other)
 
 
 def test_the_last_whole_message() -> None:
     reassembly = new()
     assert reassembly.last_whole() is None
-    reassembly.add(2, whole(0, b"a", 8))
+    reassembly.add(whole(0, b"a", 8))
     assert reassembly.last_whole() == 8
-    reassembly.add(2, whole(2, b"c", 20))
+    reassembly.add(whole(2, b"c", 20))
     assert reassembly.last_whole() == 8
-    reassembly.add(2, whole(1, b"b", 11))
+    reassembly.add(whole(1, b"b", 11))
     assert reassembly.last_whole() == 20
 
 
@@ -120,31 +118,31 @@ def test_the_last_whole_message() -> None:
 
 def test_a_message_that_is_too_long() -> None:
     reassembly = new(limit=100)
-    assert reassembly.add(0, whole(0, bytes(100))) is Verdict.KEPT
+    assert reassembly.add(whole(0, bytes(100))) is Verdict.KEPT
     with pytest.raises(IllegalParameter, match="101"):
-        reassembly.add(0, Fragment(11, 101, 1, 0, b"a"))
+        reassembly.add(Fragment(11, 101, 1, 0, b"a"))
 
 
 def test_a_message_too_far_ahead() -> None:
     reassembly = new(ahead=7)
-    assert reassembly.add(0, whole(6, b"a")) is Verdict.KEPT
-    assert reassembly.add(0, whole(7, b"a")) is Verdict.BEYOND
-    reassembly.add(0, whole(0, b"a"))
+    assert reassembly.add(whole(6, b"a")) is Verdict.KEPT
+    assert reassembly.add(whole(7, b"a")) is Verdict.BEYOND
+    reassembly.add(whole(0, b"a"))
     reassembly.pop()
-    assert reassembly.add(0, whole(7, b"a")) is Verdict.KEPT
+    assert reassembly.add(whole(7, b"a")) is Verdict.KEPT
 
 
 def test_a_budget_for_what_comes_later() -> None:
     reassembly = new(budget=2000)
-    assert reassembly.add(0, Fragment(11, 5000, 1, 0, bytes(1000))) is Verdict.KEPT
-    assert reassembly.add(0, Fragment(11, 5000, 2, 0, bytes(1000))) is Verdict.BEYOND
-    assert reassembly.add(0, whole(0, bytes(5000))) is Verdict.KEPT  # what is next is never kept out
+    assert reassembly.add(Fragment(11, 5000, 1, 0, bytes(1000))) is Verdict.KEPT
+    assert reassembly.add(Fragment(11, 5000, 2, 0, bytes(1000))) is Verdict.BEYOND
+    assert reassembly.add(whole(0, bytes(5000))) is Verdict.KEPT  # what is next is never kept out
     reassembly.pop()
-    assert reassembly.add(0, Fragment(11, 5000, 2, 0, bytes(1000))) is Verdict.KEPT
+    assert reassembly.add(Fragment(11, 5000, 2, 0, bytes(1000))) is Verdict.KEPT
 
 
 def test_what_is_held_grows_with_what_has_come() -> None:
-    message = PartialMessage(0, 11, 100_000)
+    message = PartialMessage(11, 100_000)
     message.add(99_999, b"a")
     assert message.held < 300
     for at in range(5000):
@@ -155,7 +153,7 @@ def test_what_is_held_grows_with_what_has_come() -> None:
 @given(st.lists(st.tuples(st.integers(0, 29), st.integers(0, 10)), max_size=12), st.integers(30, 3000))
 def test_the_beginning_of_a_message(pieces: list[tuple[int, int]], length: int) -> None:
     body = bytes(range(256)) * 12
-    message, there = PartialMessage(0, 1, length), set[int]()
+    message, there = PartialMessage(1, length), set[int]()
     for start, size in pieces:
         stop = min(start + size, length)
         message.add(start, body[start:stop])

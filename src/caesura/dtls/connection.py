@@ -118,7 +118,6 @@ class DTLSConnection(DTLSTransport):
         "_heard",
         "_idle_timeout",
         "_key_updates",
-        "_last_type",
         "_newest",
         "_quick",
         "addr",
@@ -144,6 +143,9 @@ class DTLSConnection(DTLSTransport):
         settings = context.settings
         limits, options = settings.limits, settings.dtls
         first_seq = proven.message_seq if proven is not None else 0
+        self._reassembly = Reassembly(
+            limits.handshake_message, limits.messages_ahead, limits.reassembly_bytes, first_seq
+        )
         super().__init__(
             settings,
             Method.DTLS,
@@ -155,6 +157,7 @@ class DTLSConnection(DTLSTransport):
             async_mode=async_mode,
             retried=proven.retried if proven is not None else None,
             message_seq=first_seq,
+            inbox=self._reassembly,
         )
         self._ids = ConnectionIds(options.connection_id, limits.connection_ids, settings.random, on_connection_ids)
         self._srtp = SRTP(options.srtp_profiles)
@@ -163,14 +166,11 @@ class DTLSConnection(DTLSTransport):
         if not server_side:
             self._writer.say_version(FIRST_RECORD_VERSION)
         self._retransmission = Retransmission(options, limits.sent_records, self._writer, first_seq)
-        self._reassembly = Reassembly(limits.handshake_message, limits.messages_ahead, limits.reassembly_bytes)
-        self._reassembly.next_seq = first_seq
         self._acks = Acknowledgements(limits.ack_records)
         self._version = None
         self._dtls12 = Version.DTLS13 not in settings.versions  # agreed on, or all that may be
         self._read_epoch = 0  # in which the next handshake message comes
         self._installed = None  # for which early records may now be read
-        self._last_type = -1  # of the handshake messages that were handed over
         self._ack_now = False
         self._spec_came = None
         self._quick = False  # whether data may take the short way
@@ -468,25 +468,18 @@ class DTLSConnection(DTLSTransport):
             self._stopped_by(error)
 
     def _run_handshake(self, now: float) -> None:
-        while self._step(now) or self._release_early(now):
-            pass
-
-    def _step(self, now: float) -> bool:
-        """Hand over the next message, if it is there and wanted; whether that was progress."""
-        driver = self._driver
-        if driver is None:
-            found = self._reassembly.pop()
-            if found is not None:
-                self._post_handshake(found[1])
-            return found is not None
-        was_parked, found = driver.parked, None
-        if not was_parked and self._inbox.empty and (found := self._reassembly.pop()) is not None:
-            self._last_type = found[1][0]
-            self._inbox.receive_untrusted(self._inbox.epoch, found[1])
-        driver.advance(now)
-        if driver.done:
-            self._driver = None
-        return found is not None or driver.done or (was_parked and not driver.parked)
+        """The handshake goes on as far as messages are there; what follows it is taken as it comes."""
+        while True:
+            driver = self._driver
+            if driver is not None:
+                driver.advance(now)
+                if driver.done:
+                    self._driver = driver = None
+            if driver is None:
+                while (raw := self._reassembly.pop()) is not None:
+                    self._post_handshake(raw)
+            if self._installed is None or not self._release_early(now):
+                return
 
     def _release_early(self, now: float) -> bool:
         """Read the records that came before the keys that are there now; whether that was progress."""
@@ -508,7 +501,7 @@ class DTLSConnection(DTLSTransport):
         """Nothing more can be done at the moment: acknowledge and send accordingly."""
         if self._parked:
             self._retransmission.suspend()
-            whole = self._last_type if self._reassembly.empty else self._reassembly.last_whole()
+            whole = self._reassembly.last_type if self._reassembly.empty else self._reassembly.last_whole()
             acks = self._settings.dtls.ack_on_pause and not self._dtls12
             if acks and self._acks.unsent and whole in _LAST_OF_A_FLIGHT:
                 self._send_ack()
@@ -623,7 +616,7 @@ class DTLSConnection(DTLSTransport):
         if self._driver is not None and self._version is Version.DTLS13:
             self._retransmission.answered()  # the peer's next flight has begun (RFC 9147 section 7.1)
         try:
-            return self._reassembly.add(epoch, fragment) is not Verdict.BEYOND
+            return self._reassembly.add(fragment) is not Verdict.BEYOND
         except IllegalParameter as error:
             self._wrong(epoch, error)
             return False
@@ -785,7 +778,6 @@ class DTLSConnection(DTLSTransport):
         super()._drop()
         self._quick = False
         self._retransmission.close()
-        self._reassembly.clear()
         self._acks.clear()
         self._data.clear()
 

@@ -18,7 +18,7 @@ from caesura.handshake import stateless
 from caesura.handshake.negotiate import check_client_hello
 from caesura.handshake.stateless import Retried
 from caesura.handshake.transport import Profile
-from caesura.wire.dtls import DTLSClientHello, Fragment, HelloVerifyRequest
+from caesura.wire.dtls import DTLSClientHello, HelloVerifyRequest, encode_fragment
 from caesura.wire.extensions import COOKIE, Extensions
 from caesura.wire.messages import HEADER_LENGTH, ClientHello, HandshakeMessage, decode_message
 from caesura.wire.registries import ContentType, ExtensionType, Version
@@ -79,8 +79,8 @@ def answer(settings: Settings, raw: bytes, address: Address, sequence: int, mess
     except LocalAlert as error:
         return alert(error.description, sequence)
     message = request.encode()
-    fragment = Fragment(message[0], len(message) - HEADER_LENGTH, message_seq, 0, message[HEADER_LENGTH:])
-    return plaintext_record(_HANDSHAKE, sequence, fragment.encode())
+    body = message[HEADER_LENGTH:]
+    return plaintext_record(_HANDSHAKE, sequence, encode_fragment(message[0], len(body), message_seq, 0, body))
 
 
 def prove(settings: Settings, hello: ClientHello, address: Address, sequence: int, message_seq: int) -> Proven | None:

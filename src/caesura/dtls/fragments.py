@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from caesura.errors import InternalError
-from caesura.wire.dtls import FRAGMENT_HEADER_LENGTH, Fragment
+from caesura.wire.dtls import FRAGMENT_HEADER_LENGTH, encode_fragment
 from caesura.wire.registries import ContentType
 
 _CHANGE_CIPHER_SPEC: Final = int(ContentType.change_cipher_spec)
@@ -50,9 +50,9 @@ class OutgoingMessage:
                 left.append((max(first, stop), last))
         self.missing = [each for each in left if each[0] < each[1]]
 
-    def cut(self, start: int, stop: int) -> Fragment:
-        """One fragment of it."""
-        return Fragment(self.msg_type, len(self.body), self.message_seq, start, self.body[start:stop])
+    def fragment(self, start: int, stop: int) -> bytes:
+        """One fragment of it, with its header."""
+        return encode_fragment(self.msg_type, len(self.body), self.message_seq, start, self.body[start:stop])
 
 
 @dataclass(slots=True, eq=False)
@@ -81,7 +81,7 @@ class PlannedRecord:
         """Its fragments, one behind the other."""
         if self.content_type == _CHANGE_CIPHER_SPEC:
             return b"\x01"
-        return b"".join([message.cut(start, stop).encode() for message, start, stop in self.parts])
+        return b"".join([message.fragment(start, stop) for message, start, stop in self.parts])
 
 
 def plan(
@@ -94,7 +94,7 @@ def plan(
     """
     datagrams: list[list[PlannedRecord]] = []
     record: PlannedRecord | None = None
-    in_datagram = in_record = 0  # bytes that still fit
+    in_datagram = in_record = 0  # bytes that still fit into the datagram, and of these into the record
     for message in messages:
         if isinstance(message, ChangeCipherSpec):
             needed = overheads[message.epoch] + 1
@@ -105,26 +105,30 @@ def plan(
             in_datagram -= needed
             record = None
             continue
-        for start, stop in message.missing:
-            overhead = overheads[message.epoch]  # only here: the keys of what has arrived may be gone
-            pos = start
+        for start, end in message.missing:
             while True:
-                needed = FRAGMENT_HEADER_LENGTH + (pos < stop)
-                if record is None or record.epoch != message.epoch or min(in_datagram, in_record) < needed:
-                    if in_datagram < overhead + needed:
+                if (
+                    record is None
+                    or record.epoch != message.epoch
+                    or in_record < FRAGMENT_HEADER_LENGTH + (start < end)
+                ):
+                    overhead = overheads[message.epoch]  # only here: the keys of what has arrived may be gone
+                    needed = overhead + FRAGMENT_HEADER_LENGTH + (start < end)
+                    if mtu < needed:
+                        raise InternalError(f"mtu: {mtu} bytes leave no room beside {overhead} of a record")
+                    if in_datagram < needed:
                         in_datagram = mtu
                         datagrams.append([])
                     record = PlannedRecord(message.epoch, [])
                     datagrams[-1].append(record)
                     in_datagram -= overhead
-                    in_record = max_content
-                    if in_datagram < needed:
-                        raise InternalError(f"mtu: {mtu} bytes leave no room beside {overhead} of a record")
-                size = min(stop - pos, in_datagram - FRAGMENT_HEADER_LENGTH, in_record - FRAGMENT_HEADER_LENGTH)
-                record.parts.append((message, pos, pos + size))
-                in_datagram -= FRAGMENT_HEADER_LENGTH + size
-                in_record -= FRAGMENT_HEADER_LENGTH + size
-                pos += size
-                if pos >= stop:
+                    in_record = min(in_datagram, max_content)
+                stop = min(end, start + in_record - FRAGMENT_HEADER_LENGTH)
+                record.parts.append((message, start, stop))
+                used = FRAGMENT_HEADER_LENGTH + stop - start
+                in_datagram -= used
+                in_record -= used
+                start = stop
+                if stop >= end:
                     break
     return datagrams

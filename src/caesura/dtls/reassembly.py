@@ -4,6 +4,8 @@ Fragments come in any order, overlap, and repeat. What is held for a message gro
 the length it claims: until there could be enough to complete it, its pieces are kept as they came; then they move into
 one buffer with a bitmap. Messages ahead of the next one share a budget. The next one does not count in it, so that
 whatever was kept before cannot keep it out.
+
+A whole message stays here until the handshake asks for it: this is its inbox.
 """
 
 from __future__ import annotations
@@ -11,7 +13,9 @@ from __future__ import annotations
 from enum import Enum, auto
 
 from caesura.errors import IllegalParameter
+from caesura.handshake.inbox import Inbox, unexpected
 from caesura.wire.dtls import Fragment
+from caesura.wire.messages import HandshakeMessage, read_message
 
 _PIECE = 64  # bytes that a piece costs besides its own
 
@@ -27,21 +31,20 @@ class Verdict(Enum):
 class PartialMessage:
     """One message that is being put together."""
 
-    __slots__ = ("_buffer", "_missing", "_pieces", "epoch", "held", "length", "msg_type")
+    __slots__ = ("_buffer", "_missing", "_pieces", "held", "length", "msg_type")
 
-    def __init__(self, epoch: int, msg_type: int, length: int) -> None:
-        self.epoch = epoch
+    def __init__(self, msg_type: int, length: int) -> None:
         self.msg_type = msg_type
         self.length = length
         self.held = _PIECE
         self._pieces: list[tuple[int, bytes]] | None = []
-        self._buffer = bytearray()
+        self._buffer: bytes | bytearray = b""
         self._missing = 1  # a bit for each byte once there is a buffer
 
     def add(self, offset: int, data: bytes) -> None:
         """One piece, which lies within the message."""
         if len(data) == self.length:  # all of it at once, as nearly always
-            self._pieces, self._buffer, self._missing = None, bytearray(data), 0
+            self._pieces, self._buffer, self._missing = None, data, 0
             self.held = _PIECE + self.length
             return
         if self._pieces is not None:
@@ -50,14 +53,14 @@ class PartialMessage:
             if self.held < self.length:
                 return
             pieces, self._pieces = self._pieces, None
-            self._buffer = bytearray(self.length)
+            buffer = self._buffer = bytearray(self.length)
             self._missing = (1 << self.length) - 1
             self.held = _PIECE + self.length + self.length // 8
         else:
-            pieces = [(offset, data)]
+            assert isinstance(self._buffer, bytearray)
+            pieces, buffer = [(offset, data)], self._buffer
         for start, piece in pieces:
-            stop = start + len(piece)
-            self._buffer[start:stop] = piece
+            buffer[start : start + len(piece)] = piece
             self._missing &= ~(((1 << len(piece)) - 1) << start)
 
     @property
@@ -82,34 +85,35 @@ class PartialMessage:
         return (self.msg_type << 24 | self.length).to_bytes(4, "big") + self._buffer
 
 
-class Reassembly:
+class Reassembly(Inbox):
     """The peer's messages from `next_seq` on.
 
     `limit`: bytes of one message. `ahead`: how many messages from the next one on are kept. `budget`: bytes held for
     those behind the next one.
     """
 
-    __slots__ = ("_ahead", "_budget", "_limit", "_messages", "next_seq")
+    __slots__ = ("_ahead", "_budget", "_partials", "last_type", "next_seq")
 
-    def __init__(self, limit: int, ahead: int, budget: int) -> None:
-        self._limit = limit
+    def __init__(self, limit: int, ahead: int, budget: int, next_seq: int = 0) -> None:
+        super().__init__(limit)
         self._ahead = ahead
         self._budget = budget
-        self._messages: dict[int, PartialMessage] = {}
-        self.next_seq = 0
+        self._partials: dict[int, PartialMessage] = {}
+        self.next_seq = next_seq
+        self.last_type = -1  # of the messages that were handed over
 
-    def add(self, epoch: int, fragment: Fragment) -> Verdict:
+    def add(self, fragment: Fragment) -> Verdict:
         """Take a fragment. IllegalParameter for one that contradicts an earlier one, or of too long a message."""
         seq = fragment.message_seq
         if seq < self.next_seq:
             return Verdict.OLD
-        if fragment.length > self._limit:
-            raise IllegalParameter(f"a handshake message of {fragment.length} bytes where {self._limit} are allowed")
+        if fragment.length > self.limit:
+            raise IllegalParameter(f"a handshake message of {fragment.length} bytes where {self.limit} are allowed")
         if seq - self.next_seq >= self._ahead:
             return Verdict.BEYOND
-        message = self._messages.get(seq)
+        message = self._partials.get(seq)
         if message is None:
-            message = PartialMessage(epoch, fragment.msg_type, fragment.length)
+            message = PartialMessage(fragment.msg_type, fragment.length)
         elif (message.msg_type, message.length) != (fragment.msg_type, fragment.length):
             raise IllegalParameter("two fragments of one message that differ in type or length")
         elif message.complete:
@@ -117,33 +121,47 @@ class Reassembly:
         if seq != self.next_seq and self._held_ahead() + len(fragment.data) + 2 * _PIECE > self._budget:
             return Verdict.BEYOND
         message.add(fragment.offset, fragment.data)
-        self._messages[seq] = message
+        self._partials[seq] = message
         return Verdict.KEPT
 
-    def pop(self) -> tuple[int, bytes] | None:
-        """The next message and the epoch it came under, once it is whole."""
-        message = self._messages.get(self.next_seq)
+    def pop(self) -> bytes | None:
+        """The next message, once it is whole."""
+        message = self._partials.get(self.next_seq)
         if message is None or not message.complete:
             return None
-        del self._messages[self.next_seq]
+        del self._partials[self.next_seq]
         self.next_seq += 1
-        return message.epoch, message.raw()
+        self.last_type = message.msg_type
+        return message.raw()
+
+    def take(self, types: tuple[type[HandshakeMessage], ...]) -> HandshakeMessage | None:
+        """The next message, which must be of one of `types`; None while it is not whole.
+
+        Its epoch was looked at when it came: a message of another is none (see the connection).
+        """
+        raw = self.pop()
+        if raw is None:
+            return None
+        for each in types:
+            if each.msg_type == raw[0]:
+                return read_message(each, raw)
+        raise unexpected(raw, types)
 
     @property
     def empty(self) -> bool:
         """Whether nothing is held, whole or in part."""
-        return not self._messages
+        return not self._partials
 
     def last_whole(self) -> int | None:
         """The type of the last message of those that are whole without a gap; None when the next one is not."""
         kind, seq = None, self.next_seq
-        while (message := self._messages.get(seq)) is not None and message.complete:
+        while (message := self._partials.get(seq)) is not None and message.complete:
             kind, seq = message.msg_type, seq + 1
         return kind
 
     def clear(self) -> None:
         """Forget everything."""
-        self._messages.clear()
+        self._partials.clear()
 
     def _held_ahead(self) -> int:
-        return sum(message.held for seq, message in self._messages.items() if seq != self.next_seq)
+        return sum(message.held for seq, message in self._partials.items() if seq != self.next_seq)

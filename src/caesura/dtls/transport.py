@@ -62,17 +62,16 @@ class DTLSTransport(Endpoint):
 
     def install_read(self, epoch: Epoch, keys: Keys) -> None:
         """Read these keys' epoch too; messages of the one before may not remain."""
-        if not (self._inbox.empty and self._reassembly.empty):
+        if not self._reassembly.empty:
             raise UnexpectedMessage("messages of the old keys remain", section="RFC 9147 section 6.1")
         if isinstance(keys, Protection12):  # whether the peer's ChangeCipherSpec arrives does not matter
             self._reader.install(ReadKey12(keys))
             self._spec(came=False)
             self._read_epoch = EPOCH
-            self._inbox.epoch = self._installed = Epoch.HANDSHAKE  # not more: the Finished has to come
+            self._installed = Epoch.HANDSHAKE  # not more: the Finished has to come
             return
         self._reader.install(ReadKey(keys, PROFILE.label_prefix, epoch))
         self._read_epoch = epoch
-        self._inbox.epoch = epoch
         if epoch < Epoch.APPLICATION:
             self._installed = epoch
 

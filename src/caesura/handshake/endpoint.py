@@ -131,6 +131,7 @@ class Endpoint(Facts):
         retried: Retried | None = None,
         message_seq: int = 0,
         early_data: int | None = None,
+        inbox: Inbox | None = None,
     ) -> None:
         check_role(settings, method, server_side, server_hostname)
         self._settings = settings
@@ -140,7 +141,7 @@ class Endpoint(Facts):
             settings, wait_context, awaiter, settings.async_mode if async_mode is None else async_mode, server_side
         )
         self.selected_context: Context | None = None  # the one that select_identity has brought, if it has
-        self._inbox = Inbox(settings.limits.handshake_message)
+        self._inbox = Inbox(settings.limits.handshake_message) if inbox is None else inbox
         self._driver: Driver[None] | None = self._new_handshake(session, retried, message_seq, early_data)
         self._established: Established | None = None
         self._post: list[Driver[None]] = []  # exchanges after the handshake, one after the other

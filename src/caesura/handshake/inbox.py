@@ -5,12 +5,14 @@ The handshake takes one message at a time and names the types that may come. Wha
 
 from __future__ import annotations
 
+from struct import Struct
+
 from caesura.errors import IllegalParameter, UnexpectedMessage
 from caesura.handshake.transport import Epoch
-from caesura.wire.messages import HandshakeMessage, read_message
+from caesura.wire.messages import HEADER_LENGTH, HandshakeMessage, read_message
 from caesura.wire.registries import HandshakeType
 
-_HEADER = 4  # bytes: msg_type and a 24-bit length (RFC 9846 section 4)
+_unpack_header = Struct(">I").unpack_from  # msg_type and a 24-bit length (RFC 9846 section 4)
 
 
 class Inbox:
@@ -40,11 +42,11 @@ class Inbox:
     def _split(self, epoch: Epoch, data: bytes | bytearray) -> int:
         """Queue the whole messages at the beginning of `data`; where the rest begins."""
         pos, size = 0, len(data)
-        while size - pos >= _HEADER:
-            length = data[pos + 1] << 16 | data[pos + 2] << 8 | data[pos + 3]
+        while size - pos >= HEADER_LENGTH:
+            length = _unpack_header(data, pos)[0] & 0xFFFFFF
             if length > self.limit:
                 raise IllegalParameter(f"a handshake message of {length} bytes where {self.limit} are allowed")
-            stop = pos + _HEADER + length
+            stop = pos + HEADER_LENGTH + length
             if stop > size:
                 break
             self._messages.append((epoch, bytes(data[pos:stop])))
@@ -62,7 +64,7 @@ class Inbox:
         for each in types:
             if each.msg_type == raw[0] and epoch is self.epoch:
                 return read_message(each, raw)
-        raise UnexpectedMessage(f"{_name(raw[0])} where {' or '.join(t.msg_type.name for t in types)} may stand")
+        raise unexpected(raw, types)
 
     def pass_on(self, other: Inbox) -> None:
         """Give the next message to the inbox of an exchange that will take it."""
@@ -90,6 +92,11 @@ class Inbox:
         self._messages.clear()
         self._partial.clear()
         self.size = 0
+
+
+def unexpected(raw: bytes, types: tuple[type[HandshakeMessage], ...]) -> UnexpectedMessage:
+    """The error for a message that is of none of these types."""
+    return UnexpectedMessage(f"{_name(raw[0])} where {' or '.join(t.msg_type.name for t in types)} may stand")
 
 
 def _name(msg_type: int) -> str:

@@ -45,6 +45,8 @@ EPOCH_BITS: Final = 0b0000_0011
 FRAGMENT_HEADER_LENGTH: Final = 12
 """Bytes of msg_type, length, message_seq, fragment_offset and fragment_length."""
 
+_FRAGMENT_HEADER: Final = struct.Struct(">IHHBBH")  # numbers of 24 bits are taken apart
+_pack_fragment_header = _FRAGMENT_HEADER.pack
 _MESSAGE_SEQ: Final = struct.Struct(">H")
 
 
@@ -65,15 +67,16 @@ class Fragment:
 
     def encode(self) -> bytes:
         """The piece with its header."""
-        return b"".join(
-            (
-                (self.msg_type << 24 | self.length).to_bytes(4, "big"),
-                _MESSAGE_SEQ.pack(self.message_seq),
-                self.offset.to_bytes(3, "big"),
-                len(self.data).to_bytes(3, "big"),
-                self.data,
-            )
-        )
+        return encode_fragment(self.msg_type, self.length, self.message_seq, self.offset, self.data)
+
+
+def encode_fragment(msg_type: int, length: int, message_seq: int, offset: int, data: bytes) -> bytes:
+    """A piece of a message with its header."""
+    size = len(data)
+    header: bytes = _pack_fragment_header(
+        msg_type << 24 | length, message_seq, offset >> 8, offset & 0xFF, size >> 16, size & 0xFFFF
+    )
+    return header + data
 
 
 def decode_fragments(content: bytes) -> list[Fragment]:
@@ -87,15 +90,13 @@ def decode_fragments(content: bytes) -> list[Fragment]:
         start = pos + FRAGMENT_HEADER_LENGTH
         if start > size:
             raise DecodeError("a handshake fragment's header is cut short", section="RFC 9147 section 5.2")
-        length = int.from_bytes(content[pos + 1 : pos + 4], "big")
-        offset = int.from_bytes(content[pos + 6 : pos + 9], "big")
-        stop = start + int.from_bytes(content[pos + 9 : start], "big")
+        type_and_length, message_seq, high, low, size_high, size_low = _FRAGMENT_HEADER.unpack_from(content, pos)
+        length, offset, stop = type_and_length & 0xFFFFFF, high << 8 | low, start + (size_high << 16 | size_low)
         if stop > size:
             raise DecodeError("a handshake fragment is cut short", section="RFC 9147 section 5.2")
         if offset + stop - start > length:
             raise IllegalParameter("a fragment beyond the end of its message", section="RFC 9147 section 5.5")
-        (message_seq,) = _MESSAGE_SEQ.unpack_from(content, pos + 4)
-        fragments.append(Fragment(content[pos], length, message_seq, offset, content[start:stop]))
+        fragments.append(Fragment(type_and_length >> 24, length, message_seq, offset, content[start:stop]))
         pos = stop
     return fragments
 
