@@ -10,7 +10,6 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from os import PathLike
-from pathlib import Path
 from typing import Any, Final
 
 from caesura.crypto.quic import ResetKey
@@ -118,10 +117,10 @@ class QUICSettings:
             return None
         if callable(self.qlog):
             return self.qlog(name)
-        path = Path(self.qlog) / f"{name}.sqlog"
+        path = os.path.join(self.qlog, f"{name}.sqlog")
 
         def append(record: str) -> None:
-            with path.open("a", encoding="ascii") as stream:
+            with open(path, "a", encoding="ascii") as stream:
                 stream.write(record)
 
         return append
