@@ -60,7 +60,6 @@ class SSL(Facts, Verbs):
         "_closing",
         "_marked",
         "_pausing",
-        "_promised",
         "_rbio",
         "_server_side",
         "_thread",
@@ -104,7 +103,6 @@ class SSL(Facts, Verbs):
         self._connection: Endpoint | None = None
         self._pausing = False  # paused work is the application's to wait for: asynchronous mode
         self._marked = False  # WANT_ASYNC was returned since paused work last went on
-        self._promised = False  # and the wait context's own descriptor is kept among the others
         self.want = Want.NOTHING
 
     # --- before the handshake -------------------------------------------------------------------------------------
@@ -256,9 +254,6 @@ class SSL(Facts, Verbs):
             context = connection.wait_context
             context.reset()
             context.drain()
-            if self._promised:
-                self._promised = False
-                context.disarm()
 
     def _want_read(self) -> NoReturn:
         self.want = Want.READING
@@ -274,13 +269,7 @@ class SSL(Facts, Verbs):
             raise WantAsyncJob
         self.want = Want.ASYNC_PAUSED
         self._marked = True
-        context = connection.wait_context
-        if (context.armed or context.signalled) and not self._promised and context.get_callback() is None:
-            # Work that ends now takes its descriptor away. It stays until the next call, or whoever asks for the
-            # descriptors a moment too late would wait for nothing.
-            self._promised = True
-            context.arm()
-        context.mark()
+        connection.wait_context.mark()
         raise WantAsync
 
     def _fail(self, error: Error) -> NoReturn:
