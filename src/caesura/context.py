@@ -187,14 +187,17 @@ class PeerChain:
 
 @dataclass(frozen=True, slots=True)
 class TraceEvent:
-    """One thing that happened on a connection, given to `trace`."""
+    """One thing that happened on a connection, given to `trace`.
+
+    `kind` is "sent", "received", "alert sent", "alert received", or of work "started", "paused", "resumed", "finished"
+    or "failed". `name` is the message's or the operation's. Beside messages there are "ack" (DTLS 1.3, and QUIC in
+    packets of the handshake), "ping" (a probe of QUIC's there) and, before TLS 1.3, "change_cipher_spec".
+    """
 
     time: float  # seconds, the context's monotonic clock
     server_side: bool
-    kind: (
-        str  # "sent", "received", "alert sent", "alert received", "started", "paused", "resumed", "finished", "failed"
-    )
-    name: str  # the message's or the operation's name; beside messages, "ack" and, before TLS 1.3, "change_cipher_spec"
+    kind: str
+    name: str
     size: int = 0  # bytes, of messages
 
 

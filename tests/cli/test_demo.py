@@ -24,10 +24,34 @@ def shown() -> str:
     return result.output
 
 
+HANDSHAKE = [
+    ("client", "→", "ClientHello"),
+    ("server", "‖", "select identity"),
+    ("server", "←", "ServerHello"),
+    ("server", "←", "EncryptedExtensions"),
+    ("server", "←", "CertificateRequest"),
+    ("server", "←", "Certificate"),
+    ("server", "‖", "sign"),
+    ("server", "←", "CertificateVerify"),
+    ("server", "←", "Finished"),
+    ("client", "→", "Certificate"),
+    ("client", "‖", "sign"),
+    ("client", "→", "CertificateVerify"),
+    ("client", "→", "Finished"),
+    ("server", "‖", "verify peer"),
+]
+
+
+def drawn(shown: str) -> list[tuple[str, str, str]]:
+    """The rows of a drawing: who, what kind of thing, which one."""
+    return re.findall(r"^(client|server) (.) (\w+(?: \w+)*?)  +[\d.,]+ (?:B|ms) ", shown, re.MULTILINE)
+
+
 def test_handshakes_and_pauses_are_counted(shown: str) -> None:
     assert re.search(r"^ +pausing +blocking +key in memory *$", shown, re.MULTILINE)
-    tls, dtls = re.split(r"^DTLS 1\.3 *$", shown.split("\nTLS 1.3")[1], flags=re.MULTILINE)
-    for block in (tls, dtls):
+    blocks = re.split(r"^(?:D?TLS 1\.3|QUIC) *$", shown, flags=re.MULTILINE)[1:]
+    assert len(blocks) == 3
+    for block in blocks:
         assert re.search(r"^ +handshakes +6 +6 +6 *$", block, re.MULTILINE)
         assert re.search(r"^ +pauses +6 +0 +0 *$", block, re.MULTILINE)
         assert re.search(r"^ +handshakes per second +[\d,]+ +[\d,]+ +[\d,]+ *$", block, re.MULTILINE)
@@ -35,23 +59,15 @@ def test_handshakes_and_pauses_are_counted(shown: str) -> None:
 
 
 def test_the_drawn_handshake_has_all_its_messages_and_pauses_in_order(shown: str) -> None:
-    rows = re.findall(r"^(client|server) (.) (\w+(?: \w+)*?)  +[\d.,]+ (?:B|ms) ", shown, re.MULTILINE)
-    assert rows == [
-        ("client", "→", "ClientHello"),
-        ("server", "‖", "select identity"),
-        ("server", "←", "ServerHello"),
-        ("server", "←", "EncryptedExtensions"),
-        ("server", "←", "CertificateRequest"),
-        ("server", "←", "Certificate"),
-        ("server", "‖", "sign"),
-        ("server", "←", "CertificateVerify"),
-        ("server", "←", "Finished"),
-        ("client", "→", "Certificate"),
-        ("client", "‖", "sign"),
-        ("client", "→", "CertificateVerify"),
-        ("client", "→", "Finished"),
-        ("server", "‖", "verify peer"),
-    ]
+    assert drawn(shown.split("The same over QUIC")[0]) == HANDSHAKE
+
+
+def test_over_quic_acknowledgments_go_on_in_the_pauses(shown: str) -> None:
+    rows = drawn(shown.split("The same over QUIC")[1])
+    assert [row for row in rows if row[2] not in ("Ack", "Ping")] == HANDSHAKE
+    first_pause, second_pause = rows.index(("server", "‖", "select identity")), rows.index(("server", "‖", "sign"))
+    assert ("server", "←", "Ack") in rows[first_pause:second_pause]
+    assert ("client", "→", "Ack") in rows[second_pause:]
 
 
 def test_without_a_terminal_it_is_plain_text(shown: str) -> None:
@@ -65,7 +81,7 @@ def test_on_a_terminal_there_are_colours_and_progress_bars(width: int) -> None:
     out = StringIO()
     console = Console(file=out, force_terminal=True, width=width, color_system="standard", highlight=False)
     asyncio.run(perform(console, SMALL))
-    assert out.getvalue().count("6/6") >= 6
+    assert out.getvalue().count("6/6") >= 9
     assert "\x1b[33m" in out.getvalue()
     for line in re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", out.getvalue()).replace("\r", "\n").splitlines():
         assert len(line) <= width

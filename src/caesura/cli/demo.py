@@ -1,11 +1,11 @@
 """`caesura demo`: what pausing is worth, measured on this machine and drawn.
 
-A server and its clients share one process, one thread and one event loop, and speak TLS 1.3, then DTLS 1.3, over
-loopback. The server's private key "lives in an HSM": each signature takes its time to come back. The same work is done
-three times. First the handshakes pause while they wait (a `DelayEngine` stands for the HSM); then the signer blocks, as
-it would behind an API that has no other way; then the key is in memory, which shows what the processor allows. At last
-one handshake is traced, in which both sides have their keys in the HSM and the server decides by coroutines, and is
-drawn.
+A server and its clients share one process, one thread and one event loop, and speak TLS 1.3, then DTLS 1.3, then QUIC,
+over loopback. The server's private key "lives in an HSM": each signature takes its time to come back. The same work is
+done three times. First the handshakes pause while they wait (a `DelayEngine` stands for the HSM); then the signer
+blocks, as it would behind an API that has no other way; then the key is in memory, which shows what the processor
+allows. At last a handshake is traced, in which both sides have their keys in the HSM and the server decides by
+coroutines, and is drawn; then one over QUIC, where acknowledgments go on during the pauses.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 import click
 from rich.console import Console, RenderableType
@@ -43,6 +43,7 @@ ROUNDS = 3  # at most, with at least two visits for each client that is there at
 PAUSING, BLOCKING, IN_MEMORY = "pausing", "blocking", "key in memory"
 REFRESH = 0.1  # seconds between two drawings of the progress bar
 BEAT = 0.001  # seconds between two looks at whether the loop comes round
+LEAST = 0.001  # seconds: a timeout cannot be none
 
 
 @click.command(short_help="Handshakes that pause, measured and drawn.")
@@ -65,10 +66,11 @@ BEAT = 0.001  # seconds between two looks at whether the loop comes round
 def demo(clients: int, delay: float, concurrency: int) -> None:
     """Show what it is worth that a handshake can pause.
 
-    A server and its clients, in one process and on one event loop, perform real handshakes of TLS 1.3 and DTLS 1.3 over
-    loopback. The server's private key is in an HSM, simulated by a delay, that takes its time for each signature. The
-    same work is done with handshakes that pause meanwhile, with a signer that blocks, and with a key in memory; the
-    figures stand side by side. Then one handshake is drawn on a time axis, with its messages and its pauses.
+    A server and its clients, in one process and on one event loop, perform real handshakes of TLS 1.3, DTLS 1.3 and
+    QUIC over loopback. The server's private key is in an HSM, simulated by a delay, that takes its time for each
+    signature. The same work is done with handshakes that pause meanwhile, with a signer that blocks, and with a key in
+    memory; the figures stand side by side. Then a handshake of TLS and one of QUIC are drawn on a time axis, with their
+    messages and their pauses.
     """
     with told():
         asyncio.run(perform(Console(highlight=False), Plan(clients, delay / 1000, concurrency)))
@@ -195,8 +197,10 @@ class Transport(Protocol):
 
     name: str
     method: Method
+    settings: Mapping[str, Any]
+    """Of both sides' contexts, beside those that are the same for all."""
 
-    async def listen(self, context: Context) -> aio.Server | aio.DatagramServer:
+    async def listen(self, context: Context) -> aio.Server | aio.DatagramServer | aio.QUICServer:
         """A server that sends back one line to each client."""
 
     async def visit(self, port: int, context: Context) -> None:
@@ -208,6 +212,7 @@ class Streams:
 
     name = "TLS 1.3"
     method = Method.TLS
+    settings: Mapping[str, Any] = {}
 
     async def listen(self, context: Context) -> aio.Server:
         """Serve."""
@@ -223,6 +228,7 @@ class Datagrams:
 
     name = "DTLS 1.3"
     method = Method.DTLS
+    settings: Mapping[str, Any] = {}
 
     async def listen(self, context: Context) -> aio.DatagramServer:
         """Serve."""
@@ -240,7 +246,29 @@ class Datagrams:
         check_greeting(answer)
 
 
-TRANSPORTS: Sequence[Transport] = (Streams(), Datagrams())
+class QUICStreams:
+    """QUIC, over UDP."""
+
+    name = "QUIC"
+    method = Method.QUIC
+    settings: Mapping[str, Any] = {"alpn": "demo"}
+
+    async def listen(self, context: Context) -> aio.QUICServer:
+        """Serve."""
+        return await aio.serve_quic(greet_streams, HOST, 0, context=context)
+
+    async def visit(self, port: int, context: Context) -> None:
+        """Connect, exchange a line, close. Who has nothing more to say need not wait for packets that come late."""
+        connecting = aio.connect_quic(HOST, port, context=context, server_hostname=NAME, ssl_shutdown_timeout=LEAST)
+        async with await connecting as link:
+            reader, writer = await link.open_stream()
+            assert reader is not None
+            assert writer is not None
+            await exchange_greetings(reader, writer)
+
+
+TLS, DTLS, QUIC = Streams(), Datagrams(), QUICStreams()
+TRANSPORTS: Sequence[Transport] = (TLS, DTLS, QUIC)
 
 
 async def run(plan: Plan, clients: int, transport: Transport, server: Context, client: Context, bar: Bar) -> Outcome:
@@ -288,6 +316,13 @@ async def greet_link(link: aio.DatagramLink) -> None:
     await link.send(await link.recv())
 
 
+async def greet_streams(link: aio.QUICLink) -> None:
+    """The same on each stream of a QUIC connection."""
+    async for reader, writer in link.streams():
+        if reader is not None and writer is not None:
+            await greet(reader, writer)
+
+
 async def exchange_greetings(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """The client: one line, which has to come back."""
     writer.write(GREETING)
@@ -301,7 +336,9 @@ def check_greeting(answer: bytes) -> None:
         raise click.ClickException("the server did not send back what it was sent")
 
 
-async def trace_one(trust: TrustStore, server: Identity, client: Identity, delay: float) -> Timeline:
+async def trace_one(
+    transport: Transport, trust: TrustStore, server: Identity, client: Identity, delay: float
+) -> Timeline:
     """One handshake with both keys in the HSM, in which the server decides by coroutines."""
     events: list[TraceEvent] = []
     hsm = DelayEngine(delay, operations={Operation.SIGN})
@@ -315,6 +352,7 @@ async def trace_one(trust: TrustStore, server: Identity, client: Identity, delay
         return True
 
     accepting = Context.server(
+        method=transport.method,
         select_identity=choose,
         verify_peer=judge,
         verify=Verify.REQUIRED,
@@ -322,11 +360,19 @@ async def trace_one(trust: TrustStore, server: Identity, client: Identity, delay
         engine=hsm,
         ticket_count=0,
         trace=events.append,
+        **transport.settings,
     )
-    connecting = Context.client(identity=client, trust=trust, engine=hsm, sessions=None, trace=events.append)
-    async with await aio.start_server(greet, HOST, 0, context=accepting) as listening:
-        port = listening.sockets[0].getsockname()[1]
-        await exchange_greetings(*await aio.open_connection(HOST, port, context=connecting, server_hostname=NAME))
+    connecting = Context.client(
+        method=transport.method,
+        identity=client,
+        trust=trust,
+        engine=hsm,
+        sessions=None,
+        trace=events.append,
+        **transport.settings,
+    )
+    async with await transport.listen(accepting) as listening:
+        await transport.visit(listening.sockets[0].getsockname()[1], connecting)
     return Timeline(events)
 
 
@@ -343,28 +389,33 @@ async def perform(console: Console, plan: Plan) -> None:
     results: dict[str, list[Outcome]] = {}
     with progress_display(console) as progress:
         for transport in TRANSPORTS:
-            client = Context.client(method=transport.method, trust=trust, sessions=None)
-            servers = servers_of(transport.method, identity, plan.delay)
+            client = Context.client(method=transport.method, trust=trust, sessions=None, **transport.settings)
+            servers = servers_of(transport, identity, plan.delay)
             bars = [Bar(progress, f"{transport.name}, {title}", plan.clients) for title in servers]
             results[transport.name] = await run_all(plan, transport, tuple(servers.values()), client, bars)
     if console.is_terminal:
         console.print()
     say(console, comparison((PAUSING, BLOCKING, IN_MEMORY), results))
     say(console, conclusion(*together(results.values())))
-    timeline = await trace_one(trust, identity, authority.issue("the client", now=now), plan.delay)
-    say(console, caption())
-    say(console, timeline)
-    console.print(legend(timeline))
+    visitor = authority.issue("the client", now=now)
+    for transport, words in ((TLS, caption()), (QUIC, quic_caption())):
+        timeline = await trace_one(transport, trust, identity, visitor, plan.delay)
+        say(console, words)
+        say(console, timeline)
+        console.print(legend(timeline))
+        if transport is not QUIC:
+            console.print()
 
 
-def servers_of(method: Method, identity: Identity, delay: float) -> dict[str, Context]:
+def servers_of(transport: Transport, identity: Identity, delay: float) -> dict[str, Context]:
     """The three servers whose work is compared."""
     hsm = DelayEngine(delay, operations={Operation.SIGN})
     blocking = replace(identity, key=BlockingKey(identity.key, delay))
+    same = {"method": transport.method, "ticket_count": 0, **transport.settings}
     return {
-        PAUSING: Context.server(method=method, identity=identity, engine=hsm, ticket_count=0),
-        BLOCKING: Context.server(method=method, identity=blocking, ticket_count=0),
-        IN_MEMORY: Context.server(method=method, identity=identity, ticket_count=0),
+        PAUSING: Context.server(identity=identity, engine=hsm, **same),
+        BLOCKING: Context.server(identity=blocking, **same),
+        IN_MEMORY: Context.server(identity=identity, **same),
     }
 
 
@@ -387,8 +438,8 @@ def introduction(plan: Plan) -> Text:
     """What is about to happen."""
     coming = f"{plan.clients:,} clients come, {min(plan.clients, plan.concurrency)} at a time; each"
     return Text.assemble(
-        "A server and its clients share one thread and one event loop, and speak TLS 1.3, then DTLS 1.3, over "
-        "loopback. The server's private key is in an HSM (simulated), which takes ",
+        "A server and its clients share one thread and one event loop, and speak TLS 1.3, then DTLS 1.3, then QUIC, "
+        "over loopback. The server's private key is in an HSM (simulated), which takes ",
         (f"{plan.delay * 1000:g} ms", f"bold {PAUSED}"),
         f" for a signature. {coming if plan.clients > 1 else 'One client comes, and'} "
         "performs a full handshake and exchanges a line of text.",
@@ -456,6 +507,15 @@ def caption() -> Text:
         ("One handshake", "bold"),
         " with certificates on both sides. Both keys are in the HSM; the server chooses its certificate, and judges "
         "the client's, by coroutines that ask elsewhere.",
+    )
+
+
+def quic_caption() -> Text:
+    """What is different over QUIC."""
+    return Text.assemble(
+        ("The same over QUIC.", "bold"),
+        " The handshake pauses, the connection does not: what comes is read and acknowledged at once. A client that "
+        "hears nothing more asks whether anybody is there (Ping), and is told (Ack).",
     )
 
 

@@ -18,6 +18,8 @@ class FrameHandling(HandshakeTransport):
 
     def on_ack(self, level: int, ranges: AckRanges, delay: int, ecn: EcnCounts | None) -> None:  # noqa: ARG002
         """ACK. We mark nothing with ECN, so counts say nothing."""
+        if level != ONE_RTT:
+            self._trace("received", "ack")
         exponent = self._peer.ack_delay_exponent if self._peer is not None else 3
         if level == ONE_RTT and self._reader.phases is not None:
             self._reader.phases.acknowledged(ranges[0][1] - 1)

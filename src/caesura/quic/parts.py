@@ -195,6 +195,7 @@ class Parts(Endpoint):
             client=client,
         )
         self._writer.token = token
+        self._writer.trace = self._performer.trace
         self._idle = IdleTimeout(options.max_idle_timeout, self._now)
         self._peer: TransportParameters | None = None
         self._read_secret: TrafficSecret | None = None  # of 1-RTT packets, until they may be read

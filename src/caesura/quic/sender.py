@@ -106,6 +106,7 @@ class Sender(Working):
         "parameters",
         "qlog",
         "token",
+        "trace",
     )
 
     def __init__(
@@ -132,6 +133,7 @@ class Sender(Working):
         self.held_back = False
         self.out: list[Datagram] = []
         self.qlog: Qlog | None = None
+        self.trace: Callable[[str, str, int], object] | None = None
         self._spaces = spaces
         self._loss = loss
         self._pacer = pacer
@@ -316,6 +318,8 @@ class Sender(Working):
         room = whole = size - draft.overhead
         if due or acks.pending:
             room -= acks.write(room, payload, recalls, now)
+            if self.trace is not None and space.number != APPLICATION_SPACE:
+                self.trace("sent", "ack", whole - room)
         before = room
         if may:
             room = self._content(space, room, payload, recalls, now)
@@ -323,6 +327,8 @@ class Sender(Working):
         draft.size = whole - room
         if not draft.eliciting and room and (probing or acks.wants_answer):
             draft.add(_PING)
+            if self.trace is not None and space.number != APPLICATION_SPACE:
+                self.trace("sent", "ping", len(_PING))
         return draft if payload else None
 
     def _waiting(self, space: PacketSpace) -> bool:
