@@ -10,11 +10,14 @@ from caesura.context import Verify
 from caesura.engines import DelayEngine, Operation
 from caesura.errors import OperationTimeout, PeerClose, TransportErrorCode
 from caesura.quic import QUICConnection
+from caesura.quic_settings import QUICSettings
 from tests.quic.link import QUICLink, client_context, linked, server_context
+from tests.quic.packet_log import PacketLog
 from tests.support.datagram_link import SERVER, ByHand, VirtualEngine
 from tests.tls.world import identity, trust
 
 SECONDS = 3.0
+MAX_ACK_DELAY = QUICSettings().max_ack_delay
 OPERATIONS = [
     ("client", Operation.GENERATE_KEY),
     ("client", Operation.KEY_EXCHANGE),
@@ -28,12 +31,15 @@ OPERATIONS = [
 ]
 
 
-def paused(who: str, operation: Operation, seconds: float = SECONDS, **link: Any) -> tuple[QUICLink, VirtualEngine]:
+def paused(
+    who: str, operation: Operation, seconds: float = SECONDS, log: PacketLog | None = None, **link: Any
+) -> tuple[QUICLink, VirtualEngine]:
     """A link where one side's work of a kind takes long; both sides show certificates."""
     engine = VirtualEngine(seconds, [operation])
     client: dict[str, Any] = {"identity": identity("client")}
     server: dict[str, Any] = {"trust": trust(), "verify": Verify.REQUIRED}
     server["select_identity"] = lambda _: None
+    client["quic"] = server["quic"] = {"qlog": log}
     (client if who == "client" else server).update(engine=engine, async_mode=True)
     engine.link = made = linked(client, server, **link)
     return made, engine
@@ -50,6 +56,28 @@ def test_the_connection_survives_every_pause(who: str, operation: Operation) -> 
     stream_id = link.send(b"data")
     link.wait(1.0)
     assert link.theirs.streams[stream_id] == b"data"
+
+
+@pytest.mark.parametrize(("who", "operation"), OPERATIONS)
+def test_a_pause_of_three_seconds_costs_no_ack_and_next_to_no_repetition(who: str, operation: Operation) -> None:
+    """Every ACK comes within twice max_ack_delay. At most one packet is repeated, on a network that loses nothing.
+
+    A client that has not computed the handshake's keys yet can open nothing of the server's flight, and what it cannot
+    open it cannot acknowledge (RFC 9000 section 13.2.1). Then the server asks with its probe timeout, more and more
+    seldom.
+    """
+    log = PacketLog()
+    link, engine = paused(who, operation, log=log)
+    log.follow(link)
+    link.start().run(lambda: bool(engine.started), seconds=1)
+    begin, end = link.now, link.now + SECONDS * len(engine.started)
+    link.establish()
+    assert log.late(begin, end, 2 * MAX_ACK_DELAY) == []
+    blind = (who, operation) == ("client", Operation.KEY_EXCHANGE)
+    assert len(log.repeated(by_client=True)) <= 1
+    assert len(log.repeated(by_client=False)) <= (10 if blind else 1)
+    probes = [each for each in log.packets if each.sent and begin <= each.at < end and each.has("ping")]
+    assert len(probes) <= 6  # of a client that hears nothing: more and more seldom, too
 
 
 def test_who_waits_acknowledges_at_once_and_the_other_side_repeats_nothing() -> None:
