@@ -42,8 +42,8 @@ class PacketLog:
         self.packets: list[Packet] = []
         self._link: DatagramLink | None = None
 
-    def follow(self, link: DatagramLink) -> None:
-        """From now on this link is looked at."""
+    def follow(self, link: DatagramLink | None) -> None:
+        """From now on this link is looked at, or none."""
         self.packets.clear()
         self._link = link
 
@@ -69,12 +69,12 @@ class PacketLog:
         ]
 
     def _answered(self, packet: Packet, seconds: float) -> bool:
+        """Acknowledged, or its space was dropped: HANDSHAKE_DONE says as much (RFC 9001 section 4.9.2)."""
         return any(
-            each.sent
-            and (each.by_client, each.space) == (packet.by_client, packet.space)
-            and packet.at <= each.at <= packet.at + seconds
-            and each.acknowledges(packet.number)
+            (each.space == packet.space and each.acknowledges(packet.number))
+            or (packet.space == "handshake" and each.has("handshake_done"))
             for each in self.packets
+            if each.sent and each.by_client is packet.by_client and packet.at <= each.at <= packet.at + seconds
         )
 
     def repeated(self, *, by_client: bool) -> list[Packet]:
