@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from caesura.context import Verify
+from caesura.context import TraceEvent, Verify
 from caesura.engines import DelayEngine, Operation
 from caesura.errors import OperationTimeout, PeerClose, TransportErrorCode
 from caesura.quic import QUICConnection
@@ -147,3 +147,27 @@ def test_nothing_is_sent_before_there_is_a_hello() -> None:
     assert link.sent == []
     assert link.client.timeout() is not None  # the deadline of the work
     link.establish()
+
+
+def test_acks_and_probes_of_the_handshake_are_traced() -> None:
+    told: list[tuple[bool, str, str]] = []
+
+    def trace(event: TraceEvent) -> None:
+        if event.name in ("ack", "ping"):
+            told.append((event.server_side, event.kind, event.name))
+
+    engine = VirtualEngine(0.1, [Operation.SELECT_IDENTITY])
+    settings = {"engine": engine, "async_mode": True, "select_identity": lambda _: None, "trace": trace}
+    engine.link = link = linked({"trace": trace}, settings)
+    link.establish()
+    assert told[:5] == [
+        (True, "sent", "ack"),
+        (False, "received", "ack"),
+        (False, "sent", "ping"),
+        (True, "sent", "ack"),
+        (False, "received", "ack"),
+    ]
+    count = len(told)
+    link.send(bytes(100_000))
+    link.wait(1.0)
+    assert len(told) == count  # nothing of 1-RTT packets

@@ -195,12 +195,17 @@ class Parts(Endpoint):
             client=client,
         )
         self._writer.token = token
-        self._writer.trace = self._performer.trace
+        self._writer.trace = None if self._performer.trace is None else self._trace
         self._idle = IdleTimeout(options.max_idle_timeout, self._now)
         self._peer: TransportParameters | None = None
         self._read_secret: TrafficSecret | None = None  # of 1-RTT packets, until they may be read
         self._reread = False  # whether keys have come that packets may have waited for
         self._version_settled = False  # whether the peer has gone on in a version
+
+    def _trace(self, kind: str, name: str, size: int = 0) -> None:
+        """See `Endpoint`; in another turn than the application's it is not told."""
+        if self.turn.handshakes:
+            super()._trace(kind, name, size)
 
     def _space(self, number: int, level: int) -> PacketSpace:
         options = self._settings.quic
