@@ -9,7 +9,7 @@ from typing import Any
 
 from caesura.bio import datagram_pair
 from caesura.context import Method
-from caesura.errors import WantAsync, WantRead
+from caesura.errors import WantAsync, WantAsyncJob, WantRead
 from caesura.sslobject.quic import QUICSSL
 from caesura.sslobject.quic_listener import Listener
 from tests.support import ssl_pair
@@ -118,7 +118,7 @@ def drive(
         for number in sorted(left):
             try:
                 results[number] = calls[number]()
-            except (WantRead, WantAsync):
+            except (WantRead, WantAsync, WantAsyncJob):
                 continue
             left.discard(number)
         if not left:
@@ -146,12 +146,15 @@ def connected(**given: Any) -> Pair:
 
 
 def listening(
-    net: Net | None = None, *, validate: bool = True, clock: StoppedClock | None = None, **more: Any
+    net: Net | None = None, *, validate: bool = True, clock: StoppedClock | None = None, begin: bool = True, **more: Any
 ) -> tuple[Listener, Net, StoppedClock]:
-    """A listener on a network."""
+    """A listener on a network, which listens unless told not to begin."""
     net, clock = net or Net(), clock or StoppedClock()
     bio: Any = net.end(SERVER)
-    return Listener(ssl_pair.server_context(**settings(clock, **more)), bio, validate=validate), net, clock
+    listener = Listener(ssl_pair.server_context(**settings(clock, **more)), bio, validate=validate)
+    if begin:
+        listener.listen()
+    return listener, net, clock
 
 
 def calling(net: Net, clock: StoppedClock, port: int = 5000, **more: Any) -> QUICSSL:

@@ -173,7 +173,9 @@ class QUICConnection(FrameHandling):
             return [(ending.datagram, self._paths.active.address)]
         if self._closed or not self._begun:
             return []
+        needs_job = self.needs_job
         self._enter()
+        self.needs_job = needs_job  # sending does not change that
         try:
             self._now = now
             self._update_keys()
@@ -219,7 +221,9 @@ class QUICConnection(FrameHandling):
             if self._ending.until <= now:
                 self.close()
             return
+        needs_job = self.needs_job
         super().handle_timeout(now)
+        self.needs_job |= needs_job and self.error is None
 
     def _timers(self) -> Iterable[float | None]:
         if not self._begun:

@@ -213,7 +213,8 @@ class Domain:
             if not datagram and rbio.eof:
                 self._fail(BrokenPipeError(errno.EPIPE, "no datagram will come any more: the read BIO has ended"))
         except OSError as error:
-            self._fail(error)
+            if error.errno not in _PASSING:
+                self._fail(error)
             return b"", None
         return datagram, address
 
@@ -252,13 +253,14 @@ class Domain:
         stirred, self._stirred = self._stirred, {}
         for member in stirred:
             connection = member.connection
+            while (event := connection.next_event()) is not None:
+                member.happened(event)
+            self._stirred.pop(member, None)  # what that has brought about goes now
             while free and (datagrams := connection.datagrams_to_send(now)):
                 self._out.extend(datagrams)
                 free = self._push()
             if not free:
                 self._held[member] = None
-            while (event := connection.next_event()) is not None:
-                member.happened(event)
             if connection.waiting_for_async or connection.needs_job:
                 self._follow_work(member)
             else:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import deque
 from enum import IntEnum, unique
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from caesura.bio import BIO, Data, DatagramBIO
 from caesura.context import Context
@@ -103,7 +104,7 @@ class QUICSSL(QUICObject, SSL):
     def _reset(self) -> None:
         super()._reset()
         self._domain: Domain | None = None
-        self._streams: dict[int, QUICStream] = {}
+        self._streams: WeakValueDictionary[int, QUICStream] = WeakValueDictionary()  # those that somebody holds
         self._incoming: deque[QUICStream] = deque()
         self._ahead: tuple[deque[QUICStream], deque[QUICStream]] = (deque(), deque())  # of each kind
         self._default: QUICStream | None = None
@@ -265,9 +266,9 @@ class QUICSSL(QUICObject, SSL):
     @property
     def _implicit(self) -> bool:
         mode = self.event_handling
-        if mode is EventHandling.INHERIT and self.listener is not None:
+        if mode == EventHandling.INHERIT and self.listener is not None:
             return bool(self.listener._implicit)
-        return mode is not EventHandling.EXPLICIT
+        return mode != EventHandling.EXPLICIT
 
     def _check_work(self) -> None:
         connection = self.connection
@@ -302,13 +303,14 @@ class QUICSSL(QUICObject, SSL):
         """
         domain = self._begin(NO_TYPE)
         try:
-            self._handshake(domain, self)
+            if not self.connection.handshake_complete or self.over:
+                self._until(domain, self._is_complete, Want.READING)
         finally:
             self._leave()
 
     def _handshake(self, domain: Domain, by: QUICObject) -> None:
         """Go on until it is done, as the mode of the object that was called wants it."""
-        if not self.connection.handshake_complete or self.over:
+        if not self.connection.handshake_complete:
             by._until(domain, self._is_complete, Want.READING)
 
     def _is_complete(self) -> bool | None:
@@ -534,10 +536,11 @@ class QUICSSL(QUICObject, SSL):
         if size == 0:
             return b""
         self._handshake(domain, by)
-        data = by._until(domain, lambda: stream.take(size), Want.READING)
-        if self.connection.owes:
-            domain.stir(self)
-        return data
+        try:
+            return by._until(domain, lambda: stream.take(size), Want.READING)
+        finally:
+            if self.connection.owes:  # credit, or one stream more: reading the end makes a stream be over
+                domain.stir(self)
 
     def _write_stream(self, stream: QUICStream, data: bytes, *, conclude: bool, by: QUICObject | None = None) -> int:
         by = by or stream
@@ -585,11 +588,11 @@ class QUICSSL(QUICObject, SSL):
             block = self.blocking and not no_block
             flush = not (rapid or no_stream_flush)
             while True:
-                if not (self.over or wait_peer or (flush and connection.unacknowledged)):
-                    connection.shutdown(code, reason)
-                domain.stir(self)
                 if self._implicit or block:
                     self._turn(domain)
+                if not (self.over or wait_peer or (flush and connection.unacknowledged)):
+                    connection.shutdown(code, reason)
+                    self._stirred(self)
                 if connection.terminated or (rapid and self.over):
                     return True
                 if not block:

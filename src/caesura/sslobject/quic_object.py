@@ -56,7 +56,7 @@ class QUICObject:
     @property
     def _implicit(self) -> bool:
         """Whether calls tick."""
-        return self.event_handling is not EventHandling.EXPLICIT
+        return self.event_handling != EventHandling.EXPLICIT
 
     @property
     def _pauses_show(self) -> bool:

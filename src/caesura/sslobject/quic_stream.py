@@ -340,9 +340,9 @@ class QUICStream(QUICObject):
     @property
     def _implicit(self) -> bool:
         mode = self.event_handling
-        if mode is EventHandling.INHERIT:
+        if mode == EventHandling.INHERIT:
             mode = self.connection.event_handling
-        return mode is not EventHandling.EXPLICIT
+        return mode != EventHandling.EXPLICIT
 
     @property
     def _pauses_show(self) -> bool:
