@@ -30,7 +30,7 @@ from caesura.quic.protection import WriteKey
 from caesura.quic.versions import QUIC1
 from caesura.wire.registries import CipherSuite, Version
 from tests.quic.forger import Forger
-from tests.quic.link import QUICLink, client_context, linked, server_context
+from tests.quic.link import START, QUICLink, client_context, linked, server_context
 from tests.support.datagram_link import CLIENT, SERVER, ByHand, Lossy
 
 DATA = bytes(range(256)) * 2000
@@ -365,6 +365,22 @@ def test_ids_of_no_bytes() -> None:
     stream_id = link.send(DATA, by_client=False)
     link.wait(2.0)
     assert link.ours.streams[stream_id] == DATA
+
+
+def test_every_probe_brings_the_hello() -> None:
+    """Of the two datagrams after a silence either may arrive alone, and the server has all it needs."""
+    client = linked({"groups": ["x25519"]}).ours.connection
+    client.advance(START)
+    assert len(client.datagrams_to_send(START)) == 1
+    later = client.timeout()
+    assert later is not None
+    client.handle_timeout(later)
+    probes = client.datagrams_to_send(later)
+    assert len(probes) == 2
+    for probe, _ in probes:
+        server = QUICConnection(server_context(), server_side=True)
+        server.receive_datagram(probe, CLIENT, later)
+        assert sum(len(datagram) for datagram, _ in server.datagrams_to_send(later)) > 1200  # its whole flight
 
 
 # --- what is dropped --------------------------------------------------------------------------------------------

@@ -269,6 +269,15 @@ class LossDetection:
                 for owner, at, mark, data in packet.recalls:
                     owner.lost(at, mark, data)
 
+    def repeat(self, space: int) -> None:
+        """Let what the latest packet has carried be sent once more."""
+        for packet in reversed(self.spaces[space].outstanding()):
+            if packet.recalls:
+                packet.recalled = True
+                for owner, at, mark, data in packet.recalls:
+                    owner.lost(at, mark, data)
+                return
+
     # --- what else may happen -------------------------------------------------------------------------------------
 
     def discard(self, space: int, now: float) -> None:

@@ -323,6 +323,11 @@ class Sender(Working):
         before = room
         if may:
             room = self._content(space, room, payload, recalls, now)
+        if probing and room == before and space.number != APPLICATION_SPACE:
+            # The second probe of one packet's bytes brings them again: a PING is of no use to a server that has seen no
+            # hello, and some take such a packet for an error.
+            loss.repeat(space.number)
+            room = self._content(space, room, payload, recalls, now)
         draft.eliciting = room < before
         draft.size = whole - room
         if not draft.eliciting and room and (probing or acks.wants_answer):
