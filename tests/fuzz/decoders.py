@@ -102,6 +102,7 @@ _CLASSES = (
 )
 _CLASSES12 = (
     m12.Certificate,
+    m12.RawPublicKeyCertificate,
     m12.CertificateStatus,
     m12.ServerKeyExchange,
     m12.CertificateRequest,

@@ -32,9 +32,13 @@ from caesura.tls import TLSConnection
 from caesura.wire.extensions import (
     CLIENT_CERTIFICATE_TYPE,
     CLIENT_CERTIFICATE_TYPES,
+    PRE_SHARED_KEY_SERVER,
     SERVER_CERTIFICATE_TYPE,
     SERVER_CERTIFICATE_TYPES,
+    STATUS_REQUEST,
+    CertificateStatusRequest,
     Extensions,
+    OCSPStatusRequest,
 )
 from caesura.wire.messages import (
     Certificate,
@@ -205,6 +209,32 @@ def test_type_that_the_server_asks_for(offered: Any, accepted: Any, chosen: Any)
     puppet.start(hello)
     answer = decode_message(EncryptedExtensions, puppet.messages[1]).extensions
     assert answer.get(CLIENT_CERTIFICATE_TYPE) == chosen
+
+
+def test_the_type_of_the_server_is_answered_when_it_resumes_too() -> None:
+    context = raw_server(verify=Verify.OPTIONAL, trust=known("client"))
+    session = link(raw_client(identity=raw("client")), context).handshake().client.session
+    assert session is not None
+    puppet = PuppetClient(server(context), session=session)
+    hello = puppet.hello()
+    hello.extensions.put(SERVER_CERTIFICATE_TYPES, (RAW,))
+    hello.extensions.put(CLIENT_CERTIFICATE_TYPES, (RAW,))
+    puppet.start(puppet.bind(hello, session))
+    assert puppet.server_hello is not None
+    assert PRE_SHARED_KEY_SERVER.code in puppet.server_hello.extensions
+    answer = decode_message(EncryptedExtensions, puppet.messages[1]).extensions
+    assert answer.get(SERVER_CERTIFICATE_TYPE) == RAW
+    assert answer.get(CLIENT_CERTIFICATE_TYPE) is None  # nobody is asked
+
+
+def test_no_staple_goes_with_a_raw_key() -> None:
+    puppet = PuppetClient(server(raw_server(ocsp_response=b"status")))
+    hello = puppet.hello()
+    hello.extensions.put(SERVER_CERTIFICATE_TYPES, (RAW,))
+    hello.extensions.put(STATUS_REQUEST, CertificateStatusRequest(1, OCSPStatusRequest()))
+    puppet.start(hello)
+    (entry,) = decode_message(Certificate, puppet.messages[2]).certificate_list
+    assert entry.extensions.codes == ()
 
 
 def test_server_that_asks_for_nothing_says_nothing() -> None:

@@ -26,10 +26,13 @@ from caesura.wire.extensions import (
     CLIENT_CERTIFICATE_TYPES,
     SERVER_CERTIFICATE_TYPE,
     SERVER_CERTIFICATE_TYPES,
+    STATUS_REQUEST,
+    CertificateStatusRequest,
+    OCSPStatusRequest,
 )
 from caesura.wire.messages import ServerHello, decode_message
 from caesura.wire.messages12 import Certificate, RawPublicKeyCertificate, ServerHelloDone
-from caesura.wire.registries import CertificateType, Version
+from caesura.wire.registries import CertificateType, HandshakeType, Version
 from tests.dtls import world as dtls
 from tests.support.link import link
 from tests.support.pki import pki
@@ -38,7 +41,7 @@ from tests.tls.puppet12 import Puppet12, PuppetClient12, PuppetServer12
 from tests.tls.states import client, server
 from tests.tls.states12 import client12, server12
 from tests.tls.test_raw_keys import CHANGES, known, raw
-from tests.tls.world import EITHER, identity, trust
+from tests.tls.world import identity, trust
 
 X509, RAW = CertificateType.X509, CertificateType.RawPublicKey
 
@@ -210,9 +213,14 @@ def test_the_type_of_the_server_is_answered_when_it_resumes_too() -> None:
 
 
 def test_no_staple_goes_with_a_raw_key() -> None:
-    for newest in ("TLS12", "TLS13"):
-        made = link(raw_client(**EITHER), raw_server(ocsp_response=b"status", maximum_version=newest))
-        assert made.handshake().client.ocsp_response is None
+    puppet = PuppetClient12(server(raw_server(ocsp_response=b"status")))
+    hello = puppet.hello()
+    hello.extensions.put(SERVER_CERTIFICATE_TYPES, (RAW,))
+    hello.extensions.put(STATUS_REQUEST, CertificateStatusRequest(1, OCSPStatusRequest()))
+    puppet.start(hello)
+    assert puppet.server_hello is not None
+    assert STATUS_REQUEST.code not in puppet.server_hello.extensions
+    assert HandshakeType.certificate_status not in [message[0] for message in puppet.messages]
 
 
 # --- who is believed -------------------------------------------------------------------------------------------------

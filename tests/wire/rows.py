@@ -147,6 +147,8 @@ MESSAGES12: list[tuple[HandshakeMessage, str]] = [
     (m12.HelloRequest(), ""),
     (m12.Certificate(()), "000000"),
     (m12.Certificate((b"leaf", b"ca")), "00000c 000004 6c656166 000002 6361"),
+    (m12.RawPublicKeyCertificate(b"key"), "000003 6b6579"),
+    (m12.RawPublicKeyCertificate(b""), "000000"),
     (m12.CertificateStatus(b"der"), "01 000003 646572"),
     (
         m12.ServerKeyExchange(m12.ServerECDHParams(NamedGroup.secp256r1, b"\4xy"), SignatureScheme.ed25519, b"s"),

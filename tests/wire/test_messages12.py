@@ -25,6 +25,7 @@ from caesura.wire.messages12 import (
     NewSessionTicket,
     PSKClientKeyExchange,
     PSKServerKeyExchange,
+    RawPublicKeyCertificate,
     ServerECDHParams,
     ServerHelloDone,
     ServerKeyExchange,
@@ -44,6 +45,7 @@ from tests.wire.rows import MESSAGES12 as ROWS
 CLASSES = (
     HelloRequest,
     Certificate,
+    RawPublicKeyCertificate,
     CertificateStatus,
     ServerKeyExchange,
     CertificateRequest,
