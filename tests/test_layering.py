@@ -20,7 +20,7 @@ SOURCE = Path(__file__).parent.parent / "src" / PACKAGE
 ORDER = (
     "errors", "clock", "deadlines", "wire", "jobs", "crypto", "engines", "sessions", "replay", "compression",
     "quic_settings", "context", "events", "handshake", "tls", "dtls", "quic", "bio", "transfer", "readiness",
-    "sslobject", "polling", "openssl", "aio", "cli", "__main__",
+    "assist", "sslobject", "polling", "openssl", "aio", "cli", "__main__",
 )  # fmt: skip
 
 # These may import less than what stands before them.
@@ -42,7 +42,7 @@ MAY_IMPORT_PACKAGE = frozenset({"cli"})
 
 OUTSIDE = frozenset({"socket", "select", "selectors", "threading", "asyncio", "time"})
 MAY_TOUCH_OUTSIDE = frozenset(
-    {"clock.py", "bio", "sslobject", "polling", "aio", "engines", "cli", "jobs/pool.py", "jobs/wakeup.py"}
+    {"clock.py", "assist.py", "bio", "sslobject", "polling", "aio", "engines", "cli", "jobs/pool.py", "jobs/wakeup.py"}
 )
 
 # One door each.

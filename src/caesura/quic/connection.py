@@ -276,7 +276,7 @@ class QUICConnection(FrameHandling):
         """See `Endpoint`; in another turn than the application's it does nothing."""
         if not self.turn.handshakes:
             return
-        if self._deserted:
+        if self.deserted:
             self._enter()
             try:
                 self._drop()
@@ -287,7 +287,7 @@ class QUICConnection(FrameHandling):
     def close(self) -> None:
         """See `Endpoint`; what could not be unwound in another turn is now."""
         super().close()
-        if self._deserted and self.turn.handshakes and not self._busy:
+        if self.deserted and self.turn.handshakes and not self._busy:
             self._drop()
 
     def _parts(self) -> list[Part]:
@@ -559,6 +559,11 @@ class QUICConnection(FrameHandling):
         stream = self._streams.receiving.get(stream_id)
         return 0 if stream is None else stream.ready
 
+    def stream_readable(self, stream_id: int) -> bool:
+        """Whether reading a stream would give something: bytes, its end, the news of a reset."""
+        stream = self._streams.receiving.get(stream_id)
+        return stream is not None and stream.readable
+
     def stream_reset_code(self, stream_id: int) -> int | None:
         """With what the peer has given a stream up, when that was not read yet; None if it has not."""
         stream = self._streams.receiving.get(stream_id)
@@ -744,8 +749,8 @@ class QUICConnection(FrameHandling):
         return False
 
     def _drop(self) -> None:
-        self._deserted = not self.turn.handshakes
-        if not self._deserted:
+        self.deserted = not self.turn.handshakes
+        if not self.deserted:
             super()._drop()
         for space in self._spaces:
             space.discard()

@@ -53,7 +53,6 @@ class Parts(Endpoint):
         "_begun",
         "_chosen",
         "_datagrams",
-        "_deserted",
         "_early",
         "_ending",
         "_idle",
@@ -85,6 +84,7 @@ class Parts(Endpoint):
         "_version_settled",
         "_writer",
         "close_info",
+        "deserted",
         "handshake_confirmed",
         "new_token",
         "turn",
@@ -113,7 +113,7 @@ class Parts(Endpoint):
     ) -> None:
         settings = context.settings
         self.turn = Turn() if turn is None else turn
-        self._deserted = False  # what is paused has lost its connection, and waits for the application to unwind it
+        self.deserted = False  # what is paused has lost its connection, and waits for the application to unwind it
         options = settings.quic
         first = VERSIONS[options.versions[0]]
         self._profile = PROFILES[first.version]

@@ -11,11 +11,12 @@ with objects of its own. Who waits is woken when another one's tick has moved an
 from __future__ import annotations
 
 import errno
-import threading
+import selectors
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+from caesura.assist import DomainLock
 from caesura.bio import BIO
 from caesura.context import Settings
 from caesura.deadlines import DeadlineQueue
@@ -23,11 +24,13 @@ from caesura.errors import OperationTimeout
 from caesura.events import Event
 from caesura.jobs import AsyncStatus, Pending, WaitContext, wait
 from caesura.jobs.job import can_pause
+from caesura.jobs.wakeup import call_later
 from caesura.quic.connection import QUICConnection
 from caesura.quic.listener import QUICListener
 from caesura.quic.packets import LONG_HEADER
 from caesura.quic.path import Address
 from caesura.quic.turn import Turn
+from caesura.readiness import Watch
 
 _DATAGRAM: Final = 65_536  # bytes: longer than any
 _FIRST_POLL: Final = 0.001  # seconds until what tells nobody is tried again; doubled each time
@@ -62,10 +65,11 @@ class Domain:
 
     `failure` is what the BIOs have failed with for good. `only` is the one connection there is, where there is no
     listener; `introduce` is given each new connection of the listener. `addressed`: whether datagrams come and go with
-    addresses. `watch`, if there is one, is called when a call may have moved the time of the next timer.
+    addresses.
     """
 
     __slots__ = (
+        "__weakref__",
         "_at_once",
         "_connections",
         "_deadlines",
@@ -88,7 +92,6 @@ class Domain:
         "paused",
         "turn",
         "waiting",
-        "watch",
     )
 
     def __init__(self, settings: Settings, rbio: BIO, wbio: BIO, turn: Turn, *, addressed: bool) -> None:
@@ -113,8 +116,7 @@ class Domain:
         self.paused: dict[Member, None] = {}  # with work that is
         self.waiting: list[WaitContext] = []  # of those who wait for something to happen
         self.turn = turn
-        self.lock = threading.RLock()
-        self.watch: Callable[[], object] | None = None
+        self.lock = DomainLock()
 
     def listens(
         self, listener: QUICListener, introduce: Callable[[QUICConnection], Member], has_room: Callable[[], bool]
@@ -166,6 +168,8 @@ class Domain:
         try:
             now = self._monotonic()
             self._receive(now)
+            if handshakes:
+                self._follow_paused()
             for member in self._deadlines.due(now):
                 member.connection.handle_timeout(now)
                 self._stirred[member] = None
@@ -180,8 +184,11 @@ class Domain:
         finally:
             self._ticking = False
             self.turn.handshakes = True
-        if self.watch is not None:
-            self.watch()
+
+    def poll_tick(self) -> None:
+        """The same for a poll, which holds nothing."""
+        with self.lock:
+            self.tick()
 
     def _receive(self, now: float) -> None:
         """Every datagram that waits, up to a bound; those of one address in a row go together."""
@@ -248,8 +255,10 @@ class Domain:
             self._held.clear()
         if not self._stirred:
             return
-        for wait_context in self.waiting:
-            wait_context.notify()
+        if self.turn.handshakes:
+            self.wake()
+        elif self.waiting:
+            call_later(0.0, self.wake)  # where a job waits this calls the application's callback
         stirred, self._stirred = self._stirred, {}
         for member in stirred:
             connection = member.connection
@@ -312,12 +321,36 @@ class Domain:
         """When `tick` has something to do if nothing comes, on its clock: it may have passed. None: never."""
         if (self._stirred and not self._out) or self._withheld:
             return self._monotonic()
+        self._follow_paused()
         return self._deadlines.earliest()
+
+    def _follow_paused(self) -> None:
+        """The time that work has counts in the application's turn alone."""
+        for member in self.paused:
+            self._deadlines.follow(member)
 
     def time_left(self) -> float | None:
         """Seconds until then; 0.0 when it has passed."""
         when = self.timeout()
         return None if when is None else max(0.0, when - self._monotonic())
+
+    def poll_watch(self, watch: Watch) -> bool:
+        """What a poll is to wait for; False when there is no descriptor to wait on. Whoever calls holds the lock."""
+        watch.within(self.time_left())
+        for fd, event in self.watched().items():
+            (watch.readable if event & selectors.EVENT_READ else watch.writable).add(fd)
+            if event == selectors.EVENT_READ | selectors.EVENT_WRITE:
+                watch.writable.add(fd)
+        for member in self.paused:
+            watch.work(member.connection.wait_context, listen=False)
+        if watch.first(self):
+            self.waiting.append(watch.context)
+            watch.undo(self, lambda: self._forget(watch))
+        return self.fileno() is not None
+
+    def _forget(self, watch: Watch) -> None:
+        with self.lock:
+            self.waiting.remove(watch.context)
 
     @property
     def alive(self) -> bool:
@@ -332,6 +365,34 @@ class Domain:
     def fileno(self) -> int | None:
         """The descriptor that is readable when something has come; None where the BIO has none."""
         return descriptor(self._rbio)
+
+    # --- for the assist thread (Assisted) -----------------------------------------------------------------------------
+
+    def tend(self) -> None:
+        """Tick, but for what is the application's."""
+        self.tick(handshakes=False)
+
+    def tend_at(self) -> float | None:
+        """When that has something to do; None: never."""
+        if self._stirred and not self._out:
+            return self._monotonic()
+        self.turn.handshakes = False
+        try:
+            return self._deadlines.earliest()
+        finally:
+            self.turn.handshakes = True
+
+    def watched(self) -> dict[int, int]:
+        """The descriptors of the BIOs, and what of them is waited for."""
+        found: dict[int, int] = {}
+        if self.failure is None:
+            for fd, event in (
+                (self.fileno(), selectors.EVENT_READ),
+                (descriptor(self._wbio) if self._out else None, selectors.EVENT_WRITE),
+            ):
+                if fd is not None and fd >= 0:
+                    found[fd] = found.get(fd, 0) | event
+        return found
 
     @property
     def works(self) -> bool:

@@ -15,6 +15,7 @@ from enum import IntEnum, unique
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
+from caesura import assist
 from caesura.bio import BIO, Data, DatagramBIO
 from caesura.context import Context
 from caesura.errors import Error, UsageError
@@ -23,6 +24,7 @@ from caesura.quic.closing import CloseInfo
 from caesura.quic.connection import QUICConnection
 from caesura.quic.path import Address
 from caesura.quic.turn import Turn
+from caesura.readiness import PollEvent
 from caesura.sessions import Session
 from caesura.sslobject.base import NO_ROLE, NO_TYPE, SSL, Want
 from caesura.sslobject.domain import Domain, Waiter, descriptor
@@ -138,10 +140,12 @@ class QUICSSL(QUICObject, SSL):
         self._enter()
         try:
             self.want = Want.NOTHING
-            return self._domain or self._connect()
+            domain = self._domain or self._connect()
+            self._unwind(domain)
         except BaseException:
             self._leave()
             raise
+        return domain
 
     def _connect(self) -> Domain:
         address = self.initial_peer_address
@@ -165,6 +169,8 @@ class QUICSSL(QUICObject, SSL):
         domain.lock.acquire()  # this call is in it
         self.adopt(connection, domain)
         domain.add(self)
+        if self.context.settings.quic.thread_assisted:
+            assist.follow(domain)
         if not self._server_side:
             connection.advance(domain.now())
         return domain
@@ -259,6 +265,24 @@ class QUICSSL(QUICObject, SSL):
         if value and (descriptor(self._rbio) is None or descriptor(self._wbio) is None):
             raise UsageError("blocking: these BIOs have no descriptor to wait on")
 
+    def _readiness(self, domain: Domain) -> PollEvent:
+        connection = self.connection
+        found = PollEvent.NONE
+        if self.over or domain.failure is not None:
+            found |= PollEvent.EC
+            if connection.terminated or domain.failure is not None:
+                found |= PollEvent.ECD
+        else:
+            for stream in self._incoming:
+                found |= PollEvent.ISU if stream.unidirectional else PollEvent.ISB
+            for unidirectional, event in ((False, PollEvent.OSB), (True, PollEvent.OSU)):
+                if connection.may_write and not self._ahead[unidirectional]:
+                    available = connection.streams_available(unidirectional=unidirectional, local=True)
+                    found |= event if available else PollEvent.NONE
+        if self._default is not None:
+            found |= self._default.readiness()
+        return found
+
     @property
     def _pauses_show(self) -> bool:
         return self._pausing
@@ -310,8 +334,14 @@ class QUICSSL(QUICObject, SSL):
 
     def _handshake(self, domain: Domain, by: QUICObject) -> None:
         """Go on until it is done, as the mode of the object that was called wants it."""
+        self._unwind(domain)
         if not self.connection.handshake_complete:
             by._until(domain, self._is_complete, Want.READING)
+
+    def _unwind(self, domain: Domain) -> None:
+        """What is paused on a connection that has ended in the assist thread's turn is unwound in ours."""
+        if self.connection.deserted:
+            self.connection.advance(domain.now())
 
     def _is_complete(self) -> bool | None:
         if self.over:

@@ -12,12 +12,14 @@ from collections import deque
 from dataclasses import replace
 from typing import Final, NoReturn
 
+from caesura import assist
 from caesura.bio import BIO
 from caesura.context import Context
 from caesura.errors import UsageError, WantRead, WantWrite
 from caesura.quic.connection import QUICConnection
 from caesura.quic.listener import QUICListener
 from caesura.quic.turn import Turn
+from caesura.readiness import PollEvent
 from caesura.sslobject.base import CLOSED, Want
 from caesura.sslobject.domain import Domain, Waiter, descriptor
 from caesura.sslobject.quic import QUICSSL
@@ -179,6 +181,11 @@ class Listener(QUICObject):
             raise UsageError("blocking: these BIOs have no descriptor to wait on")
         self._blocking = value
 
+    def _readiness(self, domain: Domain) -> PollEvent:
+        failed = PollEvent.NONE if domain.failure is None else PollEvent.EL
+        waits = any(not each.connection.terminated for each in self._pending)
+        return failed | (PollEvent.IC if waits else PollEvent.NONE)
+
     @property
     def _pauses_show(self) -> bool:
         return self.context.settings.async_mode
@@ -215,6 +222,8 @@ class Listener(QUICObject):
         listener = QUICListener(self.context, async_mode=True, turn=turn)
         self._domain = Domain(self.context.settings, self._rbio, self._wbio, turn, addressed=True)
         self._domain.listens(listener, self._introduce, self._has_room)
+        if self.context.settings.quic.thread_assisted:
+            assist.follow(self._domain)
         return self._domain
 
     def _introduce(self, connection: QUICConnection) -> QUICSSL:

@@ -13,6 +13,7 @@ from typing import NoReturn, TypeVar
 
 from caesura.errors import UsageError
 from caesura.jobs import current_job
+from caesura.readiness import PollEvent, Watch
 from caesura.sslobject.base import CLOSED, Want
 from caesura.sslobject.domain import Domain, Waiter
 
@@ -52,6 +53,10 @@ class QUICObject:
     def blocking(self) -> bool:
         """Whether calls wait instead of saying what they wait for (SSL_set_blocking_mode(3))."""
         raise UsageError("blocking: of connections, streams and listeners")
+
+    def _readiness(self, domain: Domain) -> PollEvent:  # noqa: ARG002
+        """What holds of it now; the lock is held."""
+        raise UsageError("poll: connections, streams and listeners")
 
     @property
     def _implicit(self) -> bool:
@@ -101,6 +106,30 @@ class QUICObject:
         """Whether there is output that the transport has not taken (SSL_net_write_desired(3))."""
         domain = self.domain
         return domain is not None and not self._closing and domain.unsent
+
+    # --- polling (Pollable) -------------------------------------------------------------------------------------------
+
+    def poll_events(self) -> PollEvent:
+        """What holds now, for `caesura.poll`."""
+        domain = self.domain
+        if self._closing:
+            return PollEvent.F
+        if domain is None:
+            return PollEvent.NONE
+        with domain.lock:
+            return self._readiness(domain)
+
+    def poll_mover(self, *, waited: bool) -> Domain | None:
+        """The domain, unless events are handled explicitly; a poll that blocks handles them all the same."""
+        return self.domain if not self._closing and (waited or self._implicit) else None
+
+    def poll_watch(self, watch: Watch, wanted: PollEvent) -> bool:  # noqa: ARG002 - Pollable
+        """Say what a poll has to wait for."""
+        domain = self.domain
+        if domain is None:
+            return False
+        with domain.lock:
+            return domain.poll_watch(watch)
 
     # --- what a call does -------------------------------------------------------------------------------------------
 

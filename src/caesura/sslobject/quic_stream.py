@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from caesura.bio import BIO, Data
 from caesura.context import Context
 from caesura.errors import Error, StreamReset, StreamStopped, UnexpectedEOF, UsageError, WantRead, WantWrite, ZeroReturn
+from caesura.readiness import PollEvent
 from caesura.sslobject.base import CLOSED, Want
 from caesura.sslobject.quic_object import EventHandling, QUICObject
 
@@ -53,6 +54,7 @@ class QUICStream(QUICObject):
         "_busy",
         "_closing",
         "_read_state",
+        "_told",
         "_write_state",
         "ahead",
         "connection",
@@ -73,6 +75,7 @@ class QUICStream(QUICObject):
         self._blocking = connection.blocking
         self._busy = False
         self._closing = False
+        self._told = False  # the application has met the end of what it reads
         self.ahead: list[bytes] | None = [] if ahead else None  # what is to be sent when the peer permits the stream
         one_way = self.unidirectional
         self._read_state = StreamState.WRONG_DIR if one_way and self.local else StreamState.OK
@@ -275,6 +278,7 @@ class QUICStream(QUICObject):
                 return data
         state = self._read_state
         if state is StreamState.FINISHED:
+            self._told = True
             raise ZeroReturn("the stream has ended")
         if state is StreamState.RESET_REMOTE:
             assert self.read_code is not None
@@ -319,6 +323,31 @@ class QUICStream(QUICObject):
         code = self.connection.quic.stream_reset_code(self.id)
         if code is not None:
             self._read_state, self.read_code = StreamState.RESET_REMOTE, code
+
+    # --- polling ------------------------------------------------------------------------------------------------------
+
+    def readiness(self) -> PollEvent:
+        """What holds of it now; the domain's lock is held.
+
+        Beyond SSL_poll(3) the end of the connection counts as an error in either direction: who polls nothing but
+        a stream would wait for ever.
+        """
+        found = PollEvent.NONE
+        reading, writing, quic = self.read_state, self.write_state, self.connection.quic
+        if reading is StreamState.RESET_REMOTE:
+            found |= PollEvent.ER
+        elif quic.stream_readable(self.id) or (reading is StreamState.FINISHED and not self._told):
+            found |= PollEvent.R
+        elif reading is StreamState.CONN_CLOSED:
+            found |= PollEvent.ER
+        if writing in (StreamState.RESET_REMOTE, StreamState.CONN_CLOSED):
+            found |= PollEvent.EW
+        elif writing is StreamState.OK and self.write_buffer_available and quic.may_write:
+            found |= PollEvent.W
+        return found
+
+    def _readiness(self, domain: Domain) -> PollEvent:  # noqa: ARG002 - QUICObject
+        return self.readiness()
 
     # --- an object of the domain ------------------------------------------------------------------------------------
 
