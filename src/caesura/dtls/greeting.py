@@ -81,5 +81,4 @@ class Greeter:
         if len(body) < fragment.length:
             return None
         self.hellos.forget(addr, seq)
-        raw = (fragment.msg_type << 24 | fragment.length).to_bytes(4, "big") + body
-        return cookies.answer(settings, raw, addr, sequence, seq)
+        return cookies.answer(settings, fragment.header + body, addr, sequence, seq)

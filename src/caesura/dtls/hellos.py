@@ -26,7 +26,7 @@ class PartialHello:
     __slots__ = ("datagrams", "held", "message")
 
     def __init__(self, fragment: Fragment) -> None:
-        self.message = PartialMessage(fragment.msg_type, fragment.length)
+        self.message = PartialMessage(fragment.header)
         self.datagrams: list[bytes] = []
         self.held = _COST
 

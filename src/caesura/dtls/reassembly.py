@@ -15,7 +15,7 @@ from enum import Enum, auto
 from caesura.errors import IllegalParameter
 from caesura.handshake.inbox import Inbox, unexpected
 from caesura.wire.dtls import Fragment
-from caesura.wire.messages import HandshakeMessage, read_message
+from caesura.wire.messages import HEADER_LENGTH, HandshakeMessage, read_message
 
 _PIECE = 64  # bytes that a piece costs besides its own
 
@@ -29,38 +29,33 @@ class Verdict(Enum):
 
 
 class PartialMessage:
-    """One message that is being put together."""
+    """One message that is being put together; `header` has its type and its length."""
 
-    __slots__ = ("_buffer", "_missing", "_pieces", "held", "length", "msg_type")
+    __slots__ = ("_buffer", "_missing", "_pieces", "header", "held", "length")
 
-    def __init__(self, msg_type: int, length: int) -> None:
-        self.msg_type = msg_type
-        self.length = length
+    def __init__(self, header: bytes) -> None:
+        self.header = header
+        self.length = int.from_bytes(header[1:], "big")
         self.held = _PIECE
         self._pieces: list[tuple[int, bytes]] | None = []
-        self._buffer: bytes | bytearray = b""
+        self._buffer = bytearray()
         self._missing = 1  # a bit for each byte once there is a buffer
 
     def add(self, offset: int, data: bytes) -> None:
         """One piece, which lies within the message."""
-        if len(data) == self.length:  # all of it at once, as nearly always
-            self._pieces, self._buffer, self._missing = None, data, 0
-            self.held = _PIECE + self.length
-            return
         if self._pieces is not None:
             self._pieces.append((offset, data))
             self.held += len(data) + _PIECE
             if self.held < self.length:
                 return
             pieces, self._pieces = self._pieces, None
-            buffer = self._buffer = bytearray(self.length)
+            self._buffer = bytearray(self.length)
             self._missing = (1 << self.length) - 1
             self.held = _PIECE + self.length + self.length // 8
         else:
-            assert isinstance(self._buffer, bytearray)
-            pieces, buffer = [(offset, data)], self._buffer
+            pieces = [(offset, data)]
         for start, piece in pieces:
-            buffer[start : start + len(piece)] = piece
+            self._buffer[start : start + len(piece)] = piece
             self._missing &= ~(((1 << len(piece)) - 1) << start)
 
     @property
@@ -80,10 +75,6 @@ class PartialMessage:
         gap = (self._missing & -self._missing).bit_length() - 1
         return bytes(self._buffer if self.complete else self._buffer[:gap])
 
-    def raw(self) -> bytes:
-        """The message with the header that TLS gives it."""
-        return (self.msg_type << 24 | self.length).to_bytes(4, "big") + self._buffer
-
 
 class Reassembly(Inbox):
     """The peer's messages from `next_seq` on.
@@ -92,13 +83,13 @@ class Reassembly(Inbox):
     those behind the next one.
     """
 
-    __slots__ = ("_ahead", "_budget", "_partials", "last_type", "next_seq")
+    __slots__ = ("_ahead", "_budget", "_kept", "last_type", "next_seq")
 
     def __init__(self, limit: int, ahead: int, budget: int, next_seq: int = 0) -> None:
         super().__init__(limit)
         self._ahead = ahead
         self._budget = budget
-        self._partials: dict[int, PartialMessage] = {}
+        self._kept: dict[int, bytes | PartialMessage] = {}  # a whole one with the header that TLS gives it
         self.next_seq = next_seq
         self.last_type = -1  # of the messages that were handed over
 
@@ -111,28 +102,31 @@ class Reassembly(Inbox):
             raise IllegalParameter(f"a handshake message of {fragment.length} bytes where {self.limit} are allowed")
         if seq - self.next_seq >= self._ahead:
             return Verdict.BEYOND
-        message = self._partials.get(seq)
-        if message is None:
-            message = PartialMessage(fragment.msg_type, fragment.length)
-        elif (message.msg_type, message.length) != (fragment.msg_type, fragment.length):
+        header, data = fragment.header, fragment.data
+        kept = self._kept.get(seq)
+        if kept is not None and (kept if isinstance(kept, bytes) else kept.header)[:HEADER_LENGTH] != header:
             raise IllegalParameter("two fragments of one message that differ in type or length")
-        elif message.complete:
+        if isinstance(kept, bytes):
             return Verdict.KEPT
-        if seq != self.next_seq and self._held_ahead() + len(fragment.data) + 2 * _PIECE > self._budget:
+        if seq != self.next_seq and self._held_ahead() + len(data) + 2 * _PIECE > self._budget:
             return Verdict.BEYOND
-        message.add(fragment.offset, fragment.data)
-        self._partials[seq] = message
+        if len(data) == fragment.length:  # all of it at once, as nearly always
+            self._kept[seq] = header + data
+            return Verdict.KEPT
+        partial = PartialMessage(header) if kept is None else kept
+        partial.add(fragment.offset, data)
+        self._kept[seq] = header + partial.beginning() if partial.complete else partial
         return Verdict.KEPT
 
     def pop(self) -> bytes | None:
         """The next message, once it is whole."""
-        message = self._partials.get(self.next_seq)
-        if message is None or not message.complete:
+        raw = self._kept.get(self.next_seq)
+        if not isinstance(raw, bytes):
             return None
-        del self._partials[self.next_seq]
+        del self._kept[self.next_seq]
         self.next_seq += 1
-        self.last_type = message.msg_type
-        return message.raw()
+        self.last_type = raw[0]
+        return raw
 
     def take(self, types: tuple[type[HandshakeMessage], ...]) -> HandshakeMessage | None:
         """The next message, which must be of one of `types`; None while it is not whole.
@@ -150,18 +144,19 @@ class Reassembly(Inbox):
     @property
     def empty(self) -> bool:
         """Whether nothing is held, whole or in part."""
-        return not self._partials
+        return not self._kept
 
     def last_whole(self) -> int | None:
         """The type of the last message of those that are whole without a gap; None when the next one is not."""
         kind, seq = None, self.next_seq
-        while (message := self._partials.get(seq)) is not None and message.complete:
-            kind, seq = message.msg_type, seq + 1
+        while isinstance(raw := self._kept.get(seq), bytes):
+            kind, seq = raw[0], seq + 1
         return kind
 
     def clear(self) -> None:
         """Forget everything."""
-        self._partials.clear()
+        self._kept.clear()
 
     def _held_ahead(self) -> int:
-        return sum(message.held for seq, message in self._partials.items() if seq != self.next_seq)
+        ahead = [kept for seq, kept in self._kept.items() if seq != self.next_seq]
+        return sum(len(kept) + _PIECE if isinstance(kept, bytes) else kept.held for kept in ahead)

@@ -61,6 +61,11 @@ class Fragment:
     data: bytes
 
     @property
+    def header(self) -> bytes:
+        """What TLS has before the whole message: its type and its length."""
+        return (self.msg_type << 24 | self.length).to_bytes(4, "big")
+
+    @property
     def stop(self) -> int:
         """Where the piece ends in the message."""
         return self.offset + len(self.data)
