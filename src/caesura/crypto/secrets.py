@@ -30,6 +30,14 @@ class Secret:
         """The bytes themselves: for a primitive or the key log, at once; not to be kept in a variable."""
         return self._value
 
+    def split(self, *lengths: int) -> list[Secret]:
+        """The secrets of these lengths that stand in this one, one behind the other."""
+        parts, start = [], 0
+        for length in lengths:
+            parts.append(Secret(self._value[start : start + length]))
+            start += length
+        return parts
+
     def __len__(self) -> int:
         return len(self._value)
 

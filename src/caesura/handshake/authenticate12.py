@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hmac import compare_digest
 from typing import Final
 
@@ -33,10 +34,18 @@ CERTIFICATE_TYPES: Final = {
 """What a CertificateRequest calls each kind of key; EdDSA goes as ECDSA (RFC 8422 section 5.5)."""
 
 
-def certificate_message(identity: Identity | None, kind: CertificateType) -> Certificate | RawPublicKeyCertificate:
-    """A Certificate of this type with the identity's chain or raw key; without an identity, an empty one."""
-    shown = identity.chain if identity is not None else ()
-    return RawPublicKeyCertificate(b"".join(shown)) if kind is raw_keys.RAW else Certificate(shown)
+def send_certificate(hs: Handshake, identity: Identity | None, kind: CertificateType) -> None:
+    """Send a Certificate of this type with the identity's chain or raw key; without an identity, an empty one."""
+    message = _same_for_all(identity.chain if identity is not None else (), kind)
+    hs.send(message, message.raw)
+
+
+@lru_cache(maxsize=32)
+def _same_for_all(shown: tuple[bytes, ...], kind: CertificateType) -> Certificate | RawPublicKeyCertificate:
+    """The message, encoded. Kept by what is in it: the identity's key is not held fast so."""
+    message = RawPublicKeyCertificate(b"".join(shown)) if kind is raw_keys.RAW else Certificate(shown)
+    message.encode()
+    return message
 
 
 def receive_certificate(hs: Handshake, kind: CertificateType) -> Steps[tuple[tuple[bytes, ...], PublicKey | None]]:

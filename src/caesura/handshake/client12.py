@@ -21,9 +21,9 @@ from caesura.handshake import client_identity, psk12, raw_keys
 from caesura.handshake.authenticate import Proof, judge, judge_again
 from caesura.handshake.authenticate12 import (
     CURVES,
-    certificate_message,
     receive_certificate,
     receive_finished,
+    send_certificate,
     send_finished,
     sign_messages,
 )
@@ -123,7 +123,7 @@ def agree(hs: Handshake, accepted: Accepted) -> Steps[tuple[MainSecret12, PeerId
     if server.request is not None:
         described = describe(hs, server.request, server.client_type)
         signer = yield from client_identity.choose(hs.settings, described, hs.profile.version12)
-        hs.send(certificate_message(signer[0] if signer is not None else None, server.client_type))
+        send_certificate(hs, signer[0] if signer is not None else None, server.client_type)
     hs.send(ClientKeyExchange(share))
     main = MainSecret12.extended(suite, preliminary, hs.transcript.digest_with(suite.hash, b""))
     if signer is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from caesura.crypto.prf import prf
+from caesura.crypto.prf import PRF, prf
 from caesura.crypto.protection12 import Protection12
 from caesura.crypto.secrets import Secret, SharedSecret
 from caesura.crypto.suites import Suite
@@ -42,10 +42,11 @@ def preliminary_of_psk(psk: Secret, shared: SharedSecret | None) -> SharedSecret
 class MainSecret12:
     """The main secret of a session: from a key exchange (`extended`), or remembered."""
 
-    __slots__ = ("_suite", "secret")
+    __slots__ = ("_prf", "_suite", "secret")
 
     def __init__(self, suite: Suite, secret: Secret) -> None:
         self._suite = suite
+        self._prf = PRF(suite.hash, secret)
         self.secret: Final = secret
 
     @classmethod
@@ -57,21 +58,14 @@ class MainSecret12:
         """The keys of one connection."""
         suite = self._suite
         key, iv = suite.aead.key_length, suite.aead.iv_length - suite.explicit_nonce_length
-        block = prf(suite.hash, self.secret, b"key expansion", server_random + client_random, 2 * (key + iv))
-        keys = 2 * key
-
-        def part(start: int, length: int) -> Secret:
-            return Secret(block.reveal()[start : start + length])
-
-        return KeyBlock(
-            client=Protection12(suite, part(0, key), part(keys, iv)),
-            server=Protection12(suite, part(key, key), part(keys + iv, iv)),
-        )
+        block = self._prf(b"key expansion", server_random + client_random, 2 * (key + iv))
+        client_key, server_key, client_iv, server_iv = block.split(key, key, iv, iv)
+        return KeyBlock(Protection12(suite, client_key, client_iv), Protection12(suite, server_key, server_iv))
 
     def verify_data(self, transcript_hash: bytes, *, by_server: bool) -> bytes:
         """What a Finished carries (RFC 5246 section 7.4.9). Compare in constant time."""
         label = _SERVER_FINISHED if by_server else _CLIENT_FINISHED
-        return prf(self._suite.hash, self.secret, label, transcript_hash, VERIFY_DATA_LENGTH).reveal()
+        return self._prf(label, transcript_hash, VERIFY_DATA_LENGTH).reveal()
 
     def exporter(self, client_random: bytes, server_random: bytes) -> Exporter12:
         """What keying material is exported with once the handshake is forgotten."""

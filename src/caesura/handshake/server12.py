@@ -13,7 +13,7 @@ from caesura.engines import Operation
 from caesura.errors import HandshakeFailure
 from caesura.handshake import psk12, raw_keys, tickets
 from caesura.handshake.authenticate import Proof, judge, judge_again
-from caesura.handshake.authenticate12 import certificate_message, receive_certificate, receive_finished, send_finished
+from caesura.handshake.authenticate12 import receive_certificate, receive_finished, send_certificate, send_finished
 from caesura.handshake.negotiate import staple
 from caesura.handshake.requests import Steps, perform
 from caesura.handshake.schedule12 import KeyBlock, MainSecret12
@@ -102,7 +102,7 @@ def agree(
     staple: bytes | None,
 ) -> Steps[tuple[MainSecret12, PeerIdentity]]:
     """Show our certificate, exchange keys, and judge the client if we ask for its own."""
-    hs.send(certificate_message(identity, identity.certificate_type))
+    send_certificate(hs, identity, identity.certificate_type)
     if staple is not None:
         hs.send(CertificateStatus(staple))
     assert choice.group is not None

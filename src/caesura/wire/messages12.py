@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from caesura.errors import IllegalParameter, UnsupportedExtension
-from caesura.wire.codec import U8, U16, U32, Case, Enumerated, Opaque, Struct, Vector
+from caesura.wire.codec import U8, U16, U32, Case, Enumerated, Opaque, Remembered, Struct, Vector
 from caesura.wire.extensions import (
     ALPN_SERVER,
     CLIENT_CERTIFICATE_TYPE,
@@ -64,7 +64,8 @@ class Certificate(HandshakeMessage):
 
 Certificate.codec = Struct(
     Certificate,
-    certificate_list=Vector(Opaque(1, 2**24 - 1), 0, 2**24 - 1),
+    # As in TLS 1.3: a server's chain is read once, and is the same object every time it comes.
+    certificate_list=Vector(Remembered(Opaque(1, 2**24 - 1), longest=8192, writing=False), 0, 2**24 - 1),
 )
 
 
