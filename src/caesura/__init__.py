@@ -40,14 +40,17 @@ from caesura.wire.registries import CipherSuite, NamedGroup, SignatureScheme, Ve
 
 if TYPE_CHECKING:
     from caesura import aio, dtls, openssl, quic, tls
+    from caesura.sslobject.quic import QUICSSL, DefaultStreamMode, IncomingStreamPolicy
     from caesura.sslobject.quic_listener import Listener
-    from caesura.sslobject.quic_stream import QUICStream
+    from caesura.sslobject.quic_object import EventHandling
+    from caesura.sslobject.quic_stream import QUICStream, StreamState
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BIO",
     "PSK",
+    "QUICSSL",
     "SSL",
     "AlertDescription",
     "CertificateCompression",
@@ -56,10 +59,13 @@ __all__ = [
     "ConfigError",
     "Context",
     "DatagramBIO",
+    "DefaultStreamMode",
     "EarlyDataReason",
     "EarlyDataStatus",
     "Error",
+    "EventHandling",
     "Identity",
+    "IncomingStreamPolicy",
     "JobCancelled",
     "Limits",
     "Listener",
@@ -78,6 +84,7 @@ __all__ = [
     "SessionCache",
     "SignatureScheme",
     "SocketBIO",
+    "StreamState",
     "TrustStore",
     "UnexpectedEOF",
     "UsageError",
@@ -102,7 +109,15 @@ __all__ = [
 ]
 
 _ON_DEMAND = frozenset({"aio", "dtls", "openssl", "quic", "tls"})
-_OF_QUIC = {"Listener": "caesura.sslobject.quic_listener", "QUICStream": "caesura.sslobject.quic_stream"}
+_OF_QUIC = {
+    "DefaultStreamMode": "quic",
+    "EventHandling": "quic_object",
+    "IncomingStreamPolicy": "quic",
+    "Listener": "quic_listener",
+    "QUICSSL": "quic",
+    "QUICStream": "quic_stream",
+    "StreamState": "quic_stream",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -110,5 +125,5 @@ def __getattr__(name: str) -> Any:
     if name in _ON_DEMAND:
         return importlib.import_module(f"caesura.{name}")
     if name in _OF_QUIC:
-        return getattr(importlib.import_module(_OF_QUIC[name]), name)
+        return getattr(importlib.import_module(f"caesura.sslobject.{_OF_QUIC[name]}"), name)
     raise AttributeError(f"module 'caesura' has no attribute {name!r}")

@@ -322,7 +322,10 @@ class Domain:
         if (self._stirred and not self._out) or self._withheld:
             return self._monotonic()
         self._follow_paused()
-        return self._deadlines.earliest()
+        earliest = self._deadlines.earliest()
+        if earliest is not None and self._out:
+            return max(earliest, self._monotonic() + _FIRST_POLL)  # what is due may have to wait for the BIO
+        return earliest
 
     def _follow_paused(self) -> None:
         """The time that work has counts in the application's turn alone."""

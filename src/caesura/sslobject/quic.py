@@ -18,8 +18,16 @@ from weakref import WeakValueDictionary
 from caesura import assist
 from caesura.bio import BIO, Data, DatagramBIO
 from caesura.context import Context
-from caesura.errors import Error, UsageError
-from caesura.events import EarlyDataReason, EarlyDataStatus, Event, StopSendingReceived, StreamOpened, StreamsPermitted
+from caesura.errors import Error, UsageError, ZeroRTTRejected
+from caesura.events import (
+    EarlyDataReason,
+    EarlyDataRejected,
+    EarlyDataStatus,
+    Event,
+    StopSendingReceived,
+    StreamOpened,
+    StreamsPermitted,
+)
 from caesura.quic.closing import CloseInfo
 from caesura.quic.connection import QUICConnection
 from caesura.quic.path import Address
@@ -202,12 +210,17 @@ class QUICSSL(QUICObject, SSL):
     def resume(self, now: float) -> None:
         """Let paused work go on, if it is this thread's; else its own thread is told to look."""
         connection = self.connection
+        context = connection.wait_context
+        told = context.signalled
         self._go_on_from_mark(connection)
-        connection.wait_context.drain()
+        context.drain()
         try:
             connection.advance(now)
         except UsageError:
-            connection.wait_context.notify()
+            if told:
+                before = context.listen(None)  # who waits in the domain was told when it came
+                context.notify()
+                context.listen(before)
 
     def happened(self, event: Event) -> None:
         """What the connection tells."""
@@ -215,6 +228,8 @@ class QUICSSL(QUICObject, SSL):
             self._opened(event.stream_id)
         elif isinstance(event, StreamsPermitted):
             self._open_ahead(event.unidirectional)
+        elif isinstance(event, EarlyDataRejected):
+            self._early_data_rejected(ZeroRTTRejected(event.reason.value))
         elif isinstance(event, StopSendingReceived):
             stream = self._streams.get(event.stream_id)
             if stream is not None:
@@ -420,12 +435,7 @@ class QUICSSL(QUICObject, SSL):
         domain = self._begin()
         try:
             self._handshake(domain, self)
-            stream = self._default
-            if stream is None:
-                if self._default_mode is DefaultStreamMode.NONE or self._had_default:
-                    raise UsageError(_NO_STREAM)
-                stream = self._new_stream(domain, self._default_mode is DefaultStreamMode.AUTO_UNI)
-                self._set_default(stream)
+            stream = self._default or self._open_default(domain)
             return self._write_stream(stream, bytes(memoryview(data)), conclude=conclude, by=self)
         finally:
             self._leave()
@@ -443,6 +453,14 @@ class QUICSSL(QUICObject, SSL):
         if self._default is None:
             raise UsageError(_NO_STREAM)
         return self._default
+
+    def _open_default(self, domain: Domain) -> QUICStream:
+        """A default stream of ours."""
+        if self._default_mode is DefaultStreamMode.NONE or self._had_default:
+            raise UsageError(_NO_STREAM)
+        stream = self._new_stream(domain, self._default_mode is DefaultStreamMode.AUTO_UNI)
+        self._set_default(stream)
+        return stream
 
     def _adopt_default(self) -> QUICStream | None:
         """The peer's first stream of the kind, if it has come."""
@@ -462,6 +480,64 @@ class QUICSSL(QUICObject, SSL):
     def _set_default(self, stream: QUICStream) -> None:
         self._default = stream
         self._had_default = True
+
+    # --- 0-RTT ------------------------------------------------------------------------------------------------------
+
+    def write_early_data(self, data: Data) -> int:
+        """Write to the default stream before the handshake is complete; how many bytes were taken (RFC 9001 4.6).
+
+        On a client it has to be the first call. It needs a session that allows it, and its bytes can be copied and sent
+        again by anybody: use it where twice is no worse than once. 0 says that none may go, or no more;
+        `early_data_reason` says why. If the server takes none, the stream is gone: `early_data_status` knows once
+        `do_handshake` has returned, and nothing sends the bytes again but you.
+
+        On a server it sends before the client's Finished has come, to a client whose 0-RTT was accepted.
+        """
+        if self._connection is None and self._server_side is False:
+            self._early = True
+        domain = self._begin()
+        try:
+            connection = self.connection
+            if self.over:
+                raise self.why_over()
+            if not (connection.may_write or connection.handshake_complete):
+                if self._implicit:
+                    self._turn(domain)
+                self._check_work()  # before there is a hello
+            if connection.handshake_complete or not connection.may_write:
+                return 0
+            stream = self._default or self._open_default(domain)
+            return self._put(stream, bytes(memoryview(data)), conclude=False, by=self)
+        finally:
+            self._leave()
+
+    def read_early_data(self, size: int = -1) -> bytes:
+        """What a client has sent before the handshake is complete, of its first stream; b"" when that is complete.
+
+        What is read here may be a copy, made by anybody, of what was sent before: afterwards `read` brings what is none
+        (RFC 9001 section 9.2). A server takes 0-RTT with `max_early_data` set. Raises `UsageError` on a client.
+        """
+        if self._server_side is False:
+            raise UsageError("read_early_data: a client receives none")
+        domain = self._begin()
+        try:
+            return self._until(domain, lambda: self._take_early(size), Want.READING)
+        finally:
+            self._leave()
+
+    def _take_early(self, size: int) -> bytes | None:
+        if self.connection.handshake_complete:
+            return b""
+        stream = self._default or self._adopt_default()
+        return None if stream is None else stream.take(size)
+
+    def _early_data_rejected(self, why: Error) -> None:
+        """The streams that were opened for it are gone, and ids begin anew."""
+        for stream in tuple(self._streams.values()):
+            stream.gone = why
+        self._streams.clear()
+        self._default = None
+        self._had_default = False
 
     # --- streams ----------------------------------------------------------------------------------------------------
 
@@ -577,7 +653,11 @@ class QUICSSL(QUICObject, SSL):
         domain = self._domain
         assert domain is not None
         self._handshake(domain, by)
-        count = by._until(domain, lambda: stream.put(data, conclude=conclude), Want.WRITING)
+        return self._put(stream, data, conclude=conclude, by=by)
+
+    def _put(self, stream: QUICStream, data: bytes, *, conclude: bool, by: QUICObject) -> int:
+        assert self._domain is not None
+        count = by._until(self._domain, lambda: stream.put(data, conclude=conclude), Want.WRITING)
         self._stirred(by)
         return count
 
@@ -663,6 +743,42 @@ class QUICSSL(QUICObject, SSL):
             self._stirred(self)
         finally:
             self._leave()
+
+    @property
+    def peer_address(self) -> Address:
+        """Where the peer is, in the form the BIO gives; None where that knows no addresses."""
+        return self._connection.addr if self._connection is not None else self.initial_peer_address
+
+    def send_datagram(self, data: Data) -> bool:
+        """Send a datagram, which may get lost (RFC 9221); False when as many wait as may wait.
+
+        Performs the handshake. Raises `UsageError` when it is too long, or the peer takes none.
+        """
+        domain = self._begin()
+        try:
+            self._handshake(domain, self)
+            if self.over:
+                raise self.why_over()
+            taken = self.connection.send_datagram(data)
+            self._stirred(self)
+            return taken
+        finally:
+            self._leave()
+
+    def read_datagram(self) -> bytes:
+        """The oldest datagram that has come. Beyond `quic.datagram_queue` the oldest are dropped."""
+        domain = self._begin()
+        try:
+            self._handshake(domain, self)
+            return self._until(domain, self._next_datagram, Want.READING)
+        finally:
+            self._leave()
+
+    def _next_datagram(self) -> bytes | None:
+        data = self.connection.read_datagram()
+        if data is None and self.over:
+            raise self.why_over()
+        return data
 
     @property
     def new_token(self) -> bytes | None:

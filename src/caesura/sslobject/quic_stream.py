@@ -43,7 +43,8 @@ class StreamState(IntEnum):
 class QUICStream(QUICObject):
     """One stream; made by `new_stream` and `accept_stream` of a connection.
 
-    `ahead` is for the connection: what waits until the peer permits the stream, None once it does.
+    `ahead` and `gone` are for the connection: what waits until the peer permits the stream, None once it does; and why
+    there is no such stream any more.
 
     `read_code` and `write_code`: with what a half was given up, None if it was not (SSL_get_stream_read_error_code(3)).
     """
@@ -59,6 +60,7 @@ class QUICStream(QUICObject):
         "ahead",
         "connection",
         "event_handling",
+        "gone",
         "id",
         "read_code",
         "want",
@@ -76,6 +78,7 @@ class QUICStream(QUICObject):
         self._busy = False
         self._closing = False
         self._told = False  # the application has met the end of what it reads
+        self.gone: Error | None = None  # it went with 0-RTT that was rejected
         self.ahead: list[bytes] | None = [] if ahead else None  # what is to be sent when the peer permits the stream
         one_way = self.unidirectional
         self._read_state = StreamState.WRONG_DIR if one_way and self.local else StreamState.OK
@@ -101,7 +104,7 @@ class QUICStream(QUICObject):
         """
         if self.connection.over:
             return StreamState.CONN_CLOSED
-        if self._read_state is StreamState.OK:
+        if self._read_state is StreamState.OK and self.gone is None:
             self._look()
             if self._read_state is StreamState.OK and self.connection.quic.stream_ends(self.id):
                 return StreamState.FINISHED
@@ -135,7 +138,9 @@ class QUICStream(QUICObject):
     @property
     def write_buffer_used(self) -> int:
         """Bytes that were written and not sent yet."""
-        return self.connection.quic.stream_backlog(self.id) if self.ahead is None else sum(map(len, self.ahead))
+        if self.ahead is not None:
+            return sum(map(len, self.ahead))
+        return 0 if self.gone is not None else self.connection.quic.stream_backlog(self.id)
 
     @property
     def write_buffer_available(self) -> int:
@@ -146,7 +151,7 @@ class QUICStream(QUICObject):
 
     def pending(self) -> int:
         """Bytes that can be read at once (SSL_pending(3))."""
-        return self.connection.quic.stream_pending(self.id)
+        return 0 if self.gone is not None else self.connection.quic.stream_pending(self.id)
 
     def __repr__(self) -> str:
         return f"<QUICStream {self.id} read {self.read_state.name}, write {self.write_state.name}>"
@@ -224,7 +229,7 @@ class QUICStream(QUICObject):
     def _reset(self, code: int) -> None:
         if self._write_state is StreamState.WRONG_DIR:
             raise UsageError(f"stream {self.id} is the peer's to write to")
-        if self.write_code is not None or self.connection.over:
+        if self.write_code is not None or self.gone is not None or self.connection.over:
             return
         quic = self.connection.quic
         if self.ahead is not None or quic.may_reset(self.id):
@@ -237,7 +242,7 @@ class QUICStream(QUICObject):
     def _stop(self, code: int) -> None:
         if self._read_state is StreamState.WRONG_DIR:
             raise UsageError(f"stream {self.id} is ours alone to write to")
-        if self._read_state is StreamState.OK and not self.connection.over:
+        if self._read_state is StreamState.OK and self.gone is None and not self.connection.over:
             self.read_code = code
             self._read_state = StreamState.RESET_LOCAL
             if self.ahead is None:
@@ -266,6 +271,8 @@ class QUICStream(QUICObject):
 
     def take(self, size: int) -> bytes | None:
         """What there is to read; None if there is nothing now. Raises what the half has ended with."""
+        if self.gone is not None:
+            raise self.gone.with_traceback(None)
         if self._read_state is StreamState.OK and self.ahead is None:
             try:
                 data, ended = self.connection.quic.read_stream(self.id, size)
@@ -305,6 +312,8 @@ class QUICStream(QUICObject):
         return len(data)
 
     def _check_writable(self) -> None:
+        if self.gone is not None:
+            raise self.gone.with_traceback(None)
         state = self._write_state
         if state is StreamState.WRONG_DIR:
             raise UsageError(f"stream {self.id} is the peer's to write to")
