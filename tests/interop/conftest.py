@@ -10,14 +10,14 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
-from tests.interop.pairs import Accept
+from tests.interop.pairs import Accept, Files, Line, showing
 from tests.interop.peers import PATIENCE, Setup, Workshop, listen
 from tests.interop.subjects import SUBJECT, Connection, Subject
 from tests.support.pki import DAY, key_usage, pki, rsa_key
 
 
 @pytest.fixture(scope="session")
-def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     """PEM files: "root" and "other root", and NAME.chain and NAME.key for the others; "staple" is DER, for "ec"."""
     made = pki()
     folder = tmp_path_factory.mktemp("pki")
@@ -83,3 +83,24 @@ def accept(own: Subject) -> Iterator[Accept]:
             return own.accept(sock, setup)
 
         yield listener.getsockname()[1], take
+
+
+@pytest.fixture
+def line(own: Subject, accept: Accept, workshop: Workshop) -> Line:
+    return Line(own, accept, workshop)
+
+
+@pytest.fixture
+def versions() -> tuple[str, ...]:
+    """That both sides speak unless a test says otherwise, the oldest first."""
+    return ("1.3",)
+
+
+@pytest.fixture
+def server(files: Files, versions: tuple[str, ...]) -> Setup:
+    return showing(Setup(versions=versions), files, "ec")
+
+
+@pytest.fixture
+def client(files: Files, versions: tuple[str, ...]) -> Setup:
+    return Setup(versions=versions, trust=files["root"])
