@@ -295,6 +295,7 @@ ROWS = (
             Goal("aioquic, not paced", 1 / 2.5, 1 / 4),
             Goal("qh3", 1 / 0.65, 1 / 0.9),
         ),
+        sample=0.02,
     ),
     Race(
         "quic-handshake",

@@ -11,7 +11,7 @@ from caesura.quic import frames
 from caesura.quic.levels import ONE_RTT
 from caesura.quic.outbox import Outbox
 from caesura.quic.sent_packets import Recall
-from caesura.quic.streams import Streams
+from caesura.quic.streams import Streams, is_bulk
 from caesura.quic.transport_parameters import TransportParameters
 from caesura.quic_settings import QUICSettings
 
@@ -77,7 +77,8 @@ class Side:
         return found
 
     def hear(self, packet: Packet) -> None:
-        if self.bulk and self.streams.on_bulk(packet.payload):
+        if self.bulk and is_bulk(packet.payload):
+            self.streams.on_bulk([packet.payload])
             return
         frames.dispatch_untrusted(packet.payload, ONE_RTT, _ALLOWED, self)
 

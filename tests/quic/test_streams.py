@@ -19,7 +19,7 @@ from caesura.errors import (
 )
 from caesura.events import StopSendingReceived, StreamOpened, StreamReadable, StreamsPermitted
 from caesura.quic.sent_packets import Recall
-from caesura.quic.streams import SERVER, UNIDIRECTIONAL
+from caesura.quic.streams import SERVER, UNIDIRECTIONAL, is_bulk
 from tests.quic.stream_pair import LossyLink, Packet, Side, exchange, pair
 
 BODY = random.Random(3).randbytes(300_000)
@@ -138,13 +138,40 @@ def test_bulk_far_into_a_stream(offset: int) -> None:
     assert server.streams.receiving[0].final_size == offset + 50_000
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_bulk_of_many_packets_at_once(seed: int) -> None:
+    """Of two streams, in the order of sending but for some that come late or twice."""
+    dice = random.Random(seed)
+    client, server = pair()
+    client.bulk = True
+    ids = [opened(client), opened(client)]
+    for stream_id in ids:
+        say(client, stream_id, BODY[:30_000])
+    packets = client.packets()
+    bulk = [each.payload for each in packets if is_bulk(each.payload)]
+    assert len(bulk) > 20
+    for _ in range(6):
+        bulk.insert(dice.randrange(len(bulk)), bulk.pop(dice.randrange(len(bulk))))
+        bulk.insert(dice.randrange(len(bulk)), dice.choice(bulk))
+    while bulk:
+        count = dice.randrange(1, 12)
+        server.streams.on_bulk(bulk[:count])
+        del bulk[:count]
+        server.look()
+    for packet in packets:
+        if not is_bulk(packet.payload):
+            server.hear(packet)
+    server.look()
+    assert all(server.data[stream_id] == BODY[:30_000] for stream_id in ids)
+
+
 @pytest.mark.parametrize(
     "payload",
     [b"", b"\x0c", b"\x0c\x00" + bytes(10), b"\x0d\x00" + bytes(30), b"\x0e\x00" + bytes(30), b"\x08" * 30],
 )
 def test_what_is_no_bulk_is_left_to_the_reader_of_frames(payload: bytes) -> None:
     _, server = pair()
-    assert not server.streams.on_bulk(payload)
+    assert not is_bulk(payload)
     assert not server.events
 
 

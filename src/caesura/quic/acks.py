@@ -63,6 +63,24 @@ class Acknowledgements:
         """Whether a packet has come before, or may have. One above `largest` has not."""
         return number <= self.largest and (number < self._floor or number in self._ranges)
 
+    @property
+    def following(self) -> int:
+        """The number after the largest; -1 before there is one."""
+        return self.largest + 1 or -1
+
+    def received_run(self, count: int, now: float, ecn: int) -> None:
+        """So many ack-eliciting packets were processed, numbered from `following` on."""
+        self.largest += count
+        self.largest_at = now
+        self._ranges.stops[-1] = self.largest + 1
+        if ecn:
+            self._marked(ecn, count)
+        self._eliciting += count
+        if self._eliciting >= _EVERY or not self._max_delay or ecn == _CE:
+            self.due = True
+        elif self.deadline is None:
+            self.deadline = now + self._max_delay
+
     def received(self, number: int, ack_eliciting: bool, now: float, ecn: int = 0) -> None:
         """A packet was processed. `ecn`: the two bits of its IP header."""
         expected = self.largest + 1
@@ -73,7 +91,7 @@ class Acknowledgements:
         else:
             self._out_of_order(number, now)
         if ecn:
-            self._marked(ecn)
+            self._marked(ecn, 1)
         if not ack_eliciting:
             return
         self._eliciting += 1
@@ -93,10 +111,10 @@ class Acknowledgements:
         if len(ranges) > self._limit:
             self._floor = ranges.drop_first()
 
-    def _marked(self, ecn: int) -> None:
+    def _marked(self, ecn: int, count: int) -> None:
         if self._marks is None:
             self._marks = [0, 0, 0, 0]
-        self._marks[ecn] += 1
+        self._marks[ecn] += count
 
     @property
     def pending(self) -> bool:

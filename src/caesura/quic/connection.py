@@ -48,6 +48,7 @@ from caesura.quic.path import Address
 from caesura.quic.receiver import Opened
 from caesura.quic.sender import Datagram
 from caesura.quic.space import PacketSpace
+from caesura.quic.streams import is_bulk
 from caesura.quic.transport_parameters import TransportParameters
 from caesura.quic.version_negotiation import choose
 from caesura.quic.versions import RETRY, VERSIONS, VersionParameters
@@ -121,7 +122,7 @@ class QUICConnection(FrameHandling):
         self._enter()
         try:
             self._now = now
-            whole = [each if type(each) is bytes else bytes(each) for each in datagrams]
+            whole = list(map(bytes, datagrams))
             if not self._receive_bulk(whole, addr, ecn):
                 for datagram in whole:
                     self._receive(datagram, addr, ecn)
@@ -143,25 +144,38 @@ class QUICConnection(FrameHandling):
         if found is None:
             return False
         self._to = self._used
-        acks, on_bulk, now = self._spaces[APPLICATION_SPACE].acks, self._streams.on_bulk, self._now
-        for index, opened in enumerate(found):
+        acks, now = self._spaces[APPLICATION_SPACE].acks, self._now
+        run: list[bytes] = []  # frames of packets whose numbers follow each other, and which are taken together
+        following = acks.following
+        for datagram, opened in zip(datagrams, found, strict=True):
             if opened is None:
-                self._unopened(datagrams[index])
+                self._unopened(datagram)
                 continue
             number, payload = opened
-            path.received += len(datagrams[index])
-            if acks.seen(number):
+            path.received += len(datagram)
+            if number == following and is_bulk(payload):
+                run.append(payload)
+                following += 1
                 continue
-            if on_bulk(payload):
-                acks.received(number, True, now, ecn)
+            if run:
+                self._take_run(run, ecn)
+                run = []
+            if acks.seen(number):
                 continue
             flags = dispatch_untrusted(payload, ONE_RTT, self._permitted[ONE_RTT], self)
             acks.received(number, flags & ACK_ELICITING != 0, now, ecn)
             if self._ending is not None:
-                break
+                return True
+            following = acks.following
+        if run:
+            self._take_run(run, ecn)
         if any(found):
             self._idle.received(now)
         return True
+
+    def _take_run(self, run: list[bytes], ecn: int) -> None:
+        self._streams.on_bulk(run)
+        self._spaces[APPLICATION_SPACE].acks.received_run(len(run), self._now, ecn)
 
     def datagrams_to_send(self, now: float) -> list[Datagram]:
         """Every datagram that may be sent now, with the address it goes to; handed over once."""
@@ -421,7 +435,8 @@ class QUICConnection(FrameHandling):
         if path is None:
             path = paths.add(addr, same_id=used == self._used)
         path.received += size
-        if self._streams.on_bulk(payload):
+        if is_bulk(payload):
+            self._streams.on_bulk([payload])
             flags = ACK_ELICITING | NOT_PROBING
         else:
             self._path, self._to = path, used

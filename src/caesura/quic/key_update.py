@@ -16,7 +16,7 @@ from caesura.crypto.quic import SAMPLE_LENGTH, PacketKey, packet_protection
 from caesura.crypto.secrets import TrafficSecret
 from caesura.errors import KeyUpdateError
 from caesura.quic.packets import KEY_PHASE, NUMBER_LENGTH, SHORT_RESERVED, decode_number
-from caesura.quic.protection import BYTES, SAMPLE_AT, SHORT_BITS, WriteKey, check_reserved
+from caesura.quic.protection import BYTES, LOW_BITS, SAMPLE_AT, SHORT_BITS, U32, WriteKey, check_reserved
 
 Numbered = tuple[int, bytes]
 """A packet's number and its frames."""
@@ -104,27 +104,30 @@ class KeyPhases:
         decrypt, iv, lowest = key.decrypt, key.iv, self._lowest
         found: list[Numbered | None] = []
         for datagram in datagrams:
-            opened: Numbered | None = None
-            if len(datagram) >= sample_to:
-                mask = mask_of(datagram[sample_at:sample_to])
-                first = datagram[0] ^ mask[0] & SHORT_BITS
-                length = (first & NUMBER_LENGTH) + 1
-                at = number_at + length
-                low = int.from_bytes(datagram[number_at:at], "big") ^ int.from_bytes(mask[1 : 1 + length], "big")
+            if len(datagram) < sample_to:
+                found.append(None)
+                continue
+            mask = mask_of(datagram[sample_at:sample_to])
+            first = datagram[0] ^ mask[0] & SHORT_BITS
+            length = (first & NUMBER_LENGTH) + 1
+            low = (U32(datagram, number_at)[0] ^ U32(mask, 1)[0]) >> (4 - length << 3)
+            number = largest + 1  # nearly always
+            if number & LOW_BITS[length] != low:
                 number = decode_number(low, length, largest)
-                if first & _USUAL != usual or number < lowest:
-                    opened = self.open_untrusted(datagram, number_at, largest, now)
-                    key, usual = self._current, KEY_PHASE if self._generation & 1 else 0
-                    decrypt, iv, lowest = key.decrypt, key.iv, self._lowest
-                else:
-                    header = BYTES[first] + used + low.to_bytes(length, "big")
-                    try:
-                        opened = number, decrypt((iv ^ number).to_bytes(12, "big"), datagram[at:], header)
-                    except InvalidTag:
-                        opened = None
-                if opened is not None and opened[0] > largest:
-                    largest = opened[0]
+            if first & _USUAL != usual or number < lowest:
+                opened = self.open_untrusted(datagram, number_at, largest, now)
+                key, usual = self._current, KEY_PHASE if self._generation & 1 else 0
+                decrypt, iv, lowest = key.decrypt, key.iv, self._lowest
+            else:
+                header = BYTES[first] + used + low.to_bytes(length, "big")
+                body = datagram[number_at + length :]
+                try:
+                    opened = number, decrypt((iv ^ number).to_bytes(12, "big"), body, header)
+                except InvalidTag:
+                    opened = None
             found.append(opened)
+            if opened is not None and number > largest:
+                largest = number
         return found
 
     def _opened_early(self, number: int) -> None:

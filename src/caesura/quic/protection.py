@@ -7,6 +7,7 @@ is None, and counted by whoever owns the connection. How keys follow each other 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Collection, Iterable
 from typing import Final
 
@@ -18,6 +19,11 @@ from caesura.quic.packets import KEY_PHASE, LONG_HEADER, LONG_RESERVED, NUMBER_L
 from caesura.quic.versions import VERSIONS
 
 BYTES: Final = tuple(bytes((value,)) for value in range(256))
+LOW_BITS: Final = tuple((1 << (length << 3)) - 1 for length in range(5))
+"""What of a number is in a header, by its length."""
+U32: Final = struct.Struct(">I").unpack_from
+"""Four bytes from somewhere on: of a number or of its mask, that may have fewer and is shifted by those it lacks."""
+
 _LONG_BITS: Final = 0x0F  # of the first byte, hidden
 SHORT_BITS: Final = 0x1F
 SAMPLE_AT: Final = 4  # bytes behind the beginning of the number, however long that is (section 5.4.2)
@@ -81,8 +87,8 @@ class WriteKey:
         """
         key, mask_of = self._key, self._mask
         encrypt, iv, length = key.encrypt, key.iv, (first & NUMBER_LENGTH) + 1
-        head, low_bits = BYTES[first] + rest, (1 << (length << 3)) - 1
-        sample_at, sample_to, mask_to = SAMPLE_AT - length, SAMPLE_AT + SAMPLE_LENGTH - length, 1 + length
+        head, low_bits, shift = BYTES[first] + rest, LOW_BITS[length], 4 - length << 3
+        sample_at, sample_to = SAMPLE_AT - length, SAMPLE_AT + SAMPLE_LENGTH - length
         if not self.sealed:
             self.first_number = number
         packets: list[bytes] = []
@@ -90,7 +96,7 @@ class WriteKey:
             low = number & low_bits
             body = encrypt((iv ^ number).to_bytes(12, "big"), payload, head + low.to_bytes(length, "big"))
             mask = mask_of(body[sample_at:sample_to])
-            hidden = (low ^ int.from_bytes(mask[1:mask_to], "big")).to_bytes(length, "big")
+            hidden = (low ^ U32(mask, 1)[0] >> shift).to_bytes(length, "big")
             packets.append(b"".join((BYTES[first ^ mask[0] & SHORT_BITS], rest, hidden, body)))
             number += 1
         self.sealed += len(packets)

