@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
+from tests.interop.datagram_world import World
 from tests.interop.pairs import Accept, Files, Line, showing
 from tests.interop.peers import PATIENCE, Setup, Workshop, listen
 from tests.interop.subjects import SUBJECT, Connection, Subject
@@ -104,3 +105,10 @@ def server(files: Files, versions: tuple[str, ...]) -> Setup:
 @pytest.fixture
 def client(files: Files, versions: tuple[str, ...]) -> Setup:
     return Setup(versions=versions, trust=files["root"])
+
+
+@pytest.fixture
+def world(files: Files) -> Iterator[World]:
+    made = World(files)
+    yield made
+    made.close()

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from caesura.context import Context, Identity, Method, TrustStore, Verify
-from caesura.dtls import DTLSConnection, DTLSListener
-from caesura.sessions import Session
+from caesura.context import Identity, TrustStore, Verify
+from caesura.dtls import DTLSConnection
 from caesura.wire.registries import CipherSuite, SRTPProtectionProfile, Version
+from tests.interop.datagram_world import World, done
 from tests.interop.peers import Workshop
-from tests.interop.peers.datagrams import UDPEnd, udp_socket
+from tests.interop.peers.datagrams import UDPEnd
 from tests.interop.peers.datagrams12 import GnuTLS12, MbedTLS12, OpenSSL12, Pion12, PyOpenSSL12, Setup12, exchange
 
 Kind = type[OpenSSL12] | type[GnuTLS12] | type[Pion12]
+DTLS12 = Version.DTLS12
 KEY = bytes(range(16))
 PROFILE = SRTPProtectionProfile.SRTP_AES128_CM_HMAC_SHA1_80
 
@@ -29,49 +29,6 @@ def named(kind: Any) -> str:
 every = pytest.mark.parametrize("kind", [OpenSSL12, GnuTLS12, Pion12], ids=named)
 
 
-class World:
-    """Ends that are closed when the test is over. They would speak DTLS 1.3 too, unless they are told otherwise."""
-
-    def __init__(self, files: dict[str, Path]) -> None:
-        self.files = files
-        self.ends: list[UDPEnd] = []
-
-    def client_context(self, **settings: Any) -> Context:
-        common = {"method": Method.DTLS, "keylog": None, "groups": ["x25519", "secp256r1"]}
-        if "lookup_psk" not in settings:
-            settings["trust"] = TrustStore.load(self.files["root"])
-        return Context.client(**{**common, **settings})
-
-    def server_context(self, **settings: Any) -> Context:
-        common = {"method": Method.DTLS, "keylog": None, "groups": ["x25519", "secp256r1"]}
-        if "lookup_psk" not in settings:
-            settings["identity"] = Identity.load(self.files["ec.chain"], self.files["ec.key"])
-        return Context.server(**{**common, **settings})
-
-    def client(
-        self, port: int, *, context: Context | None = None, session: Session | None = None, **settings: Any
-    ) -> UDPEnd:
-        context = context or self.client_context(**settings)
-        addr = ("127.0.0.1", port)
-        connection = DTLSConnection(context, server_side=False, server_hostname="localhost", addr=addr, session=session)
-        return self._end(UDPEnd(udp_socket(), connection, None))
-
-    def server(self, **settings: Any) -> UDPEnd:
-        return self._end(UDPEnd(udp_socket(), None, DTLSListener(self.server_context(**settings))))
-
-    def _end(self, end: UDPEnd) -> UDPEnd:
-        self.ends.append(end)
-        return end
-
-
-@pytest.fixture
-def world(files: dict[str, Path]) -> Iterator[World]:
-    made = World(files)
-    yield made
-    for end in made.ends:
-        end.close()
-
-
 @pytest.fixture
 def serving(files: dict[str, Path]) -> Setup12:
     return Setup12(chain=files["ec.chain"], key=files["ec.key"])
@@ -80,12 +37,6 @@ def serving(files: dict[str, Path]) -> Setup12:
 @pytest.fixture
 def connecting(files: dict[str, Path]) -> Setup12:
     return Setup12(trust=files["root"])
-
-
-def done(end: UDPEnd) -> DTLSConnection:
-    end.until(lambda: end.accepted is not None and end.accepted.handshake_complete)
-    assert end.connection.version is Version.DTLS12
-    return end.connection
 
 
 def talk(kind: Kind, end: UDPEnd, peer: Any) -> None:
@@ -108,14 +59,14 @@ def talk(kind: Kind, end: UDPEnd, peer: Any) -> None:
 def test_client(kind: Kind, mtu: int, workshop: Workshop, world: World, serving: Setup12) -> None:
     peer = kind(workshop).serve(replace(serving, mtu=max(mtu, 512) if kind is GnuTLS12 else mtu))
     end = world.client(peer.port, dtls={"mtu": mtu})
-    assert done(end).peer_certificates
+    assert done(end, DTLS12).peer_certificates
     talk(kind, end, peer)
 
 
 def test_client_and_cookies_of_openssl(workshop: Workshop, world: World, serving: Setup12) -> None:
     peer = OpenSSL12(workshop).serve(replace(serving, cookies=True))
     end = world.client(peer.port)
-    done(end)
+    done(end, DTLS12)
     talk(OpenSSL12, end, peer)
 
 
@@ -125,7 +76,7 @@ def test_client_certificate(
 ) -> None:
     peer = kind(workshop).serve(replace(serving, trust=files["root"]))
     end = world.client(peer.port, identity=Identity.load(files["client.chain"], files["client.key"]))
-    done(end)
+    done(end, DTLS12)
     talk(kind, end, peer)
 
 
@@ -134,14 +85,14 @@ def test_client_resumes(kind: Kind, workshop: Workshop, world: World, serving: S
     peer = kind(workshop).serve(serving)
     context = world.client_context(maximum_version="DTLS12")
     end = world.client(peer.port, context=context)
-    connection = done(end)
+    connection = done(end, DTLS12)
     talk(kind, end, peer)
     session = connection.session
     assert session is not None
     connection.shutdown()
     end.step()
     again = world.client(peer.port, context=context, session=session)
-    assert done(again).session_reused
+    assert done(again, DTLS12).session_reused
     talk(kind, again, peer)
 
 
@@ -157,7 +108,7 @@ def test_client_resumes(kind: Kind, workshop: Workshop, world: World, serving: S
 def test_server(kind: Kind, mtu: int, workshop: Workshop, world: World, connecting: Setup12) -> None:
     end = world.server(dtls={"mtu": mtu})
     peer = kind(workshop).connect(end.sock.getsockname()[1], connecting)
-    done(end)
+    done(end, DTLS12)
     talk(kind, end, peer)
 
 
@@ -168,7 +119,7 @@ def test_server_and_a_client_certificate(
     end = world.server(verify=Verify.REQUIRED, trust=TrustStore.load(files["root"]))
     setup = replace(connecting, chain=files["client.chain"], key=files["client.key"])
     peer = kind(workshop).connect(end.sock.getsockname()[1], setup)
-    assert done(end).peer_certificates
+    assert done(end, DTLS12).peer_certificates
     talk(kind, end, peer)
 
 
@@ -178,14 +129,14 @@ def test_server_resumes_openssl(tickets: bool, workshop: Workshop, world: World,
     port = end.sock.getsockname()[1]
     session = workshop.path("session.pem")
     first = OpenSSL12(workshop).connect(port, replace(connecting, session_out=session))
-    assert not done(end).session_reused
+    assert not done(end, DTLS12).session_reused
     talk(OpenSSL12, end, first)
     first.process.wait_for("Verify return code")
     first.says("Q\n")
     end.until(lambda: end.connection.close_notify_received)
     end.accepted = None
     second = OpenSSL12(workshop).connect(port, replace(connecting, session_in=session))
-    assert done(end).session_reused
+    assert done(end, DTLS12).session_reused
     talk(OpenSSL12, end, second)
 
 
@@ -213,7 +164,7 @@ def test_client_with_a_pre_shared_key(
 ) -> None:
     peer = kind(workshop).serve(psk_setup(suite, openssl, gnutls))
     end = world.client(peer.port, lookup_psk=lambda _: ("psk1", KEY), cipher_suites=[suite])
-    assert done(end).cipher_suite is CipherSuite[suite]
+    assert done(end, DTLS12).cipher_suite is CipherSuite[suite]
     talk(kind, end, peer)
 
 
@@ -228,7 +179,7 @@ def test_server_with_a_pre_shared_key(
         psk_identity_hint="any",
     )
     peer = kind(workshop).connect(end.sock.getsockname()[1], psk_setup(suite, openssl, gnutls))
-    assert done(end).psk_identity == b"psk1"
+    assert done(end, DTLS12).psk_identity == b"psk1"
     if kind is not GnuTLS12 or "ECDHE" not in suite:  # there gnutls-cli 3.7 ends while it prints what was agreed on
         talk(kind, end, peer)
 
@@ -239,24 +190,24 @@ def test_ccm_with_openssl(suite: str, workshop: Workshop, world: World, serving:
     theirs = f"ECDHE-ECDSA-AES{suite.replace('CCM_8', 'CCM8').replace('_', '-')}:@SECLEVEL=0"
     peer = OpenSSL12(workshop).serve(replace(serving, suite=theirs))
     end = world.client(peer.port, cipher_suites=[name])
-    assert done(end).cipher_suite is CipherSuite[name]
+    assert done(end, DTLS12).cipher_suite is CipherSuite[name]
     talk(OpenSSL12, end, peer)
     end = world.server(cipher_suites=[name])
     peer = OpenSSL12(workshop).connect(end.sock.getsockname()[1], replace(connecting, suite=theirs))
-    assert done(end).cipher_suite is CipherSuite[name]
+    assert done(end, DTLS12).cipher_suite is CipherSuite[name]
     talk(OpenSSL12, end, peer)
 
 
 def test_srtp_with_pion(workshop: Workshop, world: World, serving: Setup12, connecting: Setup12) -> None:
     options = {"srtp_profiles": [PROFILE]}
     peer = Pion12(workshop).serve(replace(serving, srtp=PROFILE))
-    connection = done(world.client(peer.port, dtls=options))
+    connection = done(world.client(peer.port, dtls=options), DTLS12)
     assert connection.srtp_profile is PROFILE
     exported = connection.export_keying_material("EXPORTER-caesura-interop", None, 32).hex()
     peer.process.wait_for(f'"exported":"{exported}".*"srtp":1')
     end = world.server(dtls=options)
     Pion12(workshop).connect(end.sock.getsockname()[1], replace(connecting, srtp=PROFILE))
-    assert done(end).srtp_profile is PROFILE
+    assert done(end, DTLS12).srtp_profile is PROFILE
 
 
 # --- in memory -------------------------------------------------------------------------------------------------------

@@ -2,54 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from caesura.context import Context, Identity, Method, TrustStore, Verify
-from caesura.dtls import DTLSConnection, DTLSListener
+from caesura.context import TrustStore, Verify
 from caesura.errors import CertificateRequired
 from caesura.wire.registries import NamedGroup, Version
+from tests.interop.datagram_world import World, done
 from tests.interop.peers import Setup, Workshop
-from tests.interop.peers.datagrams import Lemon, NSSDatagrams, UDPEnd, udp_socket
+from tests.interop.peers.datagrams import Lemon, NSSDatagrams
 
+DTLS13 = Version.DTLS13
 Kind = type[NSSDatagrams] | type[Lemon]
 both = pytest.mark.parametrize("kind", [NSSDatagrams, Lemon], ids=["nss", "lemon"])
 nss = pytest.mark.parametrize("kind", [NSSDatagrams], ids=["nss"])
-
-
-class World:
-    """Ends that are closed when the test is over."""
-
-    def __init__(self, files: dict[str, Path]) -> None:
-        self.files = files
-        self.ends: list[UDPEnd] = []
-
-    def client(self, port: int, **settings: Any) -> UDPEnd:
-        context = Context.client(method=Method.DTLS, trust=TrustStore.load(self.files["root"]), keylog=None, **settings)
-        addr = ("127.0.0.1", port)
-        connection = DTLSConnection(context, server_side=False, server_hostname="localhost", addr=addr)
-        return self._end(UDPEnd(udp_socket(), connection, None))
-
-    def server(self, **settings: Any) -> UDPEnd:
-        identity = Identity.load(self.files["ec.chain"], self.files["ec.key"])
-        context = Context.server(method=Method.DTLS, identity=identity, keylog=None, **settings)
-        return self._end(UDPEnd(udp_socket(), None, DTLSListener(context)))
-
-    def _end(self, end: UDPEnd) -> UDPEnd:
-        self.ends.append(end)
-        return end
-
-
-@pytest.fixture
-def world(files: dict[str, Path]) -> Iterator[World]:
-    made = World(files)
-    yield made
-    for end in made.ends:
-        end.close()
 
 
 @pytest.fixture
@@ -62,12 +30,6 @@ def connecting(files: dict[str, Path]) -> Setup:
     return Setup(trust=files["root"])
 
 
-def done(end: UDPEnd) -> DTLSConnection:
-    end.until(lambda: end.accepted is not None and end.accepted.handshake_complete)
-    assert end.connection.version is Version.DTLS13
-    return end.connection
-
-
 # --- we are the client ---------------------------------------------------------------------------------------------
 
 
@@ -76,7 +38,7 @@ def done(end: UDPEnd) -> DTLSConnection:
 def test_client(kind: Kind, update: bool, workshop: Workshop, world: World, serving: Setup) -> None:
     peer = kind(workshop).serve_datagrams(serving)
     end = world.client(peer.port, groups=["x25519", "secp256r1"])
-    connection = done(end)
+    connection = done(end, DTLS13)
     end.until(lambda: connection.timeout() is None)  # our last flight is acknowledged
     if update:
         connection.key_update(request_peer=True)
@@ -94,13 +56,13 @@ def test_client(kind: Kind, update: bool, workshop: Workshop, world: World, serv
 def test_client_and_a_retry(kind: Kind, workshop: Workshop, world: World, serving: Setup) -> None:
     peer = kind(workshop).serve_datagrams(replace(serving, groups=("secp384r1",)))
     end = world.client(peer.port, groups=["x25519", "secp384r1"])
-    assert done(end).group is NamedGroup.secp384r1
+    assert done(end, DTLS13).group is NamedGroup.secp384r1
 
 
 @both
 def test_client_with_small_datagrams(kind: Kind, workshop: Workshop, world: World, serving: Setup) -> None:
     peer = kind(workshop).serve_datagrams(serving)
-    done(world.client(peer.port, groups=["x25519"], dtls={"mtu": 256}))
+    done(world.client(peer.port, groups=["x25519"], dtls={"mtu": 256}), DTLS13)
 
 
 # --- we are the server ---------------------------------------------------------------------------------------------
@@ -111,7 +73,7 @@ def test_client_with_small_datagrams(kind: Kind, workshop: Workshop, world: Worl
 def test_server(kind: Kind, mtu: int, workshop: Workshop, world: World, connecting: Setup) -> None:
     end = world.server(dtls={"mtu": mtu}, groups=["x25519", "secp256r1"])
     peer = kind(workshop).connect_datagrams(end.sock.getsockname()[1], connecting)
-    connection = done(end)
+    connection = done(end, DTLS13)
     end.until(lambda: connection.timeout() is None)  # the tickets are acknowledged
     if kind is not Lemon:
         peer.says("from nss\n")
@@ -126,14 +88,14 @@ def test_server(kind: Kind, mtu: int, workshop: Workshop, world: World, connecti
 def test_server_that_asks_for_another_share(kind: Kind, workshop: Workshop, world: World, connecting: Setup) -> None:
     end = world.server(groups=["secp256r1"])
     kind(workshop).connect_datagrams(end.sock.getsockname()[1], connecting)
-    assert done(end).group is NamedGroup.secp256r1
+    assert done(end, DTLS13).group is NamedGroup.secp256r1
 
 
 @nss
 def test_server_and_a_post_quantum_share(kind: Kind, workshop: Workshop, world: World, connecting: Setup) -> None:
     end = world.server(groups=["X25519MLKEM768", "x25519"], dtls={"mtu": 600})
     kind(workshop).connect_datagrams(end.sock.getsockname()[1], connecting)
-    assert done(end).group is NamedGroup.X25519MLKEM768
+    assert done(end, DTLS13).group is NamedGroup.X25519MLKEM768
 
 
 @nss
@@ -143,7 +105,7 @@ def test_server_and_a_client_certificate(
     end = world.server(verify=Verify.REQUIRED, trust=TrustStore.load(files["root"]), groups=["x25519"])
     setup = replace(connecting, chain=files["client.chain"], key=files["client.key"])
     kind(workshop).connect_datagrams(end.sock.getsockname()[1], setup)
-    assert done(end).peer_certificates
+    assert done(end, DTLS13).peer_certificates
 
 
 @both
@@ -153,4 +115,4 @@ def test_server_that_misses_a_client_certificate(
     end = world.server(verify=Verify.REQUIRED, trust=TrustStore.load(files["root"]), groups=["x25519"])
     kind(workshop).connect_datagrams(end.sock.getsockname()[1], connecting)
     with pytest.raises(CertificateRequired):
-        done(end)
+        done(end, DTLS13)
