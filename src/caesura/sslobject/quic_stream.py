@@ -19,7 +19,7 @@ from caesura.sslobject.quic_object import EventHandling, QUICObject
 
 if TYPE_CHECKING:
     from caesura.sslobject.domain import Domain
-    from caesura.sslobject.quic import QUICSSL
+    from caesura.sslobject.quic_streams import StreamCalls
 
 UNIDIRECTIONAL: Final = 2
 SERVER: Final = 1
@@ -67,7 +67,7 @@ class QUICStream(QUICObject):
         "write_code",
     )
 
-    def __init__(self, connection: QUICSSL, stream_id: int, *, ahead: bool = False) -> None:
+    def __init__(self, connection: StreamCalls, stream_id: int, *, ahead: bool = False) -> None:
         self.connection = connection
         self.id = stream_id
         self.want = Want.NOTHING
