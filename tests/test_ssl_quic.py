@@ -15,6 +15,7 @@ from caesura.context import QUIC_EARLY_DATA
 from caesura.engines import DelayEngine, Operation
 from caesura.errors import UsageError, WantAsync, WantRead, ZeroRTTRejected
 from caesura.sessions import Session
+from caesura.sslobject import RecordSSL
 from tests.support import ssl_pair
 from tests.support.quic_ssl import Pair, calling, connected, drive, listening, pair
 from tests.support.ssl_pair import PausingKey, pausing_server
@@ -275,3 +276,14 @@ def test_an_object_of_the_method_for_the_listener() -> None:
     made = Listener(ssl_pair.server_context(method=Method.QUIC, alpn=["test"]))
     assert made.context.quic.retry
     assert not Listener(made.context, validate=False).context.quic.retry
+
+
+def test_a_class_of_another_protocol_is_refused() -> None:
+    class Own(QUICSSL):
+        pass
+
+    quic, tls = Context(Method.QUIC), Context()
+    assert type(Own(quic)) is Own
+    for kind, context in ((Own, tls), (RecordSSL, quic)):
+        with pytest.raises(UsageError, match="what speaks"):
+            kind(context)

@@ -17,6 +17,7 @@ from caesura.openssl.calls import Object
 from caesura.openssl.calls import call as _call
 from caesura.openssl.calls import done as _done
 from caesura.openssl.calls import failure as _failure
+from caesura.openssl.calls import quietly as _quietly
 from caesura.openssl.constants import (
     SSL_EARLY_DATA_ACCEPTED,
     SSL_EARLY_DATA_NOT_SENT,
@@ -104,7 +105,7 @@ def SSL_get_SSL_CTX(s: SSL) -> Context:
 
 def SSL_set_bio(s: SSL | Listener, rbio: BIO | None, wbio: BIO | None) -> None:
     """Where bytes come from and go. SSL_set_bio(3)."""
-    _done(s, lambda: s.set_bio(rbio, wbio))
+    _quietly(lambda: s.set_bio(rbio, wbio))
 
 
 def SSL_get_rbio(s: Object) -> BIO | None:

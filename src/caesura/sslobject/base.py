@@ -71,7 +71,10 @@ class SSL(Facts, Verbs):
 
     def __new__(cls, context: Context, *args: Any, **kwargs: Any) -> Self:  # noqa: ARG004 - they are __init__'s
         """The object for the context's method."""
-        made: Self = object.__new__(_kind(context.settings.method) if cls is SSL else cls)
+        kind = _kind(context.settings.method)
+        if cls is not SSL and not issubclass(cls, kind):
+            raise UsageError(f"{cls.__name__}: what speaks {context.settings.method.name} is a {kind.__name__}")
+        made: Self = object.__new__(kind if cls is SSL else cls)
         return made
 
     def __init__(

@@ -14,7 +14,7 @@ import errno
 import selectors
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from caesura.assist import DomainLock
 from caesura.bio import BIO
@@ -79,11 +79,12 @@ class Domain:
         "_monotonic",
         "_out",
         "_rbio",
+        "_read_from",
+        "_set_next_timeout",
         "_stirred",
         "_ticking",
-        "_wbio",
         "_withheld",
-        "addressed",
+        "_write",
         "failure",
         "listener",
         "listening",
@@ -95,8 +96,11 @@ class Domain:
     )
 
     def __init__(self, settings: Settings, rbio: BIO, wbio: BIO, turn: Turn, *, addressed: bool) -> None:
-        self._rbio: Any = rbio
-        self._wbio: Any = wbio
+        self._rbio, self._wbio = rbio, wbio
+        self._set_next_timeout = getattr(rbio, "set_next_timeout", None)
+        self._read_from = getattr(rbio, "read_from", None) if addressed else None
+        write_to = getattr(wbio, "write_to", None) if addressed else None
+        self._write: Callable[[bytes, Address], int] = write_to or (lambda datagram, _: wbio.write(datagram))
         self._monotonic = settings.clock.monotonic
         self._at_once = settings.limits.datagrams_at_once
         self._connections: dict[QUICConnection, Member] = {}
@@ -108,7 +112,6 @@ class Domain:
         self._ticking = False
         self._introduce: Callable[[QUICConnection], Member]
         self._has_room: Callable[[], bool]
-        self.addressed = addressed
         self.failure: OSError | None = None
         self.listener: QUICListener | None = None
         self.listening = False
@@ -207,17 +210,18 @@ class Domain:
             self._deliver(run, before, now)
 
     def _read(self) -> tuple[bytes, Address]:
-        rbio = self._rbio
         if self.failure is not None:
             return b"", None
+        datagram: bytes
+        address: Address = None
         try:
-            if hasattr(rbio, "set_next_timeout"):
-                rbio.set_next_timeout(0.0)
-            if self.addressed and hasattr(rbio, "read_from"):
-                datagram, address = rbio.read_from(_DATAGRAM)
+            if self._set_next_timeout is not None:
+                self._set_next_timeout(0.0)
+            if self._read_from is not None:
+                datagram, address = self._read_from(_DATAGRAM)
             else:
-                datagram, address = rbio.read(_DATAGRAM), None
-            if not datagram and rbio.eof:
+                datagram = self._rbio.read(_DATAGRAM)
+            if not datagram and self._rbio.eof:
                 self._fail(BrokenPipeError(errno.EPIPE, "no datagram will come any more: the read BIO has ended"))
         except OSError as error:
             if error.errno not in _PASSING:
@@ -294,12 +298,10 @@ class Domain:
 
     def _push(self) -> bool:
         """Give the BIO what it takes; whether that is all."""
-        out, wbio = self._out, self._wbio
-        with_address = self.addressed and hasattr(wbio, "write_to")
+        out = self._out
         while out:
-            datagram, address = out[0]
             try:
-                taken = wbio.write_to(datagram, address) if with_address else wbio.write(datagram)
+                taken = self._write(*out[0])
             except OSError as error:
                 if error.errno not in _PASSING:
                     self._fail(error)
@@ -429,7 +431,7 @@ class Waiter:
         domain, context = self._domain, WaitContext()
         pause = domain.time_left()
         fd = domain.fileno()
-        if fd is not None and domain.failure is None:
+        if fd is not None and fd >= 0 and domain.failure is None:
             context.set_wait_fd(self, fd)
         tells = not domain.unsent
         for member in domain.paused:
