@@ -83,6 +83,7 @@ class Domain:
         "_set_next_timeout",
         "_stirred",
         "_ticking",
+        "_wbio",
         "_withheld",
         "_write",
         "failure",
