@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,24 @@ async def test_versions_of_their_client(
     async with ours.serving(quic={"versions": versions}) as port, peer.connected(port, versions=theirs) as client:
         await exchange(*await client.create_stream(), DATA)
         assert (await ours.links.get()).ssl.version is agreed
+
+
+@pytest.mark.parametrize("peer", [Aioquic], ids=["aioquic"], indirect=True)  # qh3 2.1.0 and gtlsclient 0.12.1 cannot
+async def test_our_token_spares_them_the_retry(peer: PythonPeer, ours: Ours) -> None:
+    tokens: list[bytes] = []
+    logs: list[list[str]] = []
+
+    def log(_: str) -> Callable[[str], object]:
+        logs.append([])
+        return logs[-1].append
+
+    async with ours.serving(quic={"retry": True, "qlog": log}) as port:
+        async with peer.connected(port, token_handler=tokens.append) as client:
+            await exchange(*await client.create_stream(), b"x")
+            await wait_until(lambda: tokens)
+        async with peer.connected(port, token=tokens[0]) as client:
+            await exchange(*await client.create_stream(), b"x")
+    assert ["retry_source_connection_id" in "".join(each) for each in logs] == [True, False]
 
 
 async def test_key_updates_and_other_ids_of_their_client(peer: PythonPeer, ours: Ours) -> None:

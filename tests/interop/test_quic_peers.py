@@ -93,6 +93,18 @@ async def test_a_retry_of_theirs(peer: QUICPeer, ours: Ours) -> None:
         assert parameters.retry_source_connection_id is not None
 
 
+@pytest.mark.parametrize("peer", [NGTCP2], ids=["ngtcp2"], indirect=True)
+async def test_their_token_spares_us_the_retry(peer: QUICPeer, ours: Ours) -> None:
+    async with peer.serving(retry=True) as port:
+        async with ours.connected(port) as conn:
+            await wait_until(lambda: conn.ssl.new_token)
+            token = conn.ssl.new_token
+        async with ours.connected(port, token=token) as conn:
+            await peer.exchange(conn, b"x")
+            assert conn.ssl.peer_parameters is not None
+            assert conn.ssl.peer_parameters.retry_source_connection_id is None
+
+
 async def session_of(conn: QUICLink) -> Any:
     """What a server gives to resume with."""
     await wait_until(lambda: conn.ssl.session is not None)

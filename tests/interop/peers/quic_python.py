@@ -76,7 +76,7 @@ class PythonPeer(QUICPeer):
         """A client of theirs; it begins with the first of its versions."""
         settings = {"server_name": "localhost", "alpn_protocols": ["echo"], **settings}
         settings |= {"supported_versions": list(map(int, versions)), "original_version": int(versions[0])}
-        own = ("create_protocol", "session_ticket_handler", "wait_connected")
+        own = ("create_protocol", "session_ticket_handler", "token_handler", "wait_connected")
         options = {name: settings.pop(name) for name in own if name in settings}
         configuration = self.configuration(is_client=True, **settings)
         configuration.load_verify_locations(cafile=str(self.files["root"]))
