@@ -310,13 +310,23 @@ def test_facts(version: Version) -> None:
     assert both.client.peer_certificates == ssl_pair.identity().chain
     exported = [side.export_keying_material("EXPERIMENTAL", b"", 16) for side in (both.client, both.server)]
     assert exported[0] == exported[1]
-    with pytest.raises(UsageError, match="not part of DTLS"):
+    with pytest.raises(UsageError, match="has not offered"):
         both.server.verify_client_post_handshake()
     assert not both.server.authentication_pending
     with pytest.raises(UsageError, match="not part of DTLS"):
         both.client.write_early_data(b"x")
     assert both.client.early_data_status is EarlyDataStatus.NOT_SENT
     assert both.client.early_data_reason is EarlyDataReason.UNKNOWN
+
+
+def test_post_handshake_authentication() -> None:
+    client = {"identity": ssl_pair.identity(), "post_handshake_auth": True}
+    both = connected(Version.DTLS13, client=client, server={"trust": ssl_pair.trust(), "verify_peer": lambda _: True})
+    both.server.verify_client_post_handshake()
+    assert both.server.authentication_pending
+    both.quiet()
+    assert not both.server.authentication_pending
+    assert both.server.peer_certificates == ssl_pair.identity().chain
 
 
 def test_key_update() -> None:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
 from caesura.context import Context, Method
+from caesura.crypto.secrets import TrafficSecret
 from caesura.dtls.acks import Acknowledgements
 from caesura.dtls.address import AddressValidation
 from caesura.dtls.alerts import WARNING, Alerts
@@ -29,6 +30,7 @@ from caesura.dtls.key_update import KeyUpdates
 from caesura.dtls.reader import Record, RecordReader
 from caesura.dtls.reassembly import Reassembly, Verdict
 from caesura.dtls.records12 import EPOCH
+from caesura.dtls.records13 import ReadKey, WriteKey
 from caesura.dtls.retransmission import Retransmission
 from caesura.dtls.srtp import SRTP
 from caesura.dtls.transport import DTLSTransport
@@ -60,7 +62,7 @@ from caesura.wire.dtls import (
     decode_ack,
     decode_fragments,
 )
-from caesura.wire.messages import HandshakeMessage, KeyUpdate, NewSessionTicket, decode_message
+from caesura.wire.messages import CertificateRequest, HandshakeMessage, KeyUpdate, NewSessionTicket, decode_message
 from caesura.wire.registries import (
     ConnectionIdUsage,
     ContentType,
@@ -75,6 +77,18 @@ _APPLICATION_DATA: Final = int(ContentType.application_data)
 _CHANGE_CIPHER_SPEC: Final = int(ContentType.change_cipher_spec)
 _HANDSHAKE: Final = int(ContentType.handshake)
 _RENEGOTIATION: Final = frozenset({int(HandshakeType.hello_request), int(HandshakeType.client_hello)})
+_ANSWER: Final = frozenset(
+    map(
+        int,
+        (
+            HandshakeType.certificate,
+            HandshakeType.compressed_certificate,
+            HandshakeType.certificate_verify,
+            HandshakeType.finished,
+        ),
+    )
+)
+"""What a client's answer to a later CertificateRequest is made of."""
 _LAST_OF_A_FLIGHT: Final = frozenset({int(HandshakeType.client_hello), int(HandshakeType.finished)})
 
 M = TypeVar("M", bound=HandshakeMessage)
@@ -172,6 +186,7 @@ class DTLSConnection(DTLSTransport):
         self._read_epoch = 0  # in which the next handshake message comes
         self._installed = None  # for which early records may now be read
         self._ack_now = False
+        self._answers = 0
         self._spec_came = None
         self._quick = False  # whether data may take the short way
         self._data = ApplicationData(limits)
@@ -461,7 +476,11 @@ class DTLSConnection(DTLSTransport):
                 self._run_handshake(now)
             if self._ack_now:
                 self._send_ack()
-            self._run_post(now)
+            if self._post:
+                held = self._held()
+                self._run_post(now)
+                if held:
+                    self._run_handshake(now)
             self._settle(now)
             self._writer.pump(now)
         except BaseException as error:  # noqa: BLE001 - sorted there
@@ -476,8 +495,8 @@ class DTLSConnection(DTLSTransport):
                 if driver.done:
                     self._driver = driver = None
             if driver is None:
-                while (raw := self._reassembly.pop()) is not None:
-                    self._post_handshake(raw)
+                while not self._held() and (raw := self._reassembly.pop()) is not None:
+                    self._post_handshake(raw, now)
             if self._installed is None or not self._release_early(now):
                 return
 
@@ -489,13 +508,6 @@ class DTLSConnection(DTLSTransport):
         for record in self._reader.early_records(epoch, now):
             self._record(record, now)
         return True
-
-    def _run_post(self, now: float) -> None:
-        while self._post:
-            self._post[0].advance(now)
-            if not self._post[0].done:
-                return
-            self._post.pop(0)
 
     def _settle(self, now: float) -> None:
         """Nothing more can be done at the moment: acknowledge and send accordingly."""
@@ -515,9 +527,10 @@ class DTLSConnection(DTLSTransport):
             self._reader.update_wanted = False
             if not self._dtls12:
                 self._key_updates.want(request_peer=True)
-        if self._key_updates.ready and retransmission.idle and not (self._post or self.close_notify_sent):
+        sending = self._post[0] if self._post and not self._post[0].inbox.limit else None
+        if self._key_updates.ready and retransmission.idle and sending is None and not self.close_notify_sent:
             self._send(self._key_updates.take())
-        if self._post and self._post[0].parked:
+        if sending is not None and sending.parked:
             return  # a flight is sent whole: tickets go out together
         last = Ending.FINAL if self._dtls12 else Ending.ACKNOWLEDGED
         if retransmission.flush(now, Ending.ANSWERED if self._driver is not None else last):
@@ -708,11 +721,19 @@ class DTLSConnection(DTLSTransport):
 
     # --- after the handshake --------------------------------------------------------------------------------------
 
-    def _post_handshake(self, raw: bytes) -> None:
+    def _post_handshake(self, raw: bytes, now: float) -> None:
         kind = raw[0]
+        exchange = self._post[0].inbox if self.server_side and self._post and self._post[0].inbox.limit else None
         if self._dtls12:
             raise UnexpectedMessage(f"message type {kind} after the handshake")
-        if kind == HandshakeType.key_update:
+        if exchange is not None and kind in _ANSWER:
+            exchange.receive_untrusted(Epoch.APPLICATION, raw)
+            self._run_post(now)
+        elif kind == HandshakeType.certificate_request and self._may_be_asked():
+            self._request_received(decode_message(CertificateRequest, raw))
+        elif kind == HandshakeType.key_update:
+            if exchange is not None and exchange.taken:
+                raise UnexpectedMessage("a KeyUpdate within the client's answer", section="RFC 9846 section 4.7.2")
             self._key_update_received(decode_message(KeyUpdate, raw))
         elif kind == HandshakeType.new_session_ticket and not self.server_side:
             self._ticket_received(decode_message(NewSessionTicket, raw))
@@ -723,6 +744,21 @@ class DTLSConnection(DTLSTransport):
                 self._writer.use_connection_id(self._ids.theirs)
         else:
             raise UnexpectedMessage(f"message type {kind} after the handshake")
+
+    def _read_secret(self) -> TrafficSecret:
+        newest = self._reader.epochs.newest
+        assert newest is not None
+        assert isinstance(newest.key, ReadKey)
+        return newest.key.secret
+
+    def _write_secret(self) -> TrafficSecret:
+        key = self._writer.application
+        assert isinstance(key, WriteKey)
+        return key.secret
+
+    @property
+    def _may_finish(self) -> bool:
+        return not self._key_updates.out
 
     def _key_update_received(self, message: KeyUpdate) -> None:
         self._received(message)

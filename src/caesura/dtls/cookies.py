@@ -34,7 +34,6 @@ PROFILE: Final = Profile(
     compatibility_session_id=False,
     echoes_session_id=False,
     end_of_early_data=False,
-    post_handshake_auth=False,  # nothing here would retransmit an exchange after the handshake
     hybrid_share_first=False,
     verify_request=HelloVerifyRequest,
     numbered12=True,

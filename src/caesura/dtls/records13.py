@@ -35,14 +35,14 @@ Sealed = tuple[int, bytes, bytes]
 
 
 class _Key:
-    __slots__ = ("_aead", "_iv", "_mask", "_prefix", "_secret", "epoch")
+    __slots__ = ("_aead", "_iv", "_mask", "_prefix", "epoch", "secret")
 
     def __init__(self, secret: TrafficSecret, prefix: bytes, epoch: int) -> None:
         suite = secret.suite
         self._aead, self._iv = write_key(secret, prefix)
         number_key = expand_label(suite.hash, secret, b"sn", b"", suite.aead.key_length, prefix)
         self._mask = suite.aead.new_mask(number_key)
-        self._secret = secret
+        self.secret = secret
         self._prefix = prefix
         self.epoch = epoch
 
@@ -95,7 +95,7 @@ class WriteKey(_Key):
 
     def next_generation(self, connection_id: bytes) -> WriteKey:
         """The key that follows a KeyUpdate (RFC 9846 section 7.2)."""
-        return WriteKey(next_generation(self._secret, self._prefix), self._prefix, self.epoch + 1, connection_id)
+        return WriteKey(next_generation(self.secret, self._prefix), self._prefix, self.epoch + 1, connection_id)
 
 
 class ReadKey(_Key):
@@ -148,7 +148,7 @@ class ReadKey(_Key):
 
     def next_generation(self) -> ReadKey:
         """The key that follows a KeyUpdate."""
-        return ReadKey(next_generation(self._secret, self._prefix), self._prefix, self.epoch + 1)
+        return ReadKey(next_generation(self.secret, self._prefix), self._prefix, self.epoch + 1)
 
 
 def split_ciphertext(datagram: bytes, pos: int, id_length: int) -> tuple[int, int, int] | None:

@@ -18,7 +18,7 @@ from caesura.dtls.srtp import SRTP
 from caesura.dtls.writer import RecordWriter
 from caesura.errors import IllegalParameter, UnexpectedMessage, UnsupportedExtension
 from caesura.events import EarlyDataReason
-from caesura.handshake.endpoint import Endpoint
+from caesura.handshake.later_auth import LaterAuthentication
 from caesura.handshake.transport import Epoch, Keys
 from caesura.wire.dtls import RECORD_VERSION
 from caesura.wire.extensions import RECORD_SIZE_LIMIT, Extensions
@@ -26,7 +26,7 @@ from caesura.wire.records import MAX_INNER_PLAINTEXT, MAX_PLAINTEXT
 from caesura.wire.registries import ContentType, ExtensionType, HandshakeType, Version
 
 
-class DTLSTransport(Endpoint):
+class DTLSTransport(LaterAuthentication):
     """The half of a connection that its handshake sees (MessageTransport); the other half makes its parts."""
 
     __slots__ = (

@@ -460,8 +460,6 @@ class RecordSSL(SSL):
         """
         connection = self._begin()
         try:
-            if isinstance(connection, DTLSConnection):
-                raise UsageError("post-handshake authentication is not part of DTLS here")
             connection.verify_client_post_handshake()
             self._flush(connection)
         finally:
@@ -470,7 +468,7 @@ class RecordSSL(SSL):
     @property
     def authentication_pending(self) -> bool:
         """Whether the client has still to answer a `verify_client_post_handshake`."""
-        return isinstance(self._connection, TLSConnection) and self._connection.authentication_pending
+        return self._connection is not None and self._connection.authentication_pending
 
     # --- the end --------------------------------------------------------------------------------------------------
 
