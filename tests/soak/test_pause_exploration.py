@@ -1,9 +1,7 @@
-"""Every pause that a connection can have, and every way in which it can end.
+"""Every pause that a connection over a stream can have, and every way in which it can end (see `exploring`).
 
-The operations of a life (handshake, tickets, data both ways, a key update, the end of each direction) are counted
-first. Then each of them in turn stands still, and is resumed, fails, is cancelled by its engine, is closed under, or
-runs into its deadline, in both roles and several kinds of handshakes. Nothing may be left behind, and the other side
-must hear what RFC 9846 has for the case.
+A life is the handshake, tickets, data both ways, a key update, the end of each direction; the other side must hear what
+RFC 9846 has for each case. Then several pauses at once, jobs of the user's around it all, and very many connections.
 """
 
 from __future__ import annotations
@@ -18,26 +16,18 @@ from typing import Any
 import pytest
 
 from caesura.context import PSK, Context, Verify
-from caesura.engines import ALL_OPERATIONS, DelayEngine, Engine, InlineEngine, Operation, Work
-from caesura.errors import AlertDescription, OperationFailed, OperationTimeout, PeerAlert, UnexpectedEOF
+from caesura.engines import ALL_OPERATIONS, DelayEngine, Engine, Operation, Work
+from caesura.errors import AlertDescription, OperationFailed, PeerAlert, UnexpectedEOF
 from caesura.events import EarlyDataStatus
 from caesura.jobs import JobState, NoJobs, Pending, start_job
-from caesura.sessions import Session
 from caesura.tls import TLSConnection
+from tests.soak.exploring import IDLE, Broken, Exploration, assert_quiet, every_pause
 from tests.soak.halting import HaltEngine, Routed, nothing_left, only
 from tests.support.link import Link, drain, received
 from tests.tls.early import early, reasons
 from tests.tls.world import asking_context, client_context, identity, server_context, trust
 
 DEADLINE = 30.0
-
-
-IDLE = InlineEngine()
-
-
-class Broken(Exception):
-    pass
-
 
 # --- lives -----------------------------------------------------------------------------------------------------------
 
@@ -77,230 +67,95 @@ FLAVOURS: dict[str, Settings] = {
 }
 
 
-class World:
-    """The contexts of one flavour, made once; each life has engines of its own."""
+class World(Exploration):
+    least = 12
 
     def __init__(self, flavour: str) -> None:
+        super().__init__()
         ours, theirs, make = FLAVOURS[flavour]
         self.client = client_context(async_mode=True, deadline=DEADLINE, **ours)
         self.server = make(async_mode=True, deadline=DEADLINE, **theirs)
-        self._session: bytes | None = None
         self.early = flavour == "with early data"
         if flavour in ("resumed", "with early data"):
-            session = finish(self.pair(HaltEngine(), HaltEngine())).client.session
-            assert session is not None
-            self._session = session.to_bytes()
+            self.keep_session()
 
     def pair(self, ours: Engine, theirs: Engine) -> Link:
-        """A fresh pair with these engines."""
-        self.client.engine, self.server.engine = ours, theirs
-        store = self.client.settings.sessions
-        session = Session.from_bytes(self._session) if self._session is not None else None
+        self.fresh(ours, theirs)
+        session = self.session
         early = EARLY if self.early and session is not None else None
-        pair = Link(
+        return Link(
             TLSConnection(
                 self.client, server_side=False, server_hostname="localhost", session=session, early_data=early
             ),
             TLSConnection(self.server, server_side=True),
         )
-        if store is not None:
-            store._sessions.clear()
-        return pair
 
-    def forget(self) -> None:
-        """Let go of the last engines, and of all that they know."""
-        self.client.engine = self.server.engine = IDLE
-
-
-def live(pair: Link) -> Iterator[None]:
-    """A whole life, stage by stage; after each, somebody may stand still."""
-    pair.start().exchange()
-    yield
-    if pair.server._established is not None and pair.server._established.transcript is not None:
-        pair.server.verify_client_post_handshake()
-        pair.exchange()
+    def live(self, pair: Link) -> Iterator[None]:
+        pair.start()
         yield
-    for side, text in ((pair.client, b"from the client"), (pair.server, b"from the server")):
-        side.write(text)
-    pair.exchange()
-    yield
-    pair.client.key_update(request_peer=True)
-    pair.client.write(b", again")
-    pair.exchange()
-    pair.server.write(b", again")
-    pair.exchange()
-    yield
-    pair.client.shutdown()
-    pair.server.shutdown()
-    pair.exchange()
-    yield
-
-
-def finish(pair: Link) -> Link:
-    """A life without any trouble."""
-    for _ in live(pair):
-        assert not pair.client.waiting_for_async
-        assert not pair.server.waiting_for_async
-    happy(pair)
-    return pair
-
-
-def happy(pair: Link) -> None:
-    for side in (pair.client, pair.server):
-        assert side.error is None
-        assert side.close_notify_received
-        assert side.timeout() is None
-        side.wait_context.drain()
-        assert side.wait_context.get_all_fds() == []
-    assert received(pair.server_events) == b"from the client, again"
-    accepted = pair.client.early_data_status is EarlyDataStatus.ACCEPTED
-    assert early(pair.server_events) == (EARLY if accepted else b"")
-    assert reasons(pair.client_events) == []
-    assert received(pair.client_events) == b"from the server, again"
-
-
-def halt(pair: Link, subject: TLSConnection) -> Iterator[None]:
-    """The life up to where the subject stands still; going on with it goes on with the life."""
-    for _ in live(pair):
-        if subject.waiting_for_async:
+        if pair.server._established is not None and pair.server._established.transcript is not None:
+            pair.server.verify_client_post_handshake()
             yield
-            pair.exchange()
-            assert not subject.waiting_for_async
+        for side, text in ((pair.client, b"from the client"), (pair.server, b"from the server")):
+            side.write(text)
+        yield
+        pair.client.key_update(request_peer=True)
+        pair.client.write(b", again")
+        pair.exchange()
+        pair.server.write(b", again")
+        yield
+        pair.client.shutdown()
+        pair.server.shutdown()
+        yield
+
+    def rest(self, pair: Link, until: Callable[[], object] = lambda: False) -> None:
+        pair.exchange()
+
+    def happy(self, pair: Link) -> None:
+        for side in (pair.client, pair.server):
+            assert side.error is None
+            assert side.close_notify_received
+            assert side.timeout() is None
+            assert_quiet(side)
+        assert received(pair.server_events) == b"from the client, again"
+        accepted = pair.client.early_data_status is EarlyDataStatus.ACCEPTED
+        assert early(pair.server_events) == (EARLY if accepted else b"")
+        assert reasons(pair.client_events) == []
+        assert received(pair.client_events) == b"from the server, again"
+
+    def expire(self, pair: Link, subject: TLSConnection, engine: HaltEngine) -> None:
+        deadline = subject.timeout()
+        assert deadline == pair.now + DEADLINE
+        subject.handle_timeout(deadline - 0.001)
+        assert subject.error is None
+        pair.now = deadline
+        subject.handle_timeout(deadline)
+
+    def ended(self, pair: Link, subject: TLSConnection, other: TLSConnection, engine: HaltEngine, end: str) -> None:
+        told_before = other.close_notify_received
+        wire = subject.data_to_send(pair.now)
+        if wire:
+            other.receive_data(wire, pair.now)
+        silent = end == "closed" or engine.halted is Operation.SEAL_RECORD or subject.close_notify_sent
+        if silent and not other.close_notify_received:
+            assert other.error is None
+            other.receive_eof(pair.now)
+            assert isinstance(other.error, UnexpectedEOF)
+        elif not silent:
+            assert not told_before
+            assert isinstance(other.error, PeerAlert)
+            assert other.error.description is AlertDescription.internal_error
+        subject.receive_data(b"whatever comes", pair.now)
+        subject.advance(pair.now)
+        subject.handle_timeout(pair.now + 1e6)
+        assert subject.data_to_send(pair.now) == b""
+        drain(subject)
 
 
-# --- ends ------------------------------------------------------------------------------------------------------------
-
-
-def wake(pair: Link, subject: TLSConnection) -> None:
-    """What an adapter does when the wait context says that something may go on."""
-    subject.wait_context.drain()
-    subject.advance(pair.now)
-
-
-def resume(pair: Link, subject: TLSConnection, engine: HaltEngine) -> None:
-    for _ in range(3):  # woken for nothing: it stands as it stood
-        wake(pair, subject)
-        assert subject.waiting_for_async
-        assert not engine.done
-    engine.go()
-    wake(pair, subject)
-    assert engine.done
-
-
-def fail(pair: Link, subject: TLSConnection, engine: HaltEngine) -> None:
-    error = Broken("the device is gone")
-    engine.fail(error)
-    wake(pair, subject)
-    assert isinstance(subject.error, OperationFailed)
-    assert subject.error.__cause__ is error
-
-
-def give_up(pair: Link, subject: TLSConnection, engine: HaltEngine) -> None:
-    engine.cancel()
-    wake(pair, subject)
-    assert isinstance(subject.error, OperationFailed)
-
-
-def close(pair: Link, subject: TLSConnection, engine: HaltEngine) -> None:
-    subject.close()
-    assert engine.done
-    assert subject.error is None
-
-
-def time_out(pair: Link, subject: TLSConnection, engine: HaltEngine) -> None:
-    deadline = subject.timeout()
-    assert deadline == pair.now + DEADLINE
-    subject.handle_timeout(deadline - 0.001)
-    assert subject.error is None
-    pair.now = deadline
-    subject.handle_timeout(deadline)
-    assert engine.done
-    assert isinstance(subject.error, OperationTimeout)
-    assert engine.halted is not None
-    assert engine.halted.name in str(subject.error)
-
-
-ENDS = {"resumed": resume, "failed": fail, "given up": give_up, "closed": close, "timed out": time_out}
-
-
-def explore(world: World, server_side: bool, kind: str, end: str, most: int = 1000) -> int:
-    """Every operation of the subject in turn, records included; how many there were."""
-    counting = HaltEngine()
-    finish(world.pair(HaltEngine(), counting) if server_side else world.pair(counting, HaltEngine()))
-    for at in range(min(counting.count, most)):
-        engine = HaltEngine(at, kind)
-        pair = world.pair(HaltEngine(), engine) if server_side else world.pair(engine, HaltEngine())
-        subject, other = (pair.server, pair.client) if server_side else (pair.client, pair.server)
-        life = halt(pair, subject)
-        next(life)
-        assert engine.halted is counting.seen[at]
-        assert subject.waiting_for_async
-        assert not other.waiting_for_async
-        assert (subject.wait_context.get_all_fds() == [engine.fd]) is (kind == "job")
-        ENDS[end](pair, subject, engine)
-        assert engine.unwound == 1
-        if end == "resumed":
-            for _ in life:
-                pytest.fail("it stood still twice")
-            happy(pair)
-        else:
-            ended(pair, subject, other, engine, end)
-        subject.wait_context.drain()
-        assert subject.wait_context.get_all_fds() == []
-        for side in (subject, other):
-            side.close()
-            side.wait_context.close()
-    world.forget()
-    return counting.count
-
-
-def ended(pair: Link, subject: TLSConnection, other: TLSConnection, engine: HaltEngine, end: str) -> None:
-    """The subject says and does nothing any more, and the other side has heard why."""
-    told_before = other.close_notify_received
-    wire = subject.data_to_send(pair.now)
-    if wire:
-        other.receive_data(wire, pair.now)
-    silent = end == "closed" or engine.halted is Operation.SEAL_RECORD or subject.close_notify_sent
-    if silent and not other.close_notify_received:
-        assert other.error is None
-        other.receive_eof(pair.now)
-        assert isinstance(other.error, UnexpectedEOF)
-    elif not silent:
-        assert not told_before
-        assert isinstance(other.error, PeerAlert)
-        assert other.error.description is AlertDescription.internal_error
-    subject.receive_data(b"whatever comes", pair.now)
-    subject.advance(pair.now)
-    subject.handle_timeout(pair.now + 1e6)
-    assert subject.data_to_send(pair.now) == b""
-    assert not subject.waiting_for_async
-    assert subject.timeout() is None
-    assert engine.unwound == 1
-    drain(subject)
-
-
-@pytest.fixture(scope="module")
-def tally(request: pytest.FixtureRequest) -> Iterator[Counter[str]]:
-    """How many cases there were, for the end of the report."""
-    counts: Counter[str] = Counter()
-    yield counts
-    writer = request.config.get_terminal_writer()
-    writer.line()
-    for what, number in counts.items():
-        writer.line(f"{number:6} {what}")
-
-
-@pytest.mark.parametrize("end", ENDS)
-@pytest.mark.parametrize("kind", ["job", "completion"])
+@every_pause
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_every_pause(flavour: str, kind: str, end: str, tally: Counter[str]) -> None:
-    world = World(flavour)
-    for server_side in (False, True):
-        explore(world, server_side, kind, end, 3)  # what is kept for ever is kept now
-    with nothing_left(objects=40):
-        explored = [explore(world, server_side, kind, end) for server_side in (False, True)]
-    assert min(explored) >= 12
-    tally[f"pauses {end}"] += sum(explored)
+    World(flavour).explore_all(kind, end, tally)
 
 
 # --- no job, no asynchronous mode, somebody else's job ---------------------------------------------------------------
@@ -324,26 +179,25 @@ def test_no_job_for_any_operation(flavour: str, tally: Counter[str]) -> None:
     """Nothing is damaged: the connection says `needs_job`, and goes on when it is called again."""
     world = World(flavour)
     for server_side in (False, True):
-        counting = HaltEngine()
-        finish(world.pair(HaltEngine(), counting) if server_side else world.pair(counting, HaltEngine()))
-        for at in range(counting.count):
+        for at in range(world.count(server_side=server_side).count):
             engine = Exhausted(at)
-            pair = world.pair(HaltEngine(), engine) if server_side else world.pair(engine, HaltEngine())
+            pair = world.of(engine, server_side=server_side)
             subject = pair.server if server_side else pair.client
-            for _ in live(pair):
+            for _ in world.live(pair):
+                pair.exchange()
                 while subject.needs_job:
                     assert subject.error is None
                     subject.advance(pair.now)
                     pair.exchange()
             assert engine.gate.unwound == 4
-            happy(pair)
+            world.happy(pair)
             tally["operations without a job"] += 1
 
 
-def drive(pair: Link) -> None:
+def drive(world: World, pair: Link) -> None:
     """A life inside a job of the user's."""
-    for _ in live(pair):
-        pass
+    for _ in world.live(pair):
+        pair.exchange()
 
 
 @pytest.mark.parametrize("end", ["resumed", "cancelled"])
@@ -354,18 +208,16 @@ def test_inside_a_job_of_the_users(flavour: str, kind: str, end: str, tally: Cou
     world = World(flavour)
     with nothing_left():
         for server_side in (False, True):
-            counting = HaltEngine()
-            finish(world.pair(HaltEngine(), counting) if server_side else world.pair(counting, HaltEngine()))
-            for at in range(counting.count):
+            for at in range(world.count(server_side=server_side).count):
                 live_in_a_job(world, server_side, HaltEngine(at, kind), end)
                 tally[f"pauses inside a job, {end}"] += 1
         world.forget()
 
 
 def live_in_a_job(world: World, server_side: bool, engine: HaltEngine, end: str) -> None:
-    pair = world.pair(HaltEngine(), engine) if server_side else world.pair(engine, HaltEngine())
+    pair = world.of(engine, server_side=server_side)
     subject = pair.server if server_side else pair.client
-    job = start_job(drive, pair)
+    job = start_job(drive, world, pair)
     assert not job.done()
     job.resume()
     assert not job.done()
@@ -373,7 +225,7 @@ def live_in_a_job(world: World, server_side: bool, engine: HaltEngine, end: str)
         engine.go()
         job.resume()
         job.result()
-        happy(pair)
+        world.happy(pair)
     else:
         job.cancel()
         assert job.state is JobState.CANCELLED
@@ -394,7 +246,7 @@ def test_without_asynchronous_mode_calls_block(flavour: str) -> None:
     world.client.async_mode = world.server.async_mode = False
     with nothing_left():
         pair = world.pair(DelayEngine(0.0, operations=ALL_OPERATIONS), DelayEngine(0.0, operations=ALL_OPERATIONS))
-        finish(pair)
+        world.finish(pair)
         for side in (pair.client, pair.server):
             side.close()
             side.wait_context.close()
