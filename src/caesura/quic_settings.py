@@ -73,7 +73,7 @@ class QUICSettings:
     # how we behave
     versions: tuple[Version, ...] = (Version.QUIC1, Version.QUIC2)  # that are spoken, the preferred one first
     connection_id_length: int = _whole(8, 0, 20)  # of the ids we want to receive
-    keep_alive: bool = False  # send something half-way to the idle timeout, so that it does not come (section 10.1.2)
+    keep_alive: bool | None = None  # send something half-way to the idle timeout (section 10.1.2); None: SSL alone does
     retry: bool = False  # a server has clients prove their address before it keeps anything of them
     new_token: bool = True  # a server gives clients a token for the next time (section 8.1.3)
     token_keys: TicketKeys = field(default_factory=TicketKeys, repr=False)
@@ -136,6 +136,8 @@ def _wanted(name: str, value: object, metadata: Mapping[str, Any]) -> str:
         return "" if good else f"a directory to write to, or a function, not {value!r}"
     if "names" in metadata:
         return "" if value in metadata["names"] else f"one of {', '.join(metadata['names'])}"
+    if value is None and name == "keep_alive":
+        return ""
     if "low" not in metadata:
         kind = _KINDS.get(name, bool)
         return "" if isinstance(value, kind) else f"{kind.__name__}, not {type(value).__name__}"

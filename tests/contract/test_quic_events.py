@@ -374,6 +374,22 @@ def test_F32_a_network_that_failed_for_good() -> None:
     assert client.net_read_desired is False
 
 
+def test_F32_a_network_that_takes_nothing_any_more() -> None:
+    listener, net, clock = listening()
+    client = calling(net, clock)
+    drive(clock, client.do_handshake, meanwhile=listener.handle_events)
+    stream = client.new_stream()
+    assert stream is not None
+    bio: Any = client.wbio
+    bio.write_error = OSError(errno.EMSGSIZE, "too long")
+    assert stream.write(b"one that is lost") == 16
+    assert client.net_read_desired
+    bio.write_error = OSError(errno.EBADF, "the socket is closed")
+    assert stream.write(b"taken by the stream") == 19
+    assert not client.net_read_desired
+    assert o.SSL_get_error(stream, o.SSL_read(stream, 1)[0]) == o.SSL_ERROR_SYSCALL
+
+
 def test_F32_a_pair_that_ends() -> None:
     both = connected()
     bio: Any = both.server.wbio
@@ -435,13 +451,22 @@ def test_F47_the_idle_timeout_is_the_smaller_and_silent() -> None:
     assert flags == o.SSL_CONN_CLOSE_FLAG_LOCAL | o.SSL_CONN_CLOSE_FLAG_TRANSPORT
 
 
-def test_F47_keep_alive() -> None:
-    both = connected(quic={"keep_alive": True, "max_idle_timeout": 10.0})
+@pytest.mark.parametrize(("setting", "alive"), [(None, True), (True, True), (False, False)])
+def test_F47_something_is_sent_half_way_to_the_idle_timeout(setting: bool | None, alive: bool) -> None:
+    both = connected(quic={"keep_alive": setting, "max_idle_timeout": 200.0})
     for _ in range(100):
-        both.clock.now += min(each.get_event_timeout() or 0.0 for each in (both.client, both.server))
+        waits = [each.get_event_timeout() for each in (both.client, both.server)]
+        if None in waits:
+            break
+        both.clock.now += min(seconds for seconds in waits if seconds is not None)
         both.tick(2)
-    assert both.clock.now > 1100
-    assert both.client.close_info is None
+    assert both.clock.now > 1200
+    assert (both.client.close_info is None) is alive
+
+
+def test_F47_after_25_seconds_at_the_latest() -> None:
+    both = connected(quic={"max_idle_timeout": 200.0})
+    assert 20 < (both.client.get_event_timeout() or 0.0) <= 25
 
 
 def test_F48_defaults() -> None:

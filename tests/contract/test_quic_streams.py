@@ -482,3 +482,29 @@ def test_nothing_is_kept_of_streams_that_are_over() -> None:
         both.quiet()
     assert len(both.client._streams) < 3
     assert len(both.server._streams) < 3
+
+
+@pytest.mark.parametrize("mode", ["refused", "stopped before", "ahead"])
+def test_the_peers_end_comes_with_what_would_be_answered(mode: str) -> None:
+    both = connected(server={"quic": {"initial_max_streams_bidi": 1}}, client={"quic": {"initial_max_streams_bidi": 1}})
+    if mode == "ahead":
+        first, second = stream(both.server), stream(both.server, o.SSL_STREAM_FLAG_ADVANCE)
+        second.write(b"x")
+        second.reset(1)
+        first.write(b"x", conclude=True)
+        theirs = accepted(both.client)
+        assert theirs.read() == b"x"
+        theirs.conclude()
+        with pytest.raises(ZeroReturn):
+            theirs.read()
+        both.clock.now += 1
+        both.client.handle_events()
+    else:
+        o.SSL_set_incoming_stream_policy(both.server, o.SSL_INCOMING_STREAM_POLICY_REJECT, 1)
+        ours = stream(both.client)
+        ours.write(b"x")
+        if mode == "stopped before":
+            ours.stop_sending(3)
+    both.client.shutdown(code=5, rapid=True)
+    assert o.SSL_handle_events(both.server) == 1
+    assert both.server.close_info is not None

@@ -44,6 +44,7 @@ class NetBIO:
     arrived: deque[tuple[bytes, Any]] = field(default_factory=deque)
     full: bool = False
     error: OSError | None = None
+    write_error: OSError | None = None
     eof = False
 
     @property
@@ -62,8 +63,9 @@ class NetBIO:
         return self.write_to(data, SERVER)
 
     def write_to(self, data: Any, address: Any, /) -> int:
-        if self.error is not None:
-            raise self.error
+        error = self.error or self.write_error
+        if error is not None:
+            raise error
         if self.full:
             return 0
         number = len(self.net.sent)

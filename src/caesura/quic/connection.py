@@ -255,7 +255,7 @@ class QUICConnection(FrameHandling):
 
     def _keep_alive_at(self) -> float | None:
         """When to send something for the connection to stay; None while something waits to be sent anyway."""
-        wanted = self._settings.quic.keep_alive and self.handshake_confirmed and not self._outbox
+        wanted = self.keep_alive and self.handshake_confirmed and not self._outbox
         return self._idle.keep_alive_at() if wanted else None
 
     def _can_send(self, space: PacketSpace) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+_KEEP_ALIVE = 25.0  # seconds: what is on the way may forget a connection sooner than the idle timeout (section 10.1.2)
 _PROBE_TIMEOUTS = 3  # a connection lives at least as long, so that loss alone does not end it
 
 
@@ -42,4 +43,4 @@ class IdleTimeout:
 
     def keep_alive_at(self) -> float | None:
         """When to send something, for the connection to stay: half-way (section 10.1.2)."""
-        return self._since + self.duration / 2 if self.duration and not self._awaiting else None
+        return self._since + min(self.duration / 2, _KEEP_ALIVE) if self.duration and not self._awaiting else None

@@ -86,6 +86,7 @@ class Parts(Endpoint):
         "close_info",
         "deserted",
         "handshake_confirmed",
+        "keep_alive",
         "new_token",
         "turn",
     )
@@ -150,6 +151,7 @@ class Parts(Endpoint):
         self._to = b""  # the one that the packet at hand went to
         self._key_update_wanted = False
         self._ending: Ending | None = None
+        self.keep_alive = bool(options.keep_alive)  # whether something is sent for the idle timeout not to come
         self.close_info: CloseInfo | None = None  # how it was closed, once it was
         self._early = EarlyData(wanted=settings.max_early_data > 0 if server_side else early_data)
         self._qlog: Qlog | None = None

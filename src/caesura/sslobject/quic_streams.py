@@ -89,8 +89,8 @@ class StreamCalls(QUICBase):
 
     def _opened(self, stream_id: int) -> None:
         """The peer has opened a stream."""
-        if self._rejects:
-            if not stream_id & UNIDIRECTIONAL:
+        if self._rejects and not self.over:
+            if self.connection.may_reset(stream_id):
                 self.connection.reset_stream(stream_id, self._reject_code)
             self.connection.stop_sending(stream_id, self._reject_code)
             return
