@@ -21,6 +21,7 @@ import socket
 import sys
 import time
 from collections import deque
+from contextlib import suppress
 from typing import Any, Protocol, TypeAlias
 
 from caesura.errors import ConfigError, UsageError
@@ -294,6 +295,16 @@ def borrow_datagram_socket(fd: int) -> DatagramBIO:
 class _BorrowedSocket(socket.socket):
     def __del__(self) -> None:
         self.detach()
+
+
+def set_ecn(sock: socket.socket, ecn: int) -> None:
+    """Have the IP headers of what a socket sends carry these two ECN bits (RFC 3168), if the system lets it."""
+    options = [(socket.IPPROTO_IP, socket.IP_TOS)]  # on IPv6 sockets too: what is sent to mapped addresses is IPv4
+    if sock.family == socket.AF_INET6:
+        options.append((socket.IPPROTO_IPV6, getattr(socket, "IPV6_TCLASS", 67)))
+    for level, option in options:
+        with suppress(OSError):
+            sock.setsockopt(level, option, ecn)
 
 
 def _blocks(fd: int) -> bool:

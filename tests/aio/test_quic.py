@@ -7,6 +7,7 @@ import gc
 import logging
 import random
 import socket
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -32,6 +33,7 @@ from caesura.errors import (
     ZeroRTTRejected,
 )
 from caesura.events import EarlyDataStatus
+from caesura.quic.ecn import ECT0, EcnState
 from caesura.sessions import SessionCache
 from tests.aio import support
 from tests.aio.support import HOST, alive, port_of, until, virtual_time
@@ -571,6 +573,24 @@ def udp_socket(port: int) -> socket.socket:
     made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     made.bind((HOST, port))
     return made
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="where the system tells of marks")
+async def test_what_is_sent_is_marked_with_ecn() -> None:
+    handler = Kept()
+    async with serving(handler) as server, await connect(server) as conn:
+        theirs = await handler.next()
+        reader, writer = await halves(conn)
+        writer.write(DATA)
+        their_reader, their_writer = await anext(theirs.streams())
+        assert their_reader is not None
+        assert their_writer is not None
+        await their_reader.readexactly(len(DATA))
+        their_writer.write(DATA)
+        await reader.readexactly(len(DATA))
+        for each in (conn, theirs):
+            assert each.ssl._loss.ecn.state is EcnState.CAPABLE
+            assert each.ssl.ecn == ECT0
 
 
 async def test_the_wrong_arguments() -> None:

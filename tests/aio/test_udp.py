@@ -195,13 +195,29 @@ async def test_others_go_elsewhere() -> None:
 
 
 @linux
-async def test_bits_of_ecn() -> None:
-    async with pair() as (here, there, heard, _):
-        for ecn in range(4):
-            here.get_extra_info("socket").setsockopt(socket.IPPROTO_IP, socket.IP_TOS, ecn)
-            here.send(letters(there, 10))
-        await heard.until(lambda: len(heard.datagrams) == 4)
-        assert [ecn for _, _, ecn in heard.datagrams] == [0, 1, 2, 3]
+@pytest.mark.parametrize("kind", [Counting, Full])
+async def test_bits_of_ecn(kind: type[Counting]) -> None:
+    async with pair(kind) as (here, there, heard, _):
+        for ecn in (0, 2, 2, 1, 3, 0):
+            here.send(letters(there, 10, 10), ecn)
+        await heard.until(lambda: len(heard.datagrams) == 12)
+        assert [ecn for _, _, ecn in heard.datagrams][::2] == [0, 2, 2, 1, 3, 0]
+
+
+@linux
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="needs a socket for both families")
+async def test_bits_of_ecn_on_a_socket_for_both_families() -> None:
+    heard, own, loop = Heard(), Heard(), asyncio.get_running_loop()
+    there = UDPSocket(loop, await bound(loop, HOST, 0, 0, reuse_port=False), heard, offload=True)
+    here = UDPSocket(loop, await bound(loop, None, 0, 0, reuse_port=False), own, offload=True)
+    await there.start()
+    port = there.get_extra_info("sockname")[1]
+    here.send([(b"x", (f"::ffff:{HOST}", port, 0, 0))], 2)
+    await heard.until(lambda: heard.datagrams)
+    assert heard.datagrams[0][2] == 2
+    here.close()
+    there.close()
+    await heard.until(lambda: heard.lost)
 
 
 async def test_one_that_is_too_long_is_lost_and_no_other() -> None:

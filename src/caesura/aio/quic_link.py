@@ -173,7 +173,7 @@ class QUICLink(Link[QUICConnection]):
             self._read_resumed()
         news = self._take_events()
         while not raw.full and (datagrams := connection.datagrams_to_send(now)):
-            raw.send(datagrams)
+            raw.send(datagrams, connection.ecn)
         if raw.full:
             self._carrier.wait(self)
         if connection.error is not None or connection.close_notify_received:

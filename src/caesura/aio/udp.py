@@ -20,6 +20,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final, Protocol, cast
 
+from caesura.bio import set_ecn
+
 Address = Any
 """Where a datagram comes from or goes to, as the socket module has it."""
 
@@ -81,7 +83,8 @@ class UDPSocket(asyncio.BaseTransport):
         self._sock = sock
         self._receiver = receiver
         self._closing = False
-        self._queue: deque[Datagram] = deque()
+        self._queue: deque[tuple[Sequence[Datagram], int]] = deque()  # with their ECN bits
+        self._ecn = 0  # those that the socket sets
         self._portable: _Portable | None = None
         try:
             self._peer: Address = sock.getpeername()
@@ -129,8 +132,8 @@ class UDPSocket(asyncio.BaseTransport):
 
     # --- sending ----------------------------------------------------------------------------------------------------
 
-    def send(self, datagrams: Sequence[Datagram]) -> int:
-        """Send them, in order. On a connected socket the address says nothing.
+    def send(self, datagrams: Sequence[Datagram], ecn: int = 0) -> int:
+        """Send them, in order. On a connected socket the address says nothing. `ecn`: the two bits of their IP headers.
 
         Returns the length of one that is longer than the route takes (EMSGSIZE), the longest if there are several; 0
         if there was none, or none is known yet.
@@ -140,19 +143,22 @@ class UDPSocket(asyncio.BaseTransport):
         if self._portable is not None:
             self._portable.send(datagrams, to_peer=self._peer is not None)
         elif self._queue:
-            self._queue.extend(datagrams)
+            self._queue.append((datagrams, ecn))
         else:
-            return self._send(datagrams)
+            return self._send(datagrams, ecn)
         return 0
 
-    def _send(self, datagrams: Sequence[Datagram]) -> int:
+    def _send(self, datagrams: Sequence[Datagram], ecn: int) -> int:
         start, count, too_long = 0, len(datagrams), 0
+        if ecn != self._ecn:  # once in a connection's life, on a server now and then: cheaper than with each call
+            self._ecn = ecn
+            set_ecn(self._sock, ecn)
         while start < count and not self._closing:
             stop = self._together(datagrams, start) if self.segments else start + 1
             try:
                 self._call(datagrams[start:stop])
             except (BlockingIOError, InterruptedError):
-                self._wait(datagrams[start:])
+                self._wait(datagrams[start:], ecn)
                 break
             except OSError as error:
                 if stop - start > 1 and error.errno in _NO_SEGMENTS:
@@ -193,8 +199,8 @@ class UDPSocket(asyncio.BaseTransport):
         else:
             self._sock.sendmsg(parts, size, 0, addr)
 
-    def _wait(self, datagrams: Sequence[Datagram]) -> None:
-        self._queue.extend(datagrams)
+    def _wait(self, datagrams: Sequence[Datagram], ecn: int) -> None:
+        self._queue.append((datagrams, ecn))
         if not self.full:
             self.full = True
             self._loop.add_writer(self._sock.fileno(), self._writable)
@@ -202,7 +208,9 @@ class UDPSocket(asyncio.BaseTransport):
     def _writable(self) -> None:
         waiting = list(self._queue)
         self._queue.clear()
-        self._send(waiting)
+        while waiting and not self._queue:
+            self._send(*waiting.pop(0))
+        self._queue.extend(waiting)
         if not self._queue and not self._closing:
             self._loop.remove_writer(self._sock.fileno())
             self.full = False

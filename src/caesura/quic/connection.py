@@ -697,6 +697,14 @@ class QUICConnection(FrameHandling):
         return self._parameters.version if self._established is not None else None
 
     @property
+    def ecn(self) -> int:
+        """The two bits of the IP header for what `datagrams_to_send` gave the last time (RFC 9000 section 13.4).
+
+        Whoever cannot set them does no harm by sending without.
+        """
+        return self._writer.ecn if self._ending is None else 0
+
+    @property
     def addr(self) -> Address:
         """Where the peer is: the address of the path in use."""
         return self._paths.active.address

@@ -16,14 +16,14 @@ class FrameHandling(HandshakeTransport):
 
     __slots__ = ()
 
-    def on_ack(self, level: int, ranges: AckRanges, delay: int, ecn: EcnCounts | None) -> None:  # noqa: ARG002
-        """ACK. We mark nothing with ECN, so counts say nothing."""
+    def on_ack(self, level: int, ranges: AckRanges, delay: int, ecn: EcnCounts | None) -> None:
+        """ACK."""
         if level != ONE_RTT:
             self._trace("received", "ack")
         exponent = self._peer.ack_delay_exponent if self._peer is not None else 3
         if level == ONE_RTT and self._reader.phases is not None:
             self._reader.phases.acknowledged(ranges[0][1] - 1)
-        self._loss.ack_received(SPACES[level], ranges, (delay << exponent) / 1_000_000, self._now)
+        self._loss.ack_received(SPACES[level], ranges, (delay << exponent) / 1_000_000, self._now, ecn)
         if self._qlog is not None:
             self._qlog.peer_exponent = exponent
             self._qlog.recovery_metrics(self._loss, self._now)

@@ -12,9 +12,11 @@ from typing import Final
 
 from caesura.errors import ProtocolViolation
 from caesura.quic.congestion import NEVER, Congestion
+from caesura.quic.ecn import Ecn
+from caesura.quic.frames import EcnCounts
 from caesura.quic.levels import APPLICATION_SPACE, HANDSHAKE_SPACE, INITIAL_SPACE
 from caesura.quic.rtt import RoundTrip
-from caesura.quic.sent_packets import Recall, SentPacket, SentPackets
+from caesura.quic.sent_packets import MarkedPacket, Recall, SentPacket, SentPackets
 
 _PACKET_THRESHOLD: Final = 3  # section 6.1.1
 _PROBES: Final = 2  # section 6.2.4: the second one in case the first is lost
@@ -33,6 +35,7 @@ class LossDetection:
         "_peer_validated",
         "amplification_limited",
         "congestion",
+        "ecn",
         "handshake_confirmed",
         "handshake_keys",
         "on_lost",
@@ -43,8 +46,9 @@ class LossDetection:
         "spaces",
     )
 
-    def __init__(self, congestion: Congestion, round_trip: RoundTrip, *, client: bool) -> None:
+    def __init__(self, congestion: Congestion, round_trip: RoundTrip, *, client: bool, ecn: bool = False) -> None:
         self.congestion = congestion
+        self.ecn = Ecn(enabled=ecn)
         self.round_trip = round_trip
         self.spaces = (SentPackets(), SentPackets(), SentPackets())
         self.probes = [0, 0, 0]
@@ -63,7 +67,7 @@ class LossDetection:
         self, space: int, number: int, size: int, ack_eliciting: bool, recalls: tuple[Recall, ...], now: float
     ) -> SentPacket:
         """A packet that is in flight: it is ack-eliciting, or has padding."""
-        packet = SentPacket(now, size, ack_eliciting, recalls)
+        packet = (MarkedPacket if self.ecn.marking else SentPacket)(now, size, ack_eliciting, recalls)
         congestion = self.congestion
         if not congestion.bytes_in_flight:
             congestion.resumed(now)
@@ -81,8 +85,9 @@ class LossDetection:
             sent.first = first
         if not congestion.bytes_in_flight:
             congestion.resumed(now)
+        kind = MarkedPacket if self.ecn.marking else SentPacket
         for recalls in carried:
-            packets[number] = SentPacket(now, size, True, recalls)
+            packets[number] = kind(now, size, True, recalls)
             number += 1
         count = number - first
         congestion.bytes_in_flight += size * count
@@ -92,22 +97,29 @@ class LossDetection:
 
     # --- an ACK ---------------------------------------------------------------------------------------------------
 
-    def ack_received(self, space: int, ranges: Sequence[tuple[int, int]], ack_delay: float, now: float) -> bool:
+    def ack_received(
+        self,
+        space: int,
+        ranges: Sequence[tuple[int, int]],
+        ack_delay: float,
+        now: float,
+        ecn: EcnCounts | None = None,
+    ) -> bool:
         """An ACK frame; whether it acknowledged anything new.
 
-        `ranges`: [start, stop), descending as in the frame. Raises ProtocolViolation when it acknowledges what was
-        never sent (RFC 9000 section 13.1).
+        `ranges`: [start, stop), descending as in the frame. `ecn`: the counts in it, if it has any. Raises
+        ProtocolViolation when it acknowledges what was never sent (RFC 9000 section 13.1).
         """
         sent = self.spaces[space]
         packets, first = sent.packets, sent.first
         largest = ranges[0][1] - 1
         if largest >= sent.next_number:
             raise ProtocolViolation(f"packet {largest} was not sent and is acknowledged", section="RFC 9000 13.1")
-        news = largest > sent.largest_acked  # if only of packets that were not in flight
-        if news:
+        news = newest = largest > sent.largest_acked  # if only of packets that were not in flight
+        if newest:
             sent.largest_acked = largest
         recovery = self.congestion.recovery_started
-        size = growing = eliciting = 0
+        size = growing = eliciting = marked = 0
         packet = None
         for start, stop in reversed(ranges):
             for number in range(max(first, start), stop):
@@ -125,6 +137,7 @@ class LossDetection:
                     growing += packet.size
                 if packet.ack_eliciting:
                     eliciting += 1
+                marked += packet.marked
                 for owner, at, mark, data in packet.recalls:
                     owner.acked(at, mark, data)
         if not news:
@@ -140,6 +153,14 @@ class LossDetection:
         sent.advance()
         if self._detect_lost(sent, now):
             growing = 0
+        if (
+            newest
+            and (marked or ecn is not None)
+            and self.ecn.acknowledged(space, marked, ecn)
+            and packet is not None
+            and self.congestion.lost(0, packet.sent_at, now)
+        ):
+            growing = 0  # RFC 9002 section 7.1: congestion, and nothing lost
         self.congestion.acked(size, growing, now, self.round_trip.smoothed)
         if space == HANDSHAKE_SPACE:
             self._peer_validated = True
@@ -179,9 +200,10 @@ class LossDetection:
         return self._lose(sent, lost, runs, now)
 
     def _lose(self, sent: SentPackets, lost: list[SentPacket], runs: list[int], now: float) -> bool:
-        size, last = 0, NEVER
+        size, last, marked = 0, NEVER, 0
         for packet in lost:
             size += packet.size
+            marked += packet.marked
             sent.eliciting -= packet.ack_eliciting
             if packet.size and not packet.mtu_probe:
                 last = packet.sent_at
@@ -189,6 +211,8 @@ class LossDetection:
                 for owner, at, mark, data in packet.recalls:
                     owner.lost(at, mark, data)
         self.packets_lost += len(lost)
+        if marked:
+            self.ecn.lost(marked)
         congestion = self.congestion
         event = congestion.lost(size, last, now)
         if self._persistent(lost, runs):
@@ -312,4 +336,5 @@ class LossDetection:
                 packet.size = 0
         self.congestion.reset()
         self.round_trip.reset()
+        self.ecn.reset()
         self.pto_count = 0

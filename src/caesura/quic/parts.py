@@ -165,7 +165,7 @@ class Parts(Endpoint):
         self._parameters = self._chosen = parameters
         round_trip = RoundTrip(options.initial_rtt)
         congestion = ALGORITHMS[options.congestion](BASE)
-        self._loss = LossDetection(congestion, round_trip, client=client)
+        self._loss = LossDetection(congestion, round_trip, client=client, ecn=options.ecn)
         self._pacer = Pacer(congestion, round_trip)
         self._spaces = (
             self._space(INITIAL_SPACE, INITIAL),

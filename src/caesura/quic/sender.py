@@ -16,6 +16,7 @@ from caesura.handshake.performer import Working
 from caesura.quic import frames, varint
 from caesura.quic.closing import Close
 from caesura.quic.datagrams import Datagrams
+from caesura.quic.ecn import ECT0
 from caesura.quic.levels import APPLICATION_SPACE, HANDSHAKE_SPACE, INITIAL, INITIAL_SPACE, ONE_RTT
 from caesura.quic.loss_detection import LossDetection
 from caesura.quic.migration import Paths
@@ -83,7 +84,8 @@ class Sender(Working):
     `parameters`: the version's. `local_id`: the source in long headers. `token`: a client's, for its Initial packets.
     `handshake_sent`: whether a Handshake packet has gone out; `elicited`: whether something has to which the peer must
     answer, for whoever sets it back; `held_back`: whether nothing but pacing keeps something back. `grease`: random
-    bytes, if the fixed bit of 1-RTT packets may be anything (RFC 9287); it changes from one burst to the next.
+    bytes, if the fixed bit of 1-RTT packets may be anything (RFC 9287); it changes from one burst to the next. `ecn`:
+    the two bits of the IP header with which the burst is to be sent.
     """
 
     __slots__ = (
@@ -96,6 +98,7 @@ class Sender(Working):
         "_paths",
         "_spaces",
         "_streams",
+        "ecn",
         "elicited",
         "grease",
         "handshake_sent",
@@ -129,6 +132,7 @@ class Sender(Working):
         self.token = b""
         self.mtu = mtu
         self.handshake_sent = False
+        self.ecn = 0
         self.elicited = False
         self.held_back = False
         self.out: list[Datagram] = []
@@ -165,6 +169,7 @@ class Sender(Working):
     def fill(self, now: float) -> None:
         """Make every datagram that may be sent now."""
         out, paths = self.out, self._paths
+        self.ecn = ECT0 if self._loss.ecn.begin(self._loss.pto_count) else 0
         if self.grease is not None:
             self._fixed_bit = self.grease(1)[0] & FIXED_BIT
         key = self._spaces[APPLICATION_SPACE].write if self._spaces[HANDSHAKE_SPACE].discarded else None
@@ -236,6 +241,8 @@ class Sender(Working):
         loss.bulk_sent(number, size, [recalls for _, recalls in carried], now)
         space.sent.next_number = number + len(packets)
         sent = size * len(packets)
+        if self.ecn:
+            loss.ecn.sent(APPLICATION_SPACE, len(packets))
         self._pacer.sent(sent)
         path.sent += sent
         self.elicited = True
@@ -366,6 +373,8 @@ class Sender(Working):
         for draft in drafts:
             packet = self._seal(draft)
             packets.append(packet)
+            if self.ecn:
+                self._loss.ecn.sent(draft.space.number, 1)
             self.elicited |= draft.eliciting
             if self.qlog is not None:
                 self.qlog.packet_sent(draft.space.level, draft.number, len(packet), b"".join(draft.payload), now)

@@ -33,6 +33,8 @@ class SentPacket:
 
     __slots__ = ("ack_eliciting", "mtu_probe", "recalled", "recalls", "sent_at", "size")
 
+    marked = 0  # ECT(0) in its IP header
+
     def __init__(self, sent_at: float, size: int, ack_eliciting: bool, recalls: tuple[Recall, ...]) -> None:
         self.sent_at = sent_at
         self.size = size
@@ -40,6 +42,14 @@ class SentPacket:
         self.recalls = recalls
         self.recalled = False  # a probe has brought again what it carries: nothing more to be done if it is lost
         self.mtu_probe = False  # its loss says nothing of congestion (RFC 9000 section 14.4)
+
+
+class MarkedPacket(SentPacket):
+    """One that was marked with ECN."""
+
+    __slots__ = ()
+
+    marked = 1
 
 
 class SentPackets:
