@@ -229,7 +229,7 @@ class DTLSConnection(DTLSTransport):
         self._enter()
         try:
             if self._receive(datagram, addr, now):
-                self._go_on(now)
+                self._finish(now)
         except BaseException as error:  # noqa: BLE001 - sorted there
             self._stopped_by(error)
         finally:
@@ -468,23 +468,27 @@ class DTLSConnection(DTLSTransport):
     def _go_on(self, now: float) -> None:
         """Handshake, records, and what follows a handshake, as far as there are answers."""
         try:
-            if self._heard is None:
-                self._heard = now
             self._run_handshake(now)
-            for record in self._reader.finished(now):
-                self._record(record, now)
-                self._run_handshake(now)
-            if self._ack_now:
-                self._send_ack()
-            if self._post:
-                held = self._held()
-                self._run_post(now)
-                if held:
-                    self._run_handshake(now)
-            self._settle(now)
-            self._writer.pump(now)
+            self._finish(now)
         except BaseException as error:  # noqa: BLE001 - sorted there
             self._stopped_by(error)
+
+    def _finish(self, now: float) -> None:
+        """What there is to do behind the handshake, once that has gone on."""
+        if self._heard is None:
+            self._heard = now
+        for record in self._reader.finished(now):
+            self._record(record, now)
+            self._run_handshake(now)
+        if self._ack_now:
+            self._send_ack()
+        if self._post:
+            held = self._held()
+            self._run_post(now)
+            if held:
+                self._run_handshake(now)
+        self._settle(now)
+        self._writer.pump(now)
 
     def _run_handshake(self, now: float) -> None:
         """The handshake goes on as far as messages are there; what follows it is taken as it comes."""
@@ -539,8 +543,11 @@ class DTLSConnection(DTLSTransport):
     # --- records --------------------------------------------------------------------------------------------------
 
     def _receive(self, datagram: bytes, addr: Address, now: float) -> bool:
-        """The records of a datagram; whether anything but application data was among them, or may follow."""
-        busy = self._reader.paused
+        """The records of a datagram, and what the handshake makes of each.
+
+        Whether anything but application data was among them, or may follow.
+        """
+        busy, ran = self._reader.paused, False
         for record in self._reader.records(datagram, now):
             if record.content_type != _APPLICATION_DATA or not self.handshake_complete:
                 busy = True
@@ -549,11 +556,15 @@ class DTLSConnection(DTLSTransport):
             self._record(record, now)
             if busy:
                 self._run_handshake(now)
+                ran = True
         if self._reader.early and self._version is Version.DTLS13 and not self._parked:
             # They cannot be acknowledged, but that they came says that something before them has not: even an ACK
             # without a number makes the peer send it again (RFC 9147 section 7.1).
             self._acks.schedule(now + self._ack_delay())
-        return busy or self._reader.holding or not self.handshake_complete
+        busy = busy or self._reader.holding or not self.handshake_complete
+        if busy and not ran:
+            self._run_handshake(now)
+        return busy
 
     def _record(self, record: Record, now: float) -> None:
         epoch, content_type = record.epoch, record.content_type

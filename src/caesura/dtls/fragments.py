@@ -20,18 +20,17 @@ _HANDSHAKE: Final = int(ContentType.handshake)
 Range = tuple[int, int]  # from, to: bytes of a message's body; (0, 0) stands for the header of an empty one
 
 
-@dataclass(slots=True, eq=False)
 class OutgoingMessage:
     """A message of ours; `missing` is what the peer is not known to have."""
 
-    epoch: int
-    msg_type: int
-    message_seq: int
-    body: bytes
-    missing: list[Range] = field(init=False)
+    __slots__ = ("body", "epoch", "message_seq", "missing", "msg_type")
 
-    def __post_init__(self) -> None:
-        self.lose()
+    def __init__(self, epoch: int, msg_type: int, message_seq: int, body: bytes) -> None:
+        self.epoch = epoch
+        self.msg_type = msg_type
+        self.message_seq = message_seq
+        self.body = body
+        self.missing: list[Range] = [(0, len(body))]
 
     def lose(self) -> None:
         """Nothing of it is known to have arrived."""
@@ -94,40 +93,36 @@ def plan(
     """
     datagrams: list[list[PlannedRecord]] = []
     record: PlannedRecord | None = None
-    in_datagram = in_record = 0  # bytes that still fit into the datagram, and of these into the record
+    left = room = 0  # bytes that still fit into the datagram, and of a body into the record
     for message in messages:
         if isinstance(message, ChangeCipherSpec):
             needed = overheads[message.epoch] + 1
-            if in_datagram < needed:
-                in_datagram = mtu
+            if left < needed:
+                left = mtu
                 datagrams.append([])
             datagrams[-1].append(PlannedRecord(message.epoch, [], _CHANGE_CIPHER_SPEC))
-            in_datagram -= needed
+            left -= needed
             record = None
             continue
         for start, end in message.missing:
             while True:
-                if (
-                    record is None
-                    or record.epoch != message.epoch
-                    or in_record < FRAGMENT_HEADER_LENGTH + (start < end)
-                ):
+                if record is None or record.epoch != message.epoch or room < (start < end):
                     overhead = overheads[message.epoch]  # only here: the keys of what has arrived may be gone
                     needed = overhead + FRAGMENT_HEADER_LENGTH + (start < end)
                     if mtu < needed:
                         raise InternalError(f"mtu: {mtu} bytes leave no room beside {overhead} of a record")
-                    if in_datagram < needed:
-                        in_datagram = mtu
+                    if left < needed:
+                        left = mtu
                         datagrams.append([])
                     record = PlannedRecord(message.epoch, [])
                     datagrams[-1].append(record)
-                    in_datagram -= overhead
-                    in_record = min(in_datagram, max_content)
-                stop = min(end, start + in_record - FRAGMENT_HEADER_LENGTH)
+                    left -= overhead
+                    room = min(left, max_content) - FRAGMENT_HEADER_LENGTH
+                stop = min(end, start + room)
                 record.parts.append((message, start, stop))
                 used = FRAGMENT_HEADER_LENGTH + stop - start
-                in_datagram -= used
-                in_record -= used
+                left -= used
+                room -= used
                 start = stop
                 if stop >= end:
                     break

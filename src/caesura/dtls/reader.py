@@ -26,7 +26,7 @@ from caesura.wire.dtls import CONNECTION_ID_PRESENT, EPOCH_BITS, UNIFIED_HEADER,
 from caesura.wire.records import MAX_CIPHERTEXT, MAX_INNER_PLAINTEXT
 from caesura.wire.registries import ContentType
 
-_PLAINTEXT_TYPES = frozenset(map(int, ContentType))
+_PLAINTEXT_TYPES = frozenset(map(int, ContentType)) - {TLS12_CID}
 
 
 class Record(NamedTuple):
@@ -82,7 +82,22 @@ class RecordReader:
         pos, size, ids = 0, len(datagram), self._ids
         while pos < size:
             first = datagram[pos]
-            if first & UNIFIED_HEADER_MASK == UNIFIED_HEADER and not self._older:
+            if first in _PLAINTEXT_TYPES and datagram[pos + 3 : pos + 5] == b"\0\0":  # epoch 0
+                plain = split_plaintext(datagram, pos)
+                if plain is None:
+                    return
+                content_type, epoch, sequence, start, pos = plain
+                yield Record(epoch, sequence, content_type, datagram[start:pos])
+            elif first in _PLAINTEXT_TYPES or first == TLS12_CID:
+                found = split_protected(datagram, pos, ids.length if first == TLS12_CID else 0)
+                if found is None:
+                    return
+                sequence, start, stop = found
+                record = self._protected12(datagram, pos, sequence, start, stop, now)
+                if record is not None:
+                    yield record
+                pos = stop
+            elif first & UNIFIED_HEADER_MASK == UNIFIED_HEADER and not self._older:
                 found = split_ciphertext(datagram, pos, ids.length)
                 if found is None:
                     return
@@ -93,21 +108,6 @@ class RecordReader:
                 if record is not None:
                     yield record
                 pos = stop
-            elif first == TLS12_CID or (first in _PLAINTEXT_TYPES and datagram[pos + 3 : pos + 5] != b"\0\0"):
-                found = split_protected(datagram, pos, ids.length if first == TLS12_CID else 0)
-                if found is None:
-                    return
-                sequence, start, stop = found
-                record = self._protected12(datagram, pos, sequence, start, stop, now)
-                if record is not None:
-                    yield record
-                pos = stop
-            elif first in _PLAINTEXT_TYPES:
-                plain = split_plaintext(datagram, pos)
-                if plain is None:
-                    return
-                content_type, epoch, sequence, start, pos = plain
-                yield Record(epoch, sequence, content_type, datagram[start:pos])
             else:
                 return
 

@@ -95,20 +95,20 @@ class Reassembly(Inbox):
 
     def add(self, fragment: Fragment) -> Verdict:
         """Take a fragment. IllegalParameter for one that contradicts an earlier one, or of too long a message."""
-        seq = fragment.message_seq
-        if seq < self.next_seq:
+        seq, header, data = fragment.message_seq, fragment.header, fragment.data
+        ahead = seq - self.next_seq
+        if ahead < 0:
             return Verdict.OLD
         if fragment.length > self.limit:
             raise IllegalParameter(f"a handshake message of {fragment.length} bytes where {self.limit} are allowed")
-        if seq - self.next_seq >= self._ahead:
+        if ahead >= self._ahead:
             return Verdict.BEYOND
-        header, data = fragment.header, fragment.data
         kept = self._kept.get(seq)
         if kept is not None and (kept if isinstance(kept, bytes) else kept.header)[:HEADER_LENGTH] != header:
             raise IllegalParameter("two fragments of one message that differ in type or length")
         if isinstance(kept, bytes):
             return Verdict.KEPT
-        if seq != self.next_seq and self._held_ahead() + len(data) + 2 * _PIECE > self._budget:
+        if ahead and self._held_ahead() + len(data) + 2 * _PIECE > self._budget:
             return Verdict.BEYOND
         if len(data) == fragment.length:  # all of it at once, as nearly always
             self._kept[seq] = header + data

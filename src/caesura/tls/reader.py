@@ -139,7 +139,7 @@ class RecordReader(Working):
                 self._ongoing = None
                 size = self._ongoing_size
             else:
-                before = self._buffer, self._pos
+                before = (self._buffer, self._pos) if self._through_engine else None
                 found = self._next_fragment()
                 if found is None:
                     return None
@@ -152,7 +152,7 @@ class RecordReader(Working):
                     return content_type, bytes(fragment)
                 if content_type != APPLICATION_DATA and key.hides_type:
                     return self._unprotected(key, content_type, bytes(fragment))
-                if self._through_engine:
+                if before is not None:
                     request = Perform(Operation.OPEN_RECORD, key.open_untrusted, (header, bytes(fragment)))
                     try:
                         inner = self._performer.perform(request, now)
@@ -170,20 +170,20 @@ class RecordReader(Working):
 
     def _next_fragment(self) -> tuple[int, bytes, bytes | memoryview] | None:
         buffer, pos = self._buffer, self._pos
-        size = len(buffer) - pos
-        if size < HEADER_LENGTH:
+        size = len(buffer)
+        start = pos + HEADER_LENGTH
+        if start > size:
             return None
         content_type, _version, length = _unpack_header(buffer, pos)
         if not CHANGE_CIPHER_SPEC <= content_type <= APPLICATION_DATA:
             raise UnexpectedMessage(f"record type {content_type}", section="RFC 9846 section 5")
         if length > (MAX_PLAINTEXT if self._key is None and not self._skip else MAX_CIPHERTEXT):
             raise RecordOverflow(f"a record of {length} bytes", section="RFC 9846 section 5.1")
-        start = pos + HEADER_LENGTH
         stop = start + length
-        if stop > len(buffer):
+        if stop > size:
             return None
         fragment = memoryview(buffer)[start:stop] if length >= _VIEW_FROM else buffer[start:stop]
-        if stop == len(buffer):
+        if stop == size:
             self._buffer, self._pos = b"", 0
         else:
             self._pos = stop
