@@ -19,8 +19,8 @@ SOURCE = Path(__file__).parent.parent / "src" / PACKAGE
 # From the bottom up. A layer may import those before it, and itself.
 ORDER = (
     "errors", "clock", "deadlines", "wire", "jobs", "crypto", "engines", "sessions", "replay", "compression",
-    "quic_settings", "context", "events", "handshake", "tls", "dtls", "quic", "bio", "transfer", "readiness",
-    "assist", "sslobject", "polling", "openssl", "aio", "cli", "__main__",
+    "quic_settings", "settings", "checks", "context", "events", "handshake", "tls", "dtls", "quic", "bio", "transfer",
+    "readiness", "assist", "sslobject", "polling", "openssl", "aio", "cli", "__main__",
 )  # fmt: skip
 
 # These may import less than what stands before them.
