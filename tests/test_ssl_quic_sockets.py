@@ -237,6 +237,24 @@ def test_blocking_calls_wait_for_threads_that_sign() -> None:
         assert served.result(LONG) == b"hello"
 
 
+def test_a_call_that_waits_is_woken_by_work_that_ends() -> None:
+    engine = DelayEngine(None, operations=[Operation.SIGN])
+    with listening(engine=engine) as (listener, address), calling(address) as client:
+        client.blocking = False
+        with pytest.raises(WantRead):
+            client.do_handshake()
+        with in_thread(listener.accept_connection) as accepted:
+            while not engine.waiting:
+                select.select([client.rbio], [], [], 0.01)  # the Retry, and then nothing: the client waits for us
+                client.handle_events()
+            readable = client.rbio.socket  # type: ignore[union-attr]
+            while select.select([readable], [], [], 0.1)[0]:
+                readable.recv(2000)
+            engine.release()
+            assert select.select([readable], [], [], 10)[0]  # the server's flight, though nothing has come from here
+            assert accepted.result(LONG) is not None
+
+
 def test_asynchronous_mode_with_select() -> None:
     engine = DelayEngine(0.02, operations=[Operation.SIGN])
     with listening(async_mode=True, engine=engine) as (listener, address), calling(address) as client:

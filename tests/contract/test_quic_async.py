@@ -5,6 +5,8 @@ While a handshake is paused packets are read, acknowledged and sent again, and t
 
 from __future__ import annotations
 
+import select
+
 import pytest
 
 from caesura import openssl as o
@@ -179,6 +181,21 @@ def test_a_listener_shows_the_work_of_connections_that_nobody_has_accepted() -> 
         server.do_handshake()
     engine.release()
     drive(clock, client.do_handshake, server.do_handshake)
+
+
+def test_a_tick_takes_the_signal_back() -> None:
+    engine = DelayEngine(None, operations=[Operation.SIGN])
+    listener, net, clock = listening(validate=False, async_mode=True, engine=engine)
+    client = calling(net, clock)
+    with pytest.raises(WantRead):
+        client.do_handshake()
+    listener.handle_events()
+    (fd,) = listener.get_all_async_fds()
+    engine.release()
+    assert select.select([fd], [], [], 0)[0] == [fd]
+    listener.handle_events()
+    assert listener.get_all_async_fds() == []
+    drive(clock, client.do_handshake, meanwhile=listener.handle_events)
 
 
 def test_one_paused_handshake_holds_up_no_other() -> None:
