@@ -141,12 +141,12 @@ class NGTCP2(QUICPeer):
         sent, received = folder / "sent", folder / "received"
         sent.write_bytes(bytes(number % 251 for number in range(size)))
         received.mkdir(exist_ok=True)
-        kept = [f"--session-file={folder / 'session'}", f"--tp-file={folder / 'parameters'}"]
-        arguments = ["--quiet", "--exit-on-all-streams-close", f"--data={sent}", f"--download={received}", *kept]
+        options = ["--quiet", "--exit-on-all-streams-close", "--key-update=5ms", "--sni=localhost"]
+        options += [f"--session-file={folder / 'session'}", f"--tp-file={folder / 'parameters'}"]
+        options += [f"--data={sent}", f"--download={received}", *settings.get("options", ())]
         for port in ports:
             uris = [f"https://localhost:{port}/{number}" for number in range(streams)]
-            more = settings.get("options", ())
-            process = self.workshop.start([client, *arguments, *more, "--sni=localhost", HOST, str(port), *uris])
+            process = self.workshop.start([client, *options, HOST, str(port), *uris])
             await asyncio.to_thread(process.wait)
             for number in range(streams):
                 answer = received / str(number)
