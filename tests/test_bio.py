@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -313,3 +314,28 @@ class TestDatagrams:
             for _ in range(3):
                 assert bio.write(b"anybody there?") == 14
                 assert (bio.read(100), bio.eof) == (b"", False)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="where the system tells of marks")
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+def test_marks_of_ecn(family: socket.AddressFamily) -> None:
+    host = "127.0.0.1" if family == socket.AF_INET else "::1"
+    with socket.socket(family, socket.SOCK_DGRAM) as one, socket.socket(family, socket.SOCK_DGRAM) as two:
+        for each in (one, two):
+            try:
+                each.bind((host, 0))
+            except OSError:
+                pytest.skip("no such addresses here")
+        two.setblocking(False)
+        here, there = DatagramBIO(one, two.getsockname()), DatagramBIO(two)
+        here.set_ecn(2)
+        here.write(b"nobody asks")
+        assert there.read_from()[0] == b"nobody asks"
+        assert there.received_ecn == 0
+        there.tell_ecn()
+        for ecn in (2, 3, 3, 0, 1):
+            here.set_ecn(ecn)
+            here.write(b"x")
+            assert there.read() == b"x"
+            assert there.received_ecn == ecn
+        assert there.read() == b""

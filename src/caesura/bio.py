@@ -22,11 +22,20 @@ import sys
 import time
 from collections import deque
 from contextlib import suppress
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from caesura.errors import ConfigError, UsageError
 
 Data: TypeAlias = bytes | bytearray | memoryview
+
+_ANCILLARY: Final = 64  # bytes for what comes beside a datagram
+_TRAFFIC_CLASS: Final = frozenset(  # how a system names the byte that ECN is in
+    {
+        (socket.IPPROTO_IP, getattr(socket, "IP_TOS", 1)),
+        (socket.IPPROTO_IP, getattr(socket, "IP_RECVTOS", 13)),
+        (socket.IPPROTO_IPV6, getattr(socket, "IPV6_TCLASS", 67)),
+    }
+)
 
 PAIR_SIZE = 17_408  # bytes each way: 17 KiB, room for one TLS record of any size (BIO_s_bio(3))
 PAIR_DATAGRAMS = 64  # datagrams each way
@@ -307,6 +316,28 @@ def set_ecn(sock: socket.socket, ecn: int) -> None:
             sock.setsockopt(level, option, ecn)
 
 
+def _tell_ecn(sock: socket.socket) -> bool:
+    """Have the system tell the bits of what comes; whether it does."""
+    options = [(socket.IPPROTO_IP, getattr(socket, "IP_RECVTOS", None))]
+    if sock.family == socket.AF_INET6:
+        options.append((socket.IPPROTO_IPV6, getattr(socket, "IPV6_RECVTCLASS", None)))
+    told = False
+    for level, option in options:
+        if option is not None:
+            with suppress(OSError):
+                sock.setsockopt(level, option, 1)
+                told = True
+    return told
+
+
+def _ecn_of(ancillary: list[tuple[int, int, bytes]]) -> int:
+    """The two ECN bits, out of what recvmsg gives beside a datagram; 0 if they are not there."""
+    for level, kind, value in ancillary:
+        if (level, kind) in _TRAFFIC_CLASS:
+            return (value[0] if len(value) == 1 else int.from_bytes(value[:4], sys.byteorder)) & 3
+    return 0
+
+
 def _blocks(fd: int) -> bool:
     """Whether a descriptor blocks: of one that is borrowed, the socket object does not know it."""
     return os.get_blocking(fd) if sys.platform != "win32" else True
@@ -381,7 +412,7 @@ class DatagramBIO:
     address that `SSL.listen` returns.
     """
 
-    __slots__ = ("_next_timeout", "address", "socket")
+    __slots__ = ("_ecn", "_next_timeout", "_told", "address", "received_ecn", "socket")
 
     pending = 0  # what the kernel holds is not known here
     eof = False  # datagrams have no end
@@ -390,6 +421,9 @@ class DatagramBIO:
         self.socket = sock
         self.address = address
         self._next_timeout: float | None = None
+        self._told = False  # the system tells of ECN bits
+        self._ecn = 0  # those that are sent
+        self.received_ecn = 0  # those of the last datagram that was read
 
     @property
     def mtu_overhead(self) -> int:
@@ -403,6 +437,17 @@ class DatagramBIO:
         passes first raises `TimeoutError`.
         """
         self._next_timeout = seconds
+
+    def tell_ecn(self) -> None:
+        """Learn the two ECN bits of what comes: `received_ecn`, where the system tells (RFC 3168)."""
+        if not self._told and hasattr(self.socket, "recvmsg"):
+            self._told = _tell_ecn(self.socket)
+
+    def set_ecn(self, ecn: int) -> None:
+        """Send with these two ECN bits from now on, where the system lets us."""
+        if ecn != self._ecn:
+            self._ecn = ecn
+            set_ecn(self.socket, ecn)
 
     def read(self, size: int = -1, /) -> bytes:
         """The next datagram of the peer; waits for one when the socket is blocking."""
@@ -436,7 +481,11 @@ class DatagramBIO:
         """A datagram and its sender; None when there is nothing now, (b"", …) for what is none, when asked for one."""
         while True:
             try:
-                datagram, sender = self.socket.recvfrom(size)
+                if self._told:
+                    datagram, ancillary, _, sender = self.socket.recvmsg(size, _ANCILLARY)
+                    self.received_ecn = _ecn_of(ancillary)
+                else:
+                    datagram, sender = self.socket.recvfrom(size)
             except BlockingIOError:
                 return None
             except (InterruptedError, ConnectionRefusedError):

@@ -7,6 +7,7 @@ there is the thread itself, over real sockets.
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -23,6 +24,7 @@ from caesura.clock import SystemClock
 from caesura.engines import InlineEngine, Operation, Work
 from caesura.errors import IdleTimeout, OperationTimeout, PeerClose, UnexpectedEOF, WantAsync, WantRead
 from caesura.jobs import Pending, WaitContext, pause_job, start_job
+from caesura.quic.ecn import ECT0
 from caesura.sessions import Session, SessionCache
 from caesura.sslobject.quic import QUICSSL
 from tests.support import ssl_pair
@@ -379,6 +381,8 @@ def test_F28_a_poll_is_woken_by_what_the_thread_has_read() -> None:
         assert theirs is not None
         assert caesura.poll([(theirs, PollEvent.R)], 20) == [PollEvent.R]
         assert theirs.read() == b"%d" % number
+    if sys.platform == "linux":  # marks of ECN are sent and told of
+        assert {each.connection.ecn for each in (client, server)} == {ECT0}
     for end in (client, server, one, two):
         end.close()
     thread = assist._assist.thread

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from caesura.assist import DomainLock
-from caesura.bio import BIO
+from caesura.bio import BIO, DatagramBIO
 from caesura.context import Settings
 from caesura.deadlines import DeadlineQueue
 from caesura.errors import OperationTimeout
@@ -76,10 +76,12 @@ class Domain:
         "_has_room",
         "_held",
         "_introduce",
+        "_marks",
         "_monotonic",
         "_out",
         "_rbio",
         "_read_from",
+        "_set_ecn",
         "_set_next_timeout",
         "_stirred",
         "_ticking",
@@ -102,13 +104,17 @@ class Domain:
         self._read_from = getattr(rbio, "read_from", None) if addressed else None
         write_to = getattr(wbio, "write_to", None) if addressed else None
         self._write: Callable[[bytes, Address], int] = write_to or (lambda datagram, _: wbio.write(datagram))
+        self._marks = rbio if isinstance(rbio, DatagramBIO) else None  # the BIO that tells of ECN
+        self._set_ecn = wbio.set_ecn if isinstance(wbio, DatagramBIO) else None
+        if self._marks is not None:
+            self._marks.tell_ecn()
         self._monotonic = settings.clock.monotonic
         self._at_once = settings.limits.datagrams_at_once
         self._connections: dict[QUICConnection, Member] = {}
         self._deadlines: DeadlineQueue[Member] = DeadlineQueue()
         self._stirred: dict[Member, None] = {}  # something has happened to them since they were last looked at
         self._held: dict[Member, None] = {}  # they have something to send when the BIO takes more
-        self._out: deque[tuple[bytes, Address]] = deque()
+        self._out: deque[tuple[bytes, Address, int]] = deque()  # with ECN bits
         self._withheld: dict[Member, None] = {}  # they may have more to do in the application's turn
         self._ticking = False
         self._introduce: Callable[[QUICConnection], Member]
@@ -197,18 +203,19 @@ class Domain:
     def _receive(self, now: float) -> None:
         """Every datagram that waits, up to a bound; those of one address in a row go together."""
         run: list[bytes] = []
-        before: Address = None
+        before: tuple[Address, int] = (None, 0)
         for _ in range(self._at_once):
             datagram, address = self._read()
             if not datagram:
                 break
-            if run and address != before:
-                self._deliver(run, before, now)
+            come = (address, 0 if self._marks is None else self._marks.received_ecn)
+            if run and come != before:
+                self._deliver(run, *before, now)
                 run = []
             run.append(datagram)
-            before = address
+            before = come
         if run:
-            self._deliver(run, before, now)
+            self._deliver(run, *before, now)
 
     def _read(self) -> tuple[bytes, Address]:
         if self.failure is not None:
@@ -230,11 +237,11 @@ class Domain:
             return b"", None
         return datagram, address
 
-    def _deliver(self, datagrams: list[bytes], address: Address, now: float) -> None:
+    def _deliver(self, datagrams: list[bytes], address: Address, ecn: int, now: float) -> None:
         listener = self.listener
         if listener is None:
             if self.only is not None and (member := self._connections.get(self.only)) is not None:
-                self.only.receive_datagrams(datagrams, address, now)
+                self.only.receive_datagrams(datagrams, address, now, ecn)
                 self._stirred[member] = None
             return
         if all(not datagram[0] & LONG_HEADER for datagram in datagrams):
@@ -243,7 +250,7 @@ class Domain:
             runs = [[datagram] for datagram in datagrams]  # each may make a connection, and be the last one that may
         for run in runs:
             listener.accepting = self.listening and self._has_room()
-            for connection in listener.receive_datagrams(run, address, now):
+            for connection in listener.receive_datagrams(run, address, now, ecn):
                 member = self._connections.get(connection)
                 if member is not None:
                     self._stirred[member] = None
@@ -253,7 +260,7 @@ class Domain:
     def _settle(self, now: float) -> None:
         """Look at all to whom something has happened, and send."""
         if self.listener is not None:
-            self._out.extend(self.listener.datagrams_to_send(now))
+            self._out.extend((*each, 0) for each in self.listener.datagrams_to_send(now))
         free = self._push()
         if free:
             self._stirred |= self._held
@@ -271,7 +278,8 @@ class Domain:
                 member.happened(event)
             self._stirred.pop(member, None)  # what that has brought about goes now
             while free and (datagrams := connection.datagrams_to_send(now)):
-                self._out.extend(datagrams)
+                ecn = connection.ecn
+                self._out.extend((*each, ecn) for each in datagrams)
                 free = self._push()
             if not free:
                 self._held[member] = None
@@ -301,8 +309,11 @@ class Domain:
         """Give the BIO what it takes; whether that is all."""
         out = self._out
         while out:
+            datagram, address, ecn = out[0]
             try:
-                taken = self._write(*out[0])
+                if self._set_ecn is not None:
+                    self._set_ecn(ecn)
+                taken = self._write(datagram, address)
             except OSError as error:
                 if error.errno not in _PASSING:
                     self._fail(error)
