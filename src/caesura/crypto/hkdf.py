@@ -11,7 +11,7 @@ gives several others, `Keyed` hashes the masked key once: half the time again.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Protocol
@@ -100,11 +100,6 @@ def _info_head(prefix: bytes, label: bytes, length: int, context_length: int) ->
     return length.to_bytes(2, "big") + len(full).to_bytes(1, "big") + full + context_length.to_bytes(1, "big")
 
 
-def label_info(label: bytes, length: int, prefix: bytes = TLS13_PREFIX) -> bytes:
-    """What `Keyed.expand` takes for a label without a context."""
-    return _info_head(prefix, label, length, 0) + b"\1"
-
-
 def expand_label(
     hash: Hash,  # noqa: A002
     secret: Secret,
@@ -163,10 +158,6 @@ class Keyed:
         """Derive-Secret, for a secret that record keys will be made of."""
         return TrafficSecret(self._hmac(self._heads[label] + transcript_hash + b"\1"), suite)
 
-    def expand(self, info: bytes, length: int) -> Secret:
-        """HKDF-Expand-Label to no more bytes than a digest has; `info` is what `label_info` gives."""
-        return Secret(self._hmac(info)[:length])
-
     def _hmac(self, data: bytes) -> bytes:
         inner, outer = self._inner.copy(), self._outer.copy()
         inner.update(data)
@@ -189,6 +180,27 @@ class _Heads(dict[bytes, bytes]):
 
 
 _heads: Final = lru_cache(maxsize=16)(_Heads)
+
+
+def label_info(label: bytes, length: int) -> bytes:
+    """What `expand_all` takes for a label without a context, of which no more bytes are wanted than a digest has."""
+    return _info_head(TLS13_PREFIX, label, length, 0) + b"\1"
+
+
+def expand_all(hash: Hash, secret: Secret, infos: Iterable[bytes]) -> list[bytes]:  # noqa: A002
+    """HKDF-Expand-Label for each of these, not cut to its length yet.
+
+    The same as `Keyed` does, in one piece. What it gives becomes a key at once, and is in no variable for long.
+    """
+    new, masked = hash.new, secret._value.ljust(hash.block_size, b"\0")
+    inner, outer = new(masked.translate(_INNER_PAD)), new(masked.translate(_OUTER_PAD))
+    found: list[bytes] = []
+    for info in infos:
+        first, last = inner.copy(), outer.copy()
+        first.update(info)
+        last.update(first.digest())
+        found.append(last.digest())
+    return found
 
 
 @lru_cache(maxsize=16)

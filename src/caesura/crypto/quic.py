@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Final
 
 from caesura.crypto.aead import AES_128_GCM, CHACHA20_POLY1305, Aead, Mask
-from caesura.crypto.hkdf import SHA256, Keyed, expand_label, extract, label_info
+from caesura.crypto.hkdf import SHA256, expand_all, expand_label, extract, label_info
 from caesura.crypto.secrets import Secret, TrafficSecret
 from caesura.crypto.suites import SUITES
 from caesura.errors import ConfigError
@@ -34,19 +34,17 @@ class PacketKey:
 
     `iv` is a number: exclusive-or'd with a packet number it is that packet's nonce. `confidentiality_limit` packets may
     be sealed with one key, and `integrity_limit` packets of a connection may fail to open (RFC 9001 section 6.6).
-    `keyed` is the secret's.
+    `key` and `iv` are what was expanded from the secret.
     """
 
     __slots__ = ("_label", "_secret", "confidentiality_limit", "decrypt", "encrypt", "integrity_limit", "iv")
 
-    def __init__(self, secret: TrafficSecret, label: bytes, keyed: Keyed) -> None:
+    def __init__(self, secret: TrafficSecret, label: bytes, key: bytes, iv: bytes) -> None:
         aead = secret.suite.aead
-        key_info, iv_info, _ = _infos(label, aead)
-        key = aead.new(keyed.expand(key_info, aead.key_length))
-        iv = keyed.expand(iv_info, aead.iv_length)
-        self.encrypt: Callable[[bytes, bytes, bytes], bytes] = key.encrypt
-        self.decrypt: Callable[[bytes, bytes, bytes], bytes] = key.decrypt
-        self.iv = int.from_bytes(iv.reveal(), "big")
+        used = aead._new(key[: aead.key_length])
+        self.encrypt: Callable[[bytes, bytes, bytes], bytes] = used.encrypt
+        self.decrypt: Callable[[bytes, bytes, bytes], bytes] = used.decrypt
+        self.iv = int.from_bytes(iv[: aead.iv_length], "big")
         self.confidentiality_limit, self.integrity_limit = _limits(aead)
         self._secret = secret
         self._label = label
@@ -56,7 +54,7 @@ class PacketKey:
         hash = self._secret.suite.hash  # noqa: A001
         updated = expand_label(hash, self._secret, self._label + b"ku", b"", hash.digest_size)
         secret = TrafficSecret(updated.reveal(), self._secret.suite)
-        return PacketKey(secret, self._label, Keyed(hash, secret))
+        return PacketKey(secret, self._label, *expand_all(hash, secret, _infos(self._label, secret.suite.aead)[:2]))
 
 
 @lru_cache(maxsize=16)
@@ -73,9 +71,9 @@ def _limits(aead: Aead) -> tuple[int, int]:
 
 def packet_protection(secret: TrafficSecret, label: bytes) -> tuple[PacketKey, Mask]:
     """The key of one direction and level, and what hides first bytes and packet numbers (RFC 9001 section 5.4)."""
-    aead, keyed = secret.suite.aead, Keyed(secret.suite.hash, secret)
-    header = keyed.expand(_infos(label, aead)[2], aead.key_length)
-    return PacketKey(secret, label, keyed), aead.new_mask(header)
+    suite = secret.suite
+    key, iv, header = expand_all(suite.hash, secret, _infos(label, suite.aead))
+    return PacketKey(secret, label, key, iv), suite.aead._new_mask(header[: suite.aead.key_length])
 
 
 def initial_secrets(salt: bytes, connection_id: bytes) -> tuple[TrafficSecret, TrafficSecret]:
@@ -83,9 +81,9 @@ def initial_secrets(salt: bytes, connection_id: bytes) -> tuple[TrafficSecret, T
 
     `connection_id`: the Destination Connection ID of the client's first Initial packet, or of its first after a Retry.
     """
-    initial = Keyed(SHA256, extract(SHA256, Secret(salt), Secret(connection_id)))
-    client, server = (initial.expand(info, SHA256.digest_size) for info in _INITIAL_INFOS)
-    return TrafficSecret(client.reveal(), _INITIAL_SUITE), TrafficSecret(server.reveal(), _INITIAL_SUITE)
+    initial = extract(SHA256, Secret(salt), Secret(connection_id))
+    client, server = expand_all(SHA256, initial, _INITIAL_INFOS)
+    return TrafficSecret(client, _INITIAL_SUITE), TrafficSecret(server, _INITIAL_SUITE)
 
 
 def retry_tag(key: bytes, nonce: bytes, original_id: bytes, retry: bytes) -> bytes:

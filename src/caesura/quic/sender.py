@@ -312,13 +312,15 @@ class Sender(Working):
         """What this space has to say, in a packet of at most `size` bytes."""
         loss, acks = self._loss, space.acks
         probing = loss.probes[space.number] > 0
+        due = acks.due or (acks.deadline is not None and acks.deadline <= now)
+        if not (due or probing or self._waiting(space)):
+            return None
         # Handshake bytes are few, and not held back by data: a peer that cannot read that yet does not acknowledge it,
         # so it would fill the window for ever (nor has RFC 9002 section 6.2.1 a probe timeout for it by then).
         may = probing or (
             paced and (loss.congestion.room > 0 or (space.number != APPLICATION_SPACE and bool(space.crypto)))
         )
-        due = acks.due or (acks.deadline is not None and acks.deadline <= now)
-        if not (due or probing or (may and self._waiting(space))):
+        if not (due or may):
             return None
         draft = self._begin(space, key, path)
         payload, recalls = draft.payload, draft.recalls
