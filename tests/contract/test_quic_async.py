@@ -14,7 +14,7 @@ from caesura.engines import DelayEngine, Operation
 from caesura.errors import OperationTimeout, UsageError, WantAsync, WantRead
 from caesura.jobs import AsyncStatus, JobState, pause_job, start_job
 from caesura.sslobject import Want
-from tests.support.quic_ssl import Pair, calling, drive, listening, pair
+from tests.support.quic_ssl import SERVER, Pair, calling, drive, listening, pair
 from tests.support.ssl_pair import PausingKey, pausing_server, reason, small_pool, wants
 
 
@@ -162,6 +162,26 @@ def test_within_a_job_the_call_pauses_that_job() -> None:
     assert seen == 3
     assert job.result() == 2
     both.handshake()
+
+
+def test_within_a_job_that_pauses_the_rest_of_the_domain_goes_on() -> None:
+    listener, net, clock = listening(validate=False, identity=pausing_server(PausingKey(pauses=2))["identity"])
+    known, one, two = (calling(net, clock, 5000 + number) for number in range(3))
+    drive(clock, known.do_handshake, meanwhile=listener.handle_events)
+    accepted = listener.accept_connection()
+    assert accepted is not None
+    with pytest.raises(WantRead):
+        one.do_handshake()
+    job = start_job(listener.handle_events)  # which waits for a signature
+    assert job.state is JobState.PAUSED
+    with pytest.raises(WantRead):
+        two.do_handshake()
+    assert net.end(SERVER).arrived
+    accepted.handle_events()
+    assert not net.end(SERVER).arrived
+    while job.state is JobState.PAUSED:
+        job.resume()
+    drive(clock, one.do_handshake, two.do_handshake, meanwhile=listener.handle_events)
 
 
 def test_a_listener_shows_the_work_of_connections_that_nobody_has_accepted() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from caesura import Context, Listener, Method
 from caesura import openssl as o
-from caesura.errors import UsageError, WantRead
+from caesura.errors import StatelessReset, UsageError, WantRead
 from caesura.sslobject.quic import QUICSSL
 from tests.support.quic_ssl import SERVER, Net, calling, drive, listening
 from tests.support.ssl_pair import StoppedClock
@@ -179,6 +179,22 @@ def test_closing_a_listener_leaves_the_connections_that_were_accepted() -> None:
     assert listener.accept_connection_queue_len == 0
     assert server.domain is not None
     assert len(server.domain._connections) == 1
+
+
+def test_a_connection_that_was_freed_is_answered_by_a_reset() -> None:
+    listener, net, clock = listening()
+    client = calling(net, clock)
+    drive(clock, client.do_handshake, meanwhile=listener.handle_events)
+    for _ in range(3):
+        listener.handle_events()
+        client.handle_events()
+    server = listener.accept_connection()
+    assert server is not None
+    o.SSL_free(server)
+    client.write(bytes(100))
+    listener.handle_events()
+    with pytest.raises(StatelessReset):
+        client.read()
 
 
 def test_what_comes_from_anybody_does_no_harm() -> None:

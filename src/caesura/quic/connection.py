@@ -77,7 +77,8 @@ class QUICConnection(FrameHandling):
     all ids that lead here whenever they change. `next_token` makes the token that a client is given for its next
     connection, from the version and the address.
 
-    `turn` says whether handshakes go on, or only what the application has no part in: see `turn`.
+    `turn` says whether handshakes go on, or only what the application has no part in: see `turn`. Whoever gives one
+    waits for paused work, also within a job.
 
     `early_data` lets a client open streams before the handshake is complete, if its session permits that (0-RTT): what
     it sends so may be read twice, by anybody's doing. If the server takes none, all these streams are gone, the event

@@ -72,7 +72,7 @@ class QUICListener:
         turn: Turn | None = None,
     ) -> None:
         settings = context.settings
-        self.turn = Turn() if turn is None else turn
+        self._turn = turn
         check_role(settings, Method.QUIC, True, None)
         self.context = context
         self.accepting = True
@@ -239,7 +239,7 @@ class QUICListener:
             wait_context=None if self._wait_context is None else self._wait_context(),
             awaiter=self._awaiter,
             async_mode=self._async_mode,
-            turn=self.turn,
+            turn=self._turn,
         )
         connection.receive_datagram(datagram, addr, now, ecn)
         if not connection.heard:  # only its header was like a client's

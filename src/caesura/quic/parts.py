@@ -129,6 +129,8 @@ class Parts(Endpoint):
             async_mode=async_mode,
             early_data=0 if early_data or server_side else None,
         )
+        if turn is not None:
+            self.leave_waiting()
         self._outbox = Outbox()
         self._local_ids = LocalConnectionIds(
             options.connection_id_length,

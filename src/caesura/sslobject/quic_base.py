@@ -125,7 +125,6 @@ class QUICBase(QUICObject, SSL):
 
     def adopt(self, connection: QUICConnection, domain: Domain) -> None:
         """Be the object of this connection."""
-        connection.leave_waiting()
         connection.keep_alive = self.context.settings.quic.keep_alive is not False
         self._domain = domain
         self._adopt_work(connection)
