@@ -241,17 +241,18 @@ async def connection_of(ours: Ours, talking: asyncio.Task[Any]) -> QUICConnectio
 
 @clients()
 async def test_key_updates_of_our_server(peer: QUICPeer, ours: Ours) -> None:
-    """After 50 packets, and as often after that as there is time for."""
+    """After 10 packets, before they think of it, and as often after that as there is time for."""
     log: list[str] = []
-    async with ours.serving(quic={"key_update_packets": 50, "qlog": lambda _: log.append}) as port:
-        await peer.talk(port, size=1_000_000)
+    async with ours.serving(quic={"key_update_packets": 10, "qlog": lambda _: log.append}) as port:
+        await peer.talk(port, size=len(DATA))
         assert "local_update" in "".join(log)
 
 
 @clients("own key update")
 async def test_key_updates_of_their_client(peer: QUICPeer, ours: Ours) -> None:
+    settings = {"options": ["--key-update=5ms"]} if isinstance(peer, NGTCP2) else {}
     async with ours.serving() as port:
-        talking = asyncio.create_task(peer.talk(port, size=len(DATA)))
+        talking = asyncio.create_task(peer.talk(port, size=len(DATA), **settings))
         conn = await connection_of(ours, talking)
         await wait_until(lambda: conn.key_updates or talking.done())
         assert conn.key_updates

@@ -141,7 +141,7 @@ class NGTCP2(QUICPeer):
         sent, received = folder / "sent", folder / "received"
         sent.write_bytes(bytes(number % 251 for number in range(size)))
         received.mkdir(exist_ok=True)
-        options = ["--quiet", "--exit-on-all-streams-close", "--key-update=5ms", "--sni=localhost"]
+        options = ["--quiet", "--exit-on-all-streams-close", "--sni=localhost"]
         options += [f"--session-file={folder / 'session'}", f"--tp-file={folder / 'parameters'}"]
         options += [f"--data={sent}", f"--download={received}", *settings.get("options", ())]
         for port in ports:
