@@ -9,70 +9,62 @@ Over QUIC one stream carries both directions.
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
 
 import click
 from rich.console import Console
 from rich.text import Text
 
 from caesura import aio
-from caesura.cli.blocking import BlockingCalls
 from caesura.cli.common import (
     Address,
     Misused,
     address_to_connect,
-    load_identity,
     load_psks,
     load_trust,
-    readable_file,
     told,
 )
+from caesura.cli.conversation import Conversation, Datagrams, QUICStream, Stream
 from caesura.cli.facts import Connection, facts_table
+from caesura.cli.options import (
+    alpn_of,
+    alpn_option,
+    check_key,
+    file_option,
+    identity_of,
+    identity_options,
+    method_of,
+    method_options,
+)
 from caesura.context import Context, Method, Verify
 from caesura.errors import Error
 from caesura.events import EarlyDataStatus
 from caesura.sessions import Session
 
-QUIC_ALPN = ("hq-interop",)  # where nothing else is said: QUIC needs an application protocol
-CHUNK = 65_536  # bytes read at a time
 CLOSING = 5.0  # seconds in which a DTLS server may still answer when the input has ended
 INTERRUPTED = 130  # the exit code of a program that SIGINT has ended
 
 
 @click.command(short_help="Connect to a TLS, DTLS or QUIC server, like openssl s_client.")
 @click.argument("address", metavar="HOST:PORT", type=address_to_connect)
-@click.option("--dtls", is_flag=True, help="Speak DTLS over UDP: what is read at a time is sent as one datagram.")
-@click.option("--quic", is_flag=True, help="Speak QUIC over UDP: one stream carries both directions.")
-@click.option(
-    "--ca", type=readable_file(), metavar="FILE", help="Trust the certificates in FILE (PEM or DER), not the system's."
+@method_options(
+    dtls="Speak DTLS over UDP: what is read at a time is sent as one datagram.",
+    quic="Speak QUIC over UDP: one stream carries both directions.",
 )
+@file_option("--ca", help="Trust the certificates in FILE (PEM or DER), not the system's.")
 @click.option(
     "--insecure", is_flag=True, help="Take any certificate. Whoever is in between can read and change everything."
 )
 @click.option(
     "--servername", metavar="NAME", help="The name the server has to prove, and is asked for (SNI).  [default: HOST]"
 )
-@click.option(
-    "--alpn", multiple=True, metavar="PROTOCOL", help="Offer an application protocol; may be given several times."
-)
-@click.option(
-    "--cert",
-    type=readable_file(),
-    metavar="FILE",
-    help="Our certificate, if the server asks for one, with its chain (PEM).",
-)
-@click.option("--key", type=readable_file(), metavar="FILE", help="Its private key.  [default: in the file of --cert]")
-@click.option(
+@alpn_option("Offer an application protocol; may be given several times.")
+@identity_options(cert="Our certificate, if the server asks for one, with its chain (PEM).")
+@file_option(
     "--psk",
-    type=readable_file(),
-    metavar="FILE",
     help="Offer the first pre-shared key in FILE (IDENTITY:KEY in hexadecimal). Without --ca, nothing else is taken.",
 )
 @click.option(
@@ -82,10 +74,8 @@ INTERRUPTED = 130  # the exit code of a program that SIGINT has ended
     metavar="FILE",
     help="Resume the session in FILE if there is one, and keep the newest there.",
 )
-@click.option(
+@file_option(
     "--early-data",
-    type=readable_file(),
-    metavar="FILE",
     help="Send FILE with the first message. Anybody may copy that and send it again. Needs --session.",
 )
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing about the handshake.")
@@ -127,26 +117,24 @@ def connect(
       caesura connect localhost:4433 --ca ca.pem --dtls
       echo 'GET /' | caesura connect localhost:4433 --ca ca.pem --quic
     """
-    if dtls and quic:
-        raise click.UsageError("--dtls and --quic exclude each other.")
+    method = method_of(dtls, quic)
     if ca is not None and insecure:
         raise click.UsageError("--ca and --insecure exclude each other.")
     if psk is not None and insecure:
         raise click.UsageError("--psk and --insecure exclude each other.")
-    if key is not None and cert is None:
-        raise click.UsageError("--key needs --cert.")
+    check_key(cert, key)
     if early_data is not None and session_file is None:
         raise click.UsageError("--early-data needs --session.")
     if early_data is not None and dtls:
         raise click.UsageError("--early-data and --dtls exclude each other: DTLS takes no early data here.")
     with told(str(address)):
         context = Context.client(
-            method=Method.DTLS if dtls else Method.QUIC if quic else Method.TLS,
+            method=method,
             trust=load_trust(ca) if ca is not None else None,
             verify=Verify.NONE if insecure else Verify.REQUIRED,
-            identity=load_identity(cert, key) if cert is not None else None,
+            identity=identity_of(cert, key),
             lookup_psk=first_of(load_psks(psk)) if psk is not None else None,
-            alpn=alpn or (QUIC_ALPN if quic else ()),
+            alpn=alpn_of(alpn, method),
         )
         session = load_session(session_file) if session_file is not None else None
         early = early_data.read_bytes() if early_data is not None else None
@@ -162,89 +150,6 @@ def first_of(keys: dict[bytes, bytes]) -> Callable[[bytes | None], tuple[bytes, 
     """The `lookup_psk` of a client with one key."""
     first = next(iter(keys.items()))
     return lambda _identity: first
-
-
-class Conversation(Protocol):
-    """A connection that is open, and how bytes are carried over it."""
-
-    connection: Connection
-    peername: tuple[str, int]
-
-    async def carry(self) -> None:
-        """Carry bytes both ways until the server closes."""
-
-
-class Stream:
-    """Bytes over TLS."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connection: Connection = writer.get_extra_info("caesura")
-        self.peername: tuple[str, int] = writer.get_extra_info("peername")[:2]
-        self._reader = reader
-        self._writer = writer
-
-    async def carry(self) -> None:
-        """Bytes both ways; the end of the input closes our direction."""
-        sending = asyncio.create_task(self._send_input())
-        write = BlockingCalls()
-        try:
-            while data := await self._reader.read(CHUNK):
-                await write(write_all, data)
-        finally:
-            sending.cancel()
-            self._writer.close()
-        with suppress(Error, OSError):  # the server has closed already: nothing that comes now matters
-            await self._writer.wait_closed()
-
-    async def _send_input(self) -> None:
-        read = BlockingCalls()
-        with suppress(Error, OSError):  # what is wrong with the connection is told to who reads from it
-            while data := await read(read_some, CHUNK):
-                self._writer.write(data)
-                await self._writer.drain()
-            self._writer.write_eof()
-
-
-class Datagrams:
-    """Datagrams over DTLS."""
-
-    def __init__(self, link: aio.DatagramLink) -> None:
-        self.connection: Connection = link.ssl
-        self.peername: tuple[str, int] = link.get_extra_info("peername")[:2]
-        self._link = link
-
-    async def carry(self) -> None:
-        """Datagrams both ways; the end of the input closes the association, and what still comes is taken."""
-        sending = asyncio.create_task(self._send_input())
-        write = BlockingCalls()
-        try:
-            async for data in self._link:
-                await write(write_all, data)
-        finally:
-            sending.cancel()
-            await self._link.close()
-
-    async def _send_input(self) -> None:
-        read = BlockingCalls()
-        with suppress(Error, OSError):
-            while data := await read(read_some, self._link.max_datagram):
-                await self._link.send(data)
-            await self._link.close()
-
-
-class QUICStream(Stream):
-    """Bytes over one stream of QUIC."""
-
-    def __init__(self, link: aio.QUICLink, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        super().__init__(reader, writer)
-        self._link = link
-
-    async def carry(self) -> None:
-        """As over TLS, and then the connection is closed."""
-        try:
-            await super().carry()
-        finally:
-            await self._link.close()
 
 
 class Client:
@@ -346,23 +251,6 @@ class Client:
             save_session(self._session_file, connection.session)
         elif self._session is not None and not self._session.resumable:
             self._session_file.unlink(missing_ok=True)
-
-
-def read_some(size: int) -> bytes:
-    """What standard input has, waited for; empty at its end, and if it is closed or cannot be read."""
-    try:
-        return os.read(sys.stdin.fileno(), size) if sys.stdin is not None else b""
-    except OSError:
-        return b""
-
-
-def write_all(data: bytes) -> None:
-    """Write to standard output."""
-    if sys.stdout is None:
-        return
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(sys.stdout.fileno(), rest) :]
 
 
 def load_session(path: Path) -> Session | None:
