@@ -16,14 +16,15 @@ from __future__ import annotations
 
 import struct
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from enum import IntEnum
 from functools import lru_cache
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar, cast
 
 from caesura.errors import DecodeError, IllegalParameter
-from caesura.wire.source import Reader, Writer
 
 T = TypeVar("T")
 E = TypeVar("E", bound=IntEnum)
@@ -61,14 +62,6 @@ class Codec(ABC, Generic[T]):
     def encode_run(self, values: Iterable[T]) -> bytes:
         """Return the values one behind the other."""
         return b"".join([self.encode(value) for value in values])
-
-    def say_read(self, reader: Reader, variable: str) -> None:
-        """Say in Python how a struct reads a field of this format: by `read`, unless there is a shorter way."""
-        reader.line(f"{variable}, pos = {reader.name(self.read)}(data, pos)")
-
-    def say_encode(self, writer: Writer, expression: str) -> None:
-        """Say in Python how a struct writes it."""
-        writer.piece(f"{writer.name(self.encode)}({expression})")
 
 
 # --- numbers (section 3.3) ---------------------------------------------------------------------------------------
@@ -114,14 +107,6 @@ class Uint(Codec[int]):
         if rest:
             raise DecodeError(f"{len(data)} bytes are no whole number of {self.size}-byte items")
         return struct.unpack(f">{count}{self.letter}", data)
-
-    def say_read(self, reader: Reader, variable: str) -> None:
-        """One step with the numbers around it."""
-        reader.number(self.letter, variable)
-
-    def say_encode(self, writer: Writer, expression: str) -> None:
-        """One step with the numbers around it."""
-        writer.number(self.letter, expression)
 
 
 class _Uint24(Codec[int]):
@@ -173,10 +158,6 @@ class Fixed(Codec[bytes]):
             raise ValueError(f"{len(value)} bytes where {self.size} must stand")
         return value
 
-    def say_read(self, reader: Reader, variable: str) -> None:
-        """One step with the numbers around it."""
-        reader.number(self.letter, variable)
-
 
 class Opaque(Codec[bytes]):
     """`opaque name<minimum..maximum>`: bytes behind their length, whose width follows from `maximum`."""
@@ -215,29 +196,6 @@ class Opaque(Codec[bytes]):
             raise ValueError(f"{length} bytes where {self.minimum} to {self.maximum} may stand")
         return length.to_bytes(self.width, "big") + value
 
-    def say_read(self, reader: Reader, variable: str) -> None:
-        """The length is one of the numbers before it; then a slice."""
-        if self.width == 3:
-            reader.number("B", "high")
-        reader.number("BHH"[self.width - 1], "size")
-        if self.width == 3:
-            reader.line("size += high << 16")
-        reader.line("start, pos = pos, pos + size")
-        reader.line(f"if pos > len(data) or not {self.minimum} <= size <= {self.maximum}: raise error")
-        reader.line(f"{variable} = data[start:pos]")
-
-    def say_encode(self, writer: Writer, expression: str) -> None:
-        """The same the other way round."""
-        value, size = writer.variable(), writer.variable()
-        writer.line(f"{value} = {expression}")
-        writer.line(f"{size} = len({value})")
-        writer.line(f"if not {self.minimum} <= {size} <= {self.maximum}: raise error")
-        if self.width == 3:
-            writer.number("B", f"{size} >> 16")
-            size = f"{size} & 0xFFFF"
-        writer.number("BHH"[self.width - 1], size)
-        writer.piece(value)
-
 
 class Vector(Codec[tuple[T, ...]]):
     """`Item name<minimum..maximum>`: items behind their length, which like the bounds counts bytes, not items."""
@@ -260,15 +218,6 @@ class Vector(Codec[tuple[T, ...]]):
     def encode(self, value: tuple[T, ...]) -> bytes:
         """Write length and items."""
         return self.body.encode(self.item.encode_run(value))
-
-    def say_read(self, reader: Reader, variable: str) -> None:
-        """The body, then what is in it."""
-        self.body.say_read(reader, variable)
-        reader.line(f"{variable} = {reader.name(self.item.read_run)}({variable})")
-
-    def say_encode(self, writer: Writer, expression: str) -> None:
-        """What is in it, then the body."""
-        self.body.say_encode(writer, f"{writer.name(self.item.encode_run)}({expression})")
 
 
 class One(Codec[T]):
@@ -354,15 +303,6 @@ class Enumerated(Codec[int]):
         codes = self.number.read_run(data)
         return tuple(map(self.members.get, codes, codes))
 
-    def say_read(self, reader: Reader, variable: str) -> None:
-        """The number, then the member that has it."""
-        reader.number(self.number.letter, variable)
-        reader.later(f"{variable} = {reader.name(self.members.get)}({variable}, {variable})")
-
-    def say_encode(self, writer: Writer, expression: str) -> None:
-        """The number."""
-        writer.number(self.number.letter, expression)
-
 
 class ClosedEnumerated(Codec[E]):
     """A code that must be one of the members; any other is an `IllegalParameter`."""
@@ -396,14 +336,11 @@ class Struct(Codec[T]):
     The names must be the dataclass's own, in its order; that is checked when the declaration is read, at import. Fields
     that the constructor does not take are not on the wire.
 
-    Every message and most extensions are one. So reading and writing are functions that are compiled when the
-    declaration is read (see `source`); what they do not understand is gone through here, field by field.
+    Every message and most extensions are one. So what can be is looked up when the declaration is read, and fields of
+    known size that stand side by side are read in one step.
     """
 
-    __slots__ = ("cls", "encode", "fields", "read")
-
-    read: Callable[[bytes, int], tuple[T, int]]  # type: ignore[assignment]  # each has functions of its own
-    encode: Callable[[T], bytes]  # type: ignore[assignment]
+    __slots__ = ("_encoders", "_readers", "_values", "cls", "fields")
 
     def __init__(self, cls: type[T], /, **codecs: Codec[Any]) -> None:
         expected = [field.name for field in fields(cls) if field.init]  # type: ignore[arg-type]  # checked: a dataclass
@@ -411,26 +348,64 @@ class Struct(Codec[T]):
             raise TypeError(f"{cls.__name__} has the fields {expected}, its format {list(codecs)}")
         self.cls: Final = cls
         self.fields: Final = tuple(codecs.items())
-        reader, writer = Reader(), Writer()
-        variables = [reader.variable() for _ in codecs]
-        for variable, (name, codec) in zip(variables, self.fields, strict=True):
-            codec.say_read(reader, variable)
-            codec.say_encode(writer, f"value.{name}")
-        self.read = reader.function(cls, variables, self._read_slowly)
-        self.encode = writer.function(self._encode_slowly)
+        self._readers: Final = tuple(_readers(codecs.values()))
+        self._encoders: Final = tuple(map(_encoder, codecs.values()))
+        self._values: Final = attrgetter(*codecs) if len(codecs) > 1 else self._one_value
 
-    def _read_slowly(self, data: bytes, pos: int) -> tuple[T, int]:
-        values = []
-        for name, codec in self.fields:
-            try:
-                value, pos = codec.read(data, pos)
-            except DecodeError as error:
-                raise DecodeError(f"{self.cls.__name__}.{name}: {error.strerror}") from None
-            values.append(value)
+    def read(self, data: bytes, pos: int) -> tuple[T, int]:
+        """Read all fields."""
+        values: list[Any] = []
+        try:
+            for read, size in self._readers:
+                if size:
+                    values += read(data, pos)
+                    pos += size
+                else:
+                    value, pos = read(data, pos)
+                    values.append(value)
+        except DecodeError as error:
+            raise self._flaw(len(values), error) from None
+        except struct.error:
+            raise self._cut_short(len(values), data, pos) from None
         return self.cls(*values), pos
 
-    def _encode_slowly(self, value: T) -> bytes:
-        return b"".join([codec.encode(getattr(value, name)) for name, codec in self.fields])
+    def encode(self, value: T) -> bytes:
+        """Write all fields."""
+        try:
+            return b"".join([encode(each) for encode, each in zip(self._encoders, self._values(value), strict=True)])
+        except struct.error as error:
+            raise ValueError(f"{self.cls.__name__}: {error}") from None
+
+    def _one_value(self, value: T) -> tuple[Any, ...]:
+        return tuple(getattr(value, name) for name, _ in self.fields)
+
+    def _flaw(self, index: int, error: DecodeError) -> DecodeError:
+        return DecodeError(f"{self.cls.__name__}.{self.fields[index][0]}: {error.strerror}")
+
+    def _cut_short(self, index: int, data: bytes, pos: int) -> DecodeError:
+        """Of fields that were to be read in one step, the first that is not there."""
+        while True:
+            try:
+                _, pos = self.fields[index][1].read(data, pos)
+            except DecodeError as error:
+                return self._flaw(index, error)
+            index += 1
+
+
+def _encoder(codec: Codec[Any]) -> Callable[[Any], bytes]:
+    if isinstance(codec, Enumerated | ClosedEnumerated):
+        codec = codec.number
+    return codec.pack if isinstance(codec, Uint) else codec.encode
+
+
+def _readers(codecs: Iterable[Codec[Any]]) -> Iterator[tuple[Callable[[bytes, int], Any], int]]:
+    """What reads fields: of known sizes several in one step, which are so many bytes; any other by itself, size 0."""
+    for known, group in groupby(codecs, lambda codec: isinstance(codec, Uint | Fixed)):
+        if known:
+            layout = struct.Struct(">" + "".join(codec.letter for codec in cast("Iterable[Uint | Fixed]", group)))
+            yield layout.unpack_from, layout.size
+        else:
+            yield from ((codec.read, 0) for codec in group)
 
 
 class Case(Codec[T]):
