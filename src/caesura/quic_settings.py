@@ -86,6 +86,7 @@ class QUICSettings:
     max_data_window: int = _whole(16_777_216, 0)  # bytes to which the windows grow that were announced …
     max_stream_data_window: int = _whole(8_388_608, 0)  # … with initial_max_data and _stream_data, when they hold back
     congestion: str = _one_of("cubic", "newreno")  # RFC 9002 section 7, RFC 9438
+    spin_bit: bool = True  # one bit of each packet shows the round-trip time to the network (section 17.4)
     ecn: bool = True  # what is sent is marked ECT(0), as long as the path lets that through (section 13.4)
     thread_assisted: bool = False  # a thread keeps connections of `caesura.SSL` alive between calls; see `assist`
 

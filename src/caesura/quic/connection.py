@@ -39,6 +39,7 @@ from caesura.quic.packets import (
     LONG_HEADER,
     MIN_DESTINATION_LENGTH,
     MIN_INITIAL_DATAGRAM,
+    SPIN_BIT,
     LongHeader,
     read_long,
     read_version_negotiation,
@@ -172,7 +173,18 @@ class QUICConnection(FrameHandling):
             self._take_run(run, ecn)
         if any(found):
             self._idle.received(now)
+            last = found[-1]
+            if last is not None and last[0] == acks.largest:
+                self._spun(datagrams[-1][0])
         return True
+
+    def _spun(self, first: int) -> None:
+        """The newest packet's first byte: a server gives its spin bit back, a client turns it (RFC 9000 section 17.4).
+
+        So it changes once in a round trip, for whoever watches.
+        """
+        if self._spins:
+            self._writer.spin = first & SPIN_BIT ^ (0 if self.server_side else SPIN_BIT)
 
     def _take_run(self, run: list[bytes], ecn: int) -> None:
         self._streams.on_bulk(run)
@@ -408,6 +420,8 @@ class QUICConnection(FrameHandling):
             opened = self._reader.open_short(datagram, addr, self._now, ecn)
             if opened is not None:
                 self._short_packet(opened, addr, ecn, len(datagram))
+                if opened[1] == opened[0].acks.largest:
+                    self._spun(datagram[0])
             return opened is not None
         found = False
         self._paths.active.received += len(datagram)
@@ -665,6 +679,7 @@ class QUICConnection(FrameHandling):
             raise UsageError("change_connection_id: the peer has given no spare one")
         before, path.peer_id = path.peer_id, another
         self._peer_ids.retire(before)
+        self._begin_to_spin()
 
     @property
     def heard(self) -> bool:

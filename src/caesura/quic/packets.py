@@ -21,6 +21,7 @@ from caesura.quic.versions import RETRY, VERSIONS, VersionParameters
 
 LONG_HEADER: Final = 0x80
 FIXED_BIT: Final = 0x40
+SPIN_BIT: Final = 0x20  # of short headers (RFC 9000 section 17.4)
 KEY_PHASE: Final = 0x04
 LONG_RESERVED: Final = 0x0C
 SHORT_RESERVED: Final = 0x18

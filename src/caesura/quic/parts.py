@@ -7,6 +7,7 @@ Version Negotiation packet a client begins with all of it anew.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from caesura.context import Context, Method
 from caesura.crypto.secrets import TrafficSecret
@@ -29,7 +30,7 @@ from caesura.quic.migration import Paths
 from caesura.quic.mtu import BASE, PathMTU
 from caesura.quic.outbox import Outbox
 from caesura.quic.pacing import Pacer
-from caesura.quic.packets import MIN_DESTINATION_LENGTH
+from caesura.quic.packets import MIN_DESTINATION_LENGTH, SPIN_BIT
 from caesura.quic.path import Address, Path
 from caesura.quic.protection import InitialKeys
 from caesura.quic.qlog import Qlog, log_of
@@ -43,6 +44,8 @@ from caesura.quic.transport_parameters import TransportParameters
 from caesura.quic.turn import Turn
 from caesura.quic.versions import VERSIONS, VersionParameters
 from caesura.sessions import Session
+
+_UNSPUN: Final = 16  # one connection in so many has no spin bit, so that having none is nothing special
 
 
 class Parts(Endpoint):
@@ -77,6 +80,7 @@ class Parts(Endpoint):
         "_reader",
         "_reread",
         "_spaces",
+        "_spins",
         "_streams",
         "_to",
         "_used",
@@ -199,6 +203,8 @@ class Parts(Endpoint):
             client=client,
         )
         self._writer.token = token
+        self._spins = options.spin_bit and random(1)[0] % _UNSPUN != 0
+        self._begin_to_spin()
         self._writer.trace = None if self._performer.trace is None else self._trace
         self._idle = IdleTimeout(options.max_idle_timeout, self._now)
         self._peer: TransportParameters | None = None
@@ -252,10 +258,15 @@ class Parts(Endpoint):
     def _on_new_path(self) -> None:
         """Another host is sent to (RFC 9000 section 9.4)."""
         self._loss.new_path()
+        self._begin_to_spin()
         mtu = PathMTU(BASE)
         mtu.maximum = self._writer.mtu.maximum
         self._writer.mtu = mtu
         self._datagrams.fit(self._writer.room)
+
+    def _begin_to_spin(self) -> None:
+        """Another id is written: nobody is to know by the spin bit that it is the same connection."""
+        self._writer.spin = 0 if self._spins else self._settings.random(1)[0] & SPIN_BIT
 
     def _probe_timeout(self) -> float:
         round_trip = self._loss.round_trip

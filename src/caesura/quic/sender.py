@@ -89,9 +89,9 @@ class Sender(Working):
     """
 
     __slots__ = (
+        "_bits",
         "_client",
         "_datagrams",
-        "_fixed_bit",
         "_loss",
         "_outbox",
         "_pacer",
@@ -108,6 +108,7 @@ class Sender(Working):
         "out",
         "parameters",
         "qlog",
+        "spin",
         "token",
         "trace",
     )
@@ -146,7 +147,8 @@ class Sender(Working):
         self._streams = streams
         self._datagrams = datagrams
         self._client = client
-        self._fixed_bit = FIXED_BIT
+        self._bits = FIXED_BIT  # of short headers, the spin bit among them
+        self.spin = 0
         self.grease: Callable[[int], bytes] | None = None
         self._ongoing = None  # packets are sealed at once
 
@@ -170,8 +172,7 @@ class Sender(Working):
         """Make every datagram that may be sent now."""
         out, paths = self.out, self._paths
         self.ecn = ECT0 if self._loss.ecn.begin(self._loss.pto_count) else 0
-        if self.grease is not None:
-            self._fixed_bit = self.grease(1)[0] & FIXED_BIT
+        self._bits = (FIXED_BIT if self.grease is None else self.grease(1)[0] & FIXED_BIT) | self.spin
         key = self._spaces[APPLICATION_SPACE].write if self._spaces[HANDSHAKE_SPACE].discarded else None
         if key is not None:
             for path in paths.all:
@@ -233,7 +234,7 @@ class Sender(Working):
         carried = self._streams.schedule.write_bulk(size - 1 - len(rest) - length - TAG_LENGTH, count)
         if not carried:
             return 0
-        first = self._fixed_bit | key.phase_bit | length - 1
+        first = self._bits | key.phase_bit | length - 1
         packets = key.seal_bulk(first, rest, number, [payload for payload, _ in carried])
         if self.qlog is not None:
             for at, (payload, _) in enumerate(carried):
@@ -301,7 +302,7 @@ class Sender(Working):
 
     def _begin(self, space: PacketSpace, key: WriteKey, path: Path) -> _Draft:
         if space.level == ONE_RTT:
-            return _Draft(space, key, self._fixed_bit | key.phase_bit, path.peer_id.value)
+            return _Draft(space, key, self._bits | key.phase_bit, path.peer_id.value)
         token = self.token if space.level == INITIAL else b""
         header = long_header(self.parameters, space.level, path.peer_id.value, self.local_id, token)
         return _Draft(space, key, header[0], header[1:])
