@@ -115,6 +115,27 @@ def test_F43_the_limit_is_a_setting() -> None:
     assert listener.accept_connection_queue_len == 1
 
 
+def test_F43_who_has_given_up_is_not_accepted() -> None:
+    listener, net, clock = listening(validate=False)
+    listener.max_pending = 2
+    gone, there = calling(net, clock, 5000), calling(net, clock, 5001)
+    begin(gone)
+    drive(clock, there.do_handshake, meanwhile=listener.handle_events)
+    assert listener.accept_connection_queue_len == 2
+    there.write(b"read me all the same")
+    net.end(("192.0.2.2", 5000)).arrived.clear()  # it gives up before it has heard anything
+    for client in (gone, there):
+        client.shutdown(rapid=True)
+    listener.handle_events()
+    assert listener.accept_connection_queue_len == 1
+    begin(calling(net, clock, 5002))  # there is room for it
+    server = listener.accept_connection()
+    assert server is not None
+    assert server.read() == b"read me all the same"
+    assert listener.accept_connection() is not None
+    assert listener.accept_connection() is None
+
+
 def test_F43_many_connections_each_with_its_own_streams() -> None:
     listener, net, clock = listening()
     clients = [calling(net, clock, 5000 + number) for number in range(20)]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from caesura import openssl as o
-from caesura.errors import PeerClose, UnexpectedEOF, UsageError, WantRead
+from caesura.errors import PeerClose, UnexpectedEOF, UsageError, WantRead, ZeroReturn
 from tests.support.quic_ssl import Pair, connected, drive, pair
 from tests.support.ssl_pair import wants
 
@@ -52,6 +52,21 @@ def test_F46_lost_data_is_sent_again_before_the_close() -> None:
     finish(both)
     assert both.server.read() == b"lost once"
     with pytest.raises(UnexpectedEOF):
+        both.server.read()
+
+
+def test_F46_the_end_of_a_stream_is_waited_for_too() -> None:
+    both = connected()
+    both.client.write(b"x")
+    assert both.server.read() == b"x"
+    both.quiet()
+    bio: Any = both.server.rbio
+    both.client.conclude()
+    assert bio.read()
+    assert o.SSL_shutdown_ex(both.client, 0) == 0
+    assert o.SSL_get_conn_close_info(both.client)[0] == 0
+    finish(both)
+    with pytest.raises(ZeroReturn):
         both.server.read()
 
 

@@ -9,11 +9,13 @@ import pytest
 from caesura.context import TraceEvent, Verify
 from caesura.engines import DelayEngine, Operation
 from caesura.errors import OperationTimeout, PeerClose, TransportErrorCode
+from caesura.jobs import pause_job, start_job
 from caesura.quic import QUICConnection
 from caesura.quic_settings import QUICSettings
 from tests.quic.link import QUICLink, client_context, linked, server_context
 from tests.quic.packet_log import PacketLog
-from tests.support.datagram_link import SERVER, ByHand, VirtualEngine
+from tests.support.datagram_link import CLIENT, SERVER, ByHand, VirtualEngine
+from tests.support.ssl_pair import small_pool
 from tests.tls.world import identity, trust
 
 SECONDS = 3.0
@@ -171,3 +173,21 @@ def test_acks_and_probes_of_the_handshake_are_traced() -> None:
     link.send(bytes(100_000))
     link.wait(1.0)
     assert len(told) == count  # nothing of 1-RTT packets
+
+
+def test_that_a_job_is_needed_is_not_forgotten() -> None:
+    """Neither by what is sent meanwhile nor by a timer: whoever drives the connection tries again because of it."""
+    link = linked(server={"async_mode": True})
+    link.client.advance(link.now)
+    (datagram, _), *_ = link.client.datagrams_to_send(link.now)
+    with small_pool(1):
+        occupied = start_job(pause_job)
+        link.server.receive_datagram(datagram, CLIENT, link.now)
+        assert link.server.needs_job
+        link.server.datagrams_to_send(link.now)
+        assert link.server.needs_job
+        link.server.handle_timeout(link.now + 1)
+        assert link.server.needs_job
+        occupied.resume()
+        link.server.advance(link.now)
+        assert not link.server.needs_job

@@ -124,15 +124,18 @@ class Listener(QUICObject):
             self._leave()
 
     def _next(self) -> QUICSSL | None:
-        while self._pending:
-            found = self._pending.popleft()
-            if not found.connection.terminated:
-                return found
-        return None
+        self._forget_failures()
+        return self._pending.popleft() if self._pending else None
+
+    def _forget_failures(self) -> None:
+        """Drop those that have ended before their handshake was complete: nobody can do anything with them."""
+        if any(each.over for each in self._pending):
+            self._pending = deque(each for each in self._pending if each.handshake_complete or not each.over)
 
     @property
     def accept_connection_queue_len(self) -> int:
         """Connections that wait to be accepted (SSL_get_accept_connection_queue_len(3))."""
+        self._forget_failures()
         return len(self._pending)
 
     def close(self) -> None:
@@ -236,6 +239,8 @@ class Listener(QUICObject):
         return found
 
     def _has_room(self) -> bool:
+        if self.max_pending and len(self._pending) >= self.max_pending:
+            self._forget_failures()
         return not self.max_pending or len(self._pending) < self.max_pending
 
     def __repr__(self) -> str:
