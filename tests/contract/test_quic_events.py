@@ -383,10 +383,12 @@ def test_F32_a_network_that_takes_nothing_any_more() -> None:
     bio: Any = client.wbio
     bio.write_error = OSError(errno.EMSGSIZE, "too long")
     assert stream.write(b"one that is lost") == 16
+    assert wants(stream, o.SSL_read(stream, 1)[0]) == o.SSL_ERROR_WANT_READ
     assert client.net_read_desired
     bio.write_error = OSError(errno.EBADF, "the socket is closed")
     assert stream.write(b"taken by the stream") == 19
     assert not client.net_read_desired
+    assert wants(stream, -1) == wants(client, -1) == o.SSL_ERROR_SYSCALL  # whatever the last call has come to
     assert o.SSL_get_error(stream, o.SSL_read(stream, 1)[0]) == o.SSL_ERROR_SYSCALL
 
 

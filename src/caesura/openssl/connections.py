@@ -39,6 +39,7 @@ from caesura.openssl.quic_methods import quic_method as _quic_method
 from caesura.sslobject import SSL, Want
 from caesura.sslobject.quic import QUICSSL
 from caesura.sslobject.quic_listener import Listener
+from caesura.sslobject.quic_object import QUICObject
 from caesura.sslobject.quic_stream import QUICStream
 
 _EARLY_DATA: Final = {
@@ -53,6 +54,8 @@ def SSL_get_error(s: Object, ret: int) -> int:
     """What the last call on `s`, which returned `ret`, came to. SSL_get_error(3)."""
     if ret > 0:
         return SSL_ERROR_NONE
+    if isinstance(s, QUICObject) and s.domain is not None and s.domain.failure is not None:
+        return SSL_ERROR_SYSCALL  # the BIOs have failed, for good
     error = _failure(s)
     if isinstance(error, Error):
         return error.ssl_error
