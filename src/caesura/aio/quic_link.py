@@ -10,7 +10,6 @@ Writes gather until the loop's next turn, so that a call carries many packets.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Final
 
@@ -54,7 +53,7 @@ class QUICLink(Link[QUICConnection]):
         self.waiting_streams: set[Stream] = set()  # whose writers wait until more is sent
         self._limit = limit  # bytes that readers buffer
         self._early_data = early_data  # whether the application begins before the handshake is complete, where it can
-        self._incoming: deque[int] = deque()  # ids of streams of the peer's that nobody has taken yet
+        self._incoming: list[int] = []  # ids of streams of the peer's that nobody has taken yet
         self._stopped: dict[int, int] = {}  # of these, whose other half the peer does not want, and why
         self._streams: dict[int, Stream] = {}
         self._soon = False
@@ -84,7 +83,7 @@ class QUICLink(Link[QUICConnection]):
         """
         while True:
             while self._incoming:
-                yield self._make(self._incoming.popleft())
+                yield self._make(self._incoming.pop(0))
             if self.over:
                 why = self.why_over()
                 if isinstance(why, ZeroReturn):

@@ -6,7 +6,6 @@ long the messages in it are is for the handshake to judge. What a level sends is
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Final
 
 from caesura.errors import CryptoBufferExceeded
@@ -29,7 +28,7 @@ class CryptoStream:
         self._data = Reassembly(PieceBudget(_PIECES))
         self._unsent = b""
         self._offset = 0  # of the first byte that was never sent
-        self._lost: deque[tuple[int, bytes]] = deque()
+        self._lost: list[tuple[int, bytes]] = []  # a few at most; a list, as an empty deque takes 760 bytes
 
     # --- from the peer --------------------------------------------------------------------------------------------
 
@@ -80,7 +79,7 @@ class CryptoStream:
         elif rest:
             self._lost[0] = offset + size, rest
         else:
-            self._lost.popleft()
+            del self._lost[0]
         pieces += b"\x06" + place + varint.encode_two(size), data
         recalls.append((self, offset, 0, data))
         return 3 + len(place) + size

@@ -7,11 +7,16 @@ not read, the oldest goes: what it would read first is what has waited longest.
 from __future__ import annotations
 
 from collections import deque
+from typing import Final
 
 from caesura.errors import ProtocolViolation, UsageError
 from caesura.quic import frames
 
 _HEAD = 3  # bytes of a frame besides the data, at most, as long as packets are shorter than 16 KiB
+
+
+_NONE_YET: Final[deque[bytes]] = deque(maxlen=0)
+"""The queue of all who have had no datagram: an empty deque takes 760 bytes."""
 
 
 class Datagrams:
@@ -25,8 +30,7 @@ class Datagrams:
     def __init__(self, own_limit: int, queue: int) -> None:
         self._own_limit = own_limit
         self._queue = queue
-        self._received: deque[bytes] = deque()
-        self._sending: deque[bytes] = deque()
+        self._received = self._sending = _NONE_YET
         self.peer_limit = 0
         self.announced = False  # whether the application knows that there are some to read
         self.dropped = 0
@@ -48,6 +52,8 @@ class Datagrams:
             raise UsageError(f"a datagram of {len(data)} bytes, where {self.longest(room)} can be sent")
         if len(self._sending) >= self._queue:
             return False
+        if self._sending is _NONE_YET:
+            self._sending = deque()
         self._sending.append(data)
         return True
 
@@ -70,7 +76,8 @@ class Datagrams:
     def fit(self, room: int) -> None:
         """Packets have become smaller: what fits into none of them is dropped."""
         longest = self.longest(room)
-        self._sending = deque(data for data in self._sending if len(data) <= longest)
+        if self._sending:
+            self._sending = deque(data for data in self._sending if len(data) <= longest)
 
     def forget(self) -> None:
         """What waits is not sent: 0-RTT was rejected (RFC 9001 section 4.6.2)."""
@@ -86,6 +93,8 @@ class Datagrams:
         if len(self._received) >= self._queue:
             self._received.popleft()
             self.dropped += 1
+        if self._received is _NONE_YET:
+            self._received = deque()
         self._received.append(data)
 
     def read(self) -> bytes | None:
