@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -58,6 +59,8 @@ class Running:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environment(**variables),
+            # Beside a shell that has put the tests into the background, Ctrl-C would mean nothing.
+            preexec_fn=None if sys.platform == "win32" else lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         self._timer = threading.Timer(PATIENCE, self._process.kill)
         self._timer.start()
@@ -125,6 +128,14 @@ class Running:
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None and not stream.closed:
                 stream.close()
+
+
+def nobody(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    """A port of this machine where nobody listens."""
+    with socket.socket(socket.AF_INET, kind) as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
 
 
 class Server(Running):

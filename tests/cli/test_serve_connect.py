@@ -19,7 +19,7 @@ import pytest
 from caesura import aio
 from caesura.context import Context, Identity, TrustStore
 from tests.cli.conftest import PASSWORD
-from tests.cli.process import PATIENCE, Outcome, Running, Server, caesura_command, environment
+from tests.cli.process import PATIENCE, Outcome, Running, Server, caesura_command, environment, nobody
 from tests.interop.peers.process import program
 
 
@@ -120,12 +120,11 @@ def test_insecure_takes_any_certificate_and_says_so(echo: Server) -> None:
     assert "no: --insecure takes any certificate" in done.err
 
 
-def test_nobody_listens(echo: Server, files: Path) -> None:
-    echo.signal(signal.SIGINT)
-    assert echo.wait().code == 0
-    done = connect(echo.port, "--ca", files / "ca.pem")
+def test_nobody_listens(files: Path) -> None:
+    port = nobody()
+    done = connect(port, "--ca", files / "ca.pem")
     assert done.code == 1
-    assert done.err == f"Error: localhost:{echo.port}: Connection refused\n"
+    assert done.err == f"Error: localhost:{port}: Connection refused\n"
 
 
 @pytest.mark.parametrize("wanted", ["given", "missing"])

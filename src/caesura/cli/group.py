@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import PackageNotFoundError, version
 
 import click
 
@@ -31,6 +30,8 @@ def show_version(context: click.Context, _option: click.Parameter, wanted: bool)
 
 
 def _installed(package: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version  # it takes as long to import as rich
+
     try:
         return f"{package} {version(package)}"
     except PackageNotFoundError:  # it is importable, but was not installed as a package
