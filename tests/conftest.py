@@ -6,9 +6,12 @@ import gc
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from caesura.jobs import WaitContext, cleanup_thread, init_thread
 
 # No deadline: a slow machine is not a failure. In CI the examples are the same each time, so that red means a change.
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -33,3 +36,18 @@ def pytest_collection_finish() -> None:
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture
+def own_pool() -> Iterator[None]:
+    """This thread has no jobs yet, and none are left."""
+    init_thread()
+    yield
+    cleanup_thread()
+
+
+@pytest.fixture
+def context() -> Iterator[WaitContext]:
+    """A wait context of nobody's."""
+    with WaitContext() as made:
+        yield made

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
-from collections.abc import Iterator
 from contextvars import Context, ContextVar, copy_context
 from typing import Any
 
@@ -28,12 +27,7 @@ from caesura.jobs import (
 )
 from tests.jobs.support import on_thread
 
-
-@pytest.fixture(autouse=True)
-def own_pool() -> Iterator[None]:
-    init_thread()
-    yield
-    cleanup_thread()
+pytestmark = pytest.mark.usefixtures("own_pool")
 
 
 def give_back(value: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,27 +13,14 @@ from caesura.jobs import (
     Job,
     JobState,
     WaitContext,
-    cleanup_thread,
     current_job,
-    init_thread,
     pause_job,
     start_job,
     wait,
 )
 from tests.jobs.support import readable
 
-
-@pytest.fixture(autouse=True)
-def own_pool() -> Iterator[None]:
-    init_thread()
-    yield
-    cleanup_thread()
-
-
-@pytest.fixture
-def context() -> Iterator[WaitContext]:
-    with WaitContext() as context:
-        yield context
+pytestmark = pytest.mark.usefixtures("own_pool")
 
 
 class Key:

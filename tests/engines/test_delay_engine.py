@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,7 +19,6 @@ from caesura.jobs import (
     Pending,
     WaitContext,
     block_pause,
-    cleanup_thread,
     current_job,
     init_thread,
     pause_job,
@@ -29,18 +28,7 @@ from caesura.jobs import (
 from caesura.jobs.wakeup import wait_readable
 from tests.jobs.support import readable
 
-
-@pytest.fixture(autouse=True)
-def own_pool() -> Iterator[None]:
-    init_thread()
-    yield
-    cleanup_thread()
-
-
-@pytest.fixture
-def context() -> Iterator[WaitContext]:
-    with WaitContext() as context:
-        yield context
+pytestmark = pytest.mark.usefixtures("own_pool")
 
 
 def sign(function: Any = divmod, *args: Any, context: WaitContext | None = None) -> Work[Any]:

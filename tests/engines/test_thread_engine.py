@@ -19,9 +19,7 @@ from caesura.jobs import (
     Completion,
     Pending,
     WaitContext,
-    cleanup_thread,
     current_job,
-    init_thread,
     pause_job,
     start_job,
     wait,
@@ -30,12 +28,7 @@ from caesura.jobs.pending import announce
 from caesura.jobs.wakeup import wait_readable
 from tests.jobs.support import readable
 
-
-@pytest.fixture(autouse=True)
-def own_pool() -> Iterator[None]:
-    init_thread()
-    yield
-    cleanup_thread()
+pytestmark = pytest.mark.usefixtures("own_pool")
 
 
 def sign(function: Any, *args: Any, context: WaitContext | None = None) -> Work[Any]:

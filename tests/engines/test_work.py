@@ -16,7 +16,6 @@ from caesura.jobs import (
     NoJobs,
     Pending,
     WaitContext,
-    cleanup_thread,
     current_job,
     init_thread,
     pause_job,
@@ -24,12 +23,7 @@ from caesura.jobs import (
     wait,
 )
 
-
-@pytest.fixture(autouse=True)
-def own_pool() -> Iterator[None]:
-    init_thread()
-    yield
-    cleanup_thread()
+pytestmark = pytest.mark.usefixtures("own_pool")
 
 
 def sign(function: Any, *args: Any, **rest: Any) -> Work[Any]:

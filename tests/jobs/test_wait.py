@@ -19,9 +19,7 @@ from caesura.jobs import (
     JobState,
     WaitContext,
     block_pause,
-    cleanup_thread,
     current_job,
-    init_thread,
     pause_job,
     start_job,
     wait,
@@ -29,12 +27,7 @@ from caesura.jobs import (
 from caesura.jobs.wakeup import call_later, wait_readable
 from tests.jobs.support import on_thread, readable
 
-
-@pytest.fixture(autouse=True)
-def own_pool() -> Iterator[None]:
-    init_thread()
-    yield
-    cleanup_thread()
+pytestmark = pytest.mark.usefixtures("own_pool")
 
 
 def own_context() -> WaitContext:
