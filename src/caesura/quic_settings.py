@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import ip_address
 from os import PathLike
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ QlogSink = Callable[[str], Callable[[str], object]]
 """Takes a connection's name, gives what takes its records: whole, with separators."""
 
 _VARINT: Final = 2**62 - 1
+_PORTS: Final = 2**16
 _SPOKEN: Final = frozenset({Version.QUIC1, Version.QUIC2})
 _KINDS: Final[dict[str, type]] = {
     "token_keys": TicketKeys,
@@ -86,6 +88,7 @@ class QUICSettings:
     max_data_window: int = _whole(16_777_216, 0)  # bytes to which the windows grow that were announced …
     max_stream_data_window: int = _whole(8_388_608, 0)  # … with initial_max_data and _stream_data, when they hold back
     congestion: str = _one_of("cubic", "newreno")  # RFC 9002 section 7, RFC 9438
+    preferred_address: tuple[tuple[str, int], ...] = ()  # of a server: one IPv4 and one IPv6 at most (section 9.6)
     spin_bit: bool = True  # one bit of each packet shows the round-trip time to the network (section 17.4)
     ecn: bool = True  # what is sent is marked ECT(0), as long as the path lets that through (section 13.4)
     thread_assisted: bool = False  # a thread keeps connections of `caesura.SSL` alive between calls; see `assist`
@@ -110,6 +113,8 @@ class QUICSettings:
             wanted = _wanted(each.name, getattr(self, each.name), each.metadata)
             if wanted:
                 raise ConfigError(f"quic.{each.name}: expected {wanted}")
+        if self.preferred_address and not self.connection_id_length:
+            raise ConfigError("quic.preferred_address: needs connection ids (connection_id_length)")
         if self.thread_assisted and callable(self.qlog):
             raise ConfigError("quic.qlog: a directory, as the thread of thread_assisted calls no function")
 
@@ -133,6 +138,8 @@ def _wanted(name: str, value: object, metadata: Mapping[str, Any]) -> str:
     if name == "versions":
         good = type(value) is tuple and value and set(value) <= _SPOKEN and len(set(value)) == len(value)
         return "" if good else "a tuple of QUIC1 and QUIC2, each once"
+    if name == "preferred_address":
+        return "" if _reachable(value) else "a tuple of (address, port), at most one for IPv4 and one for IPv6"
     if name == "qlog":
         good = value is None or callable(value) or _writable(value)
         return "" if good else f"a directory to write to, or a function, not {value!r}"
@@ -148,6 +155,17 @@ def _wanted(name: str, value: object, metadata: Mapping[str, Any]) -> str:
     if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
         return f"a {'whole number' if whole else 'number'} from {low:g} to {high:g}"
     return ""
+
+
+def _reachable(value: object) -> bool:
+    """Whether these are addresses, none of them like another."""
+    if type(value) is not tuple:
+        return False
+    try:
+        versions = [ip_address(host).version for host, port in value if type(port) is int and 0 < port < _PORTS]
+    except (TypeError, ValueError):
+        return False
+    return len(versions) == len(value) == len(set(versions))
 
 
 def _writable(path: object) -> bool:

@@ -78,6 +78,10 @@ class QUICConnection(FrameHandling):
     all ids that lead here whenever they change. `next_token` makes the token that a client is given for its next
     connection, from the version and the address.
 
+    `roams` says that datagrams of a client can go to, and come from, other addresses than `addr`: it follows its server
+    to the one that this prefers (section 9.6). A server says so with `quic.preferred_address`, and what comes there is
+    the connection's too, and is answered from there.
+
     `turn` says whether handshakes go on, or only what the application has no part in: see `turn`. Whoever gives one
     waits for paused work, also within a job.
 

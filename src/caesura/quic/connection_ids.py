@@ -16,6 +16,9 @@ from caesura.quic import frames
 from caesura.quic.outbox import LastingFrame, Outbox
 from caesura.quic.ranges import RangeSet
 
+PREFERRED: Final = 1
+"""The sequence number of the id that comes with a preferred address (section 5.1.1)."""
+
 _SECTION: Final = "RFC 9000 section 19.15"
 
 
@@ -33,6 +36,7 @@ class LocalConnectionIds:
         "_next",
         "_on_change",
         "_outbox",
+        "_preferred",
         "_random",
         "_reset_key",
         "ids",
@@ -58,6 +62,7 @@ class LocalConnectionIds:
         self._on_change = on_change
         self._frames: dict[int, LastingFrame] = {}
         self._next = 1
+        self._preferred: tuple[bytes, bytes] | None = None
         self.ids = {0: random(length)}
 
     @property
@@ -68,6 +73,16 @@ class LocalConnectionIds:
     def reset_token(self, sequence_number: int) -> bytes:
         """The stateless reset token of one that is in force."""
         return self._reset_key.token(self.ids[sequence_number])
+
+    def prefer(self) -> tuple[bytes, bytes]:
+        """The id that goes with a preferred address, and its reset token: the first one after that of the handshake."""
+        if self._preferred is None:
+            self._next = PREFERRED + 1
+            self.ids[PREFERRED] = self._random(self.length)
+            self._preferred = self.ids[PREFERRED], self.reset_token(PREFERRED)
+            if self._on_change is not None:
+                self._on_change(list(self.ids.values()))
+        return self._preferred
 
     def issue(self, peer_limit: int) -> None:
         """The peer keeps so many ids (active_connection_id_limit): give it as many, up to our own limit."""

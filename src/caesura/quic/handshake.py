@@ -12,6 +12,7 @@ from typing import Final
 from caesura.errors import TransportParameterError
 from caesura.handshake.transport import Profile
 from caesura.quic.connection_ids import LocalConnectionIds
+from caesura.quic.preferred_address import announce
 from caesura.quic.transport_parameters import TransportParameters, VersionInformation
 from caesura.quic_settings import QUICSettings
 from caesura.wire.registries import Version
@@ -73,9 +74,11 @@ def own_parameters(
         unknown=((31 * noise[0] + 27, noise[1:]),),
     )
     if server_side:
+        if settings.preferred_address:
+            parameters.preferred_address = announce(settings.preferred_address, *local.prefer())
         parameters.original_destination_connection_id = ids.original
         parameters.retry_source_connection_id = ids.retry
-        if local.length:
+        if local.length and 0 in local.ids:  # a ticket may be made when that one is retired
             parameters.stateless_reset_token = local.reset_token(0)
     return parameters
 

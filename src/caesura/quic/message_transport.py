@@ -13,6 +13,7 @@ from caesura.errors import MissingExtension, NoApplicationProtocol, ProtocolViol
 from caesura.events import EarlyDataReason, EarlyDataRejected, EarlyDataStatus
 from caesura.handshake.state import Established
 from caesura.handshake.transport import Epoch, Keys
+from caesura.quic.connection_ids import PREFERRED
 from caesura.quic.early_data import nothing_lowered, recall, remember
 from caesura.quic.frames import new_token
 from caesura.quic.handshake import check_ids, own_parameters
@@ -20,6 +21,7 @@ from caesura.quic.key_update import KeyPhases
 from caesura.quic.levels import APPLICATION_SPACE, HANDSHAKE_SPACE, SPACES
 from caesura.quic.outbox import LastingFrame
 from caesura.quic.parts import Parts
+from caesura.quic.preferred_address import choose
 from caesura.quic.protection import ReadKey, WriteKey
 from caesura.quic.transport_parameters import TransportParameters, VersionInformation, decode_untrusted
 from caesura.quic.version_negotiation import check_server, select
@@ -122,6 +124,9 @@ class HandshakeTransport(Parts):
             self._writer.grease = self._settings.random
         self._writer.mtu.maximum = min(options.mtu, peer.max_udp_payload_size)
         self._peer_ids.first.reset_token = peer.stateless_reset_token
+        preferred = peer.preferred_address
+        if preferred is not None:  # its id is good for any path
+            self._peer_ids.received(PREFERRED, 0, preferred.connection_id, preferred.stateless_reset_token)
 
     def ticket_state(self) -> bytes:
         """The version, as a ticket is good in no other (RFC 9369 section 5), and what 0-RTT may rely on."""
@@ -214,3 +219,7 @@ class HandshakeTransport(Parts):
         self._paths.active.validated = True
         if not self._spaces[HANDSHAKE_SPACE].discarded:
             self._abandon(HANDSHAKE_SPACE)
+        if self._roams and self._peer is not None and self._peer.preferred_address is not None:
+            address = choose(self._peer.preferred_address, self._paths.active.address)
+            if address is not None:
+                self._paths.try_out(address, self._now, self._probe_timeout())

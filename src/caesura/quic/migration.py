@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from caesura.quic.connection_ids import PeerConnectionIds
+from caesura.quic.packets import MIN_INITIAL_DATAGRAM
 from caesura.quic.path import Address, Path
 
 
@@ -19,7 +20,7 @@ class Paths:
     `on_new_path` is called when another host is sent to: what was learnt of the old path is not true of that one.
     """
 
-    __slots__ = ("_amplification", "_ids", "_limit", "_on_new_path", "_others", "_random", "active")
+    __slots__ = ("_amplification", "_ids", "_limit", "_on_new_path", "_others", "_random", "active", "preferred")
 
     def __init__(
         self,
@@ -31,6 +32,7 @@ class Paths:
         on_new_path: Callable[[], object],
     ) -> None:
         self.active = active
+        self.preferred: Path | None = None  # of a server, while that is being found out about
         self._others: list[Path] = []
         self._ids = ids
         self._limit = limit
@@ -74,9 +76,29 @@ class Paths:
         if _host(path.address) != _host(previous.address):
             self._on_new_path()
 
+    def try_out(self, address: Address, now: float, probe_timeout: float) -> None:
+        """Find out whether the server is at the address that it prefers, and go there if it is (section 9.6.1)."""
+        peer_id = self._ids.take()
+        if peer_id is not None:
+            path = self.preferred = Path(address, peer_id, self._random, self._amplification, validated=False)
+            path.received = MIN_INITIAL_DATAGRAM  # as if so much had come: enough for challenges, and for no more
+            path.validate(now, probe_timeout)
+            self._others.append(path)
+
+    def _prefer(self, path: Path) -> None:
+        """The server is there. What it has sent from the other address may still come."""
+        previous, self.active, self.preferred = self.active, path, None
+        self._others.remove(path)
+        self._others.append(previous)
+        self._ids.retire(previous.peer_id)
+        self._on_new_path()
+
     def answered(self, data: bytes) -> Path | None:
         """A PATH_RESPONSE has come: the path that is validated by it, if any (section 8.2.3)."""
-        return next((path for path in self.all if path.answered(data)), None)
+        path = next((path for path in self.all if path.answered(data)), None)
+        if path is not None and path is self.preferred:
+            self._prefer(path)
+        return path
 
     def expire(self, now: float) -> bool:
         """Serve the timers; False when no path is left that is good (section 9.3.2)."""

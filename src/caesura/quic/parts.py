@@ -79,6 +79,7 @@ class Parts(Endpoint):
         "_read_secret",
         "_reader",
         "_reread",
+        "_roams",
         "_spaces",
         "_spins",
         "_streams",
@@ -114,10 +115,12 @@ class Parts(Endpoint):
         awaiter: Awaiter | None = None,
         async_mode: bool | None = None,
         early_data: bool = False,
+        roams: bool = False,
         turn: Turn | None = None,
     ) -> None:
         settings = context.settings
         self.turn = Turn() if turn is None else turn
+        self._roams = roams and not server_side
         self.deserted = False  # what is paused has lost its connection, and waits for the application to unwind it
         options = settings.quic
         first = VERSIONS[options.versions[0]]

@@ -111,6 +111,7 @@ class QUICBase(QUICObject, SSL):
             token=self.token,
             async_mode=True,
             early_data=self._early,
+            roams=address is not None,
             turn=turn,
         )
         domain = Domain(self.context.settings, self._rbio, self._wbio, turn, addressed=address is not None)
