@@ -5,11 +5,22 @@ from __future__ import annotations
 import gc
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from random import Random
 from typing import Any
 
 import pytest
 
-from caesura import QUICSSL, SSL, Context, EarlyDataStatus, Listener, Method, QUICStream, SessionCache
+from caesura import (
+    QUICSSL,
+    SSL,
+    Context,
+    EarlyDataStatus,
+    IncomingStreamPolicy,
+    Listener,
+    Method,
+    QUICStream,
+    SessionCache,
+)
 from caesura import openssl as o
 from caesura.context import QUIC_EARLY_DATA
 from caesura.engines import DelayEngine, Operation
@@ -222,6 +233,62 @@ def test_many_datagrams_are_lost() -> None:
     while len(found) < len(data):
         found += drive(clock, server.read, meanwhile=go_on)[0]
     assert found == data
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_a_network_does_to_datagrams_the_data_arrives(seed: int) -> None:
+    """Nothing but what is waited for is raised, and handling events never fails."""
+    chance = Random(seed)
+
+    def carry(number: int, datagram: bytes) -> list[bytes]:
+        kind = chance.randrange(12)
+        if kind == 0:
+            return []
+        if kind == 1:
+            return [datagram, datagram]
+        spoilt = bytearray(datagram)
+        if kind == 2:
+            spoilt[chance.randrange(len(spoilt))] ^= 1 << chance.randrange(8)
+        elif kind == 3:
+            del spoilt[chance.randrange(len(spoilt)) :]
+        elif kind == 4:
+            spoilt += chance.randbytes(50)
+        return [bytes(spoilt), *([chance.randbytes(chance.randrange(1400))] if kind == 5 else [])]
+
+    listener, net, clock = listening()
+    net.carry = carry
+    client = calling(net, clock)
+
+    def go_on() -> None:
+        for _ in range(4):
+            assert o.SSL_handle_events(listener) == 1
+            assert o.SSL_handle_events(client) == 1
+        clock.now += min(each.get_event_timeout() or 0.001 for each in (listener, client))
+
+    drive(clock, client.do_handshake, meanwhile=go_on)
+    server = listener.accept_connection()
+    assert isinstance(server, QUICSSL)
+    server.set_incoming_stream_policy(IncomingStreamPolicy.ACCEPT)
+    drive(clock, server.do_handshake, meanwhile=go_on)
+    data = chance.randbytes(60_000)
+    stream = client.new_stream()
+    assert stream is not None
+    stream.write(data, conclude=True)
+    refused = client.new_stream()
+    assert refused is not None
+    refused.write(b"x")
+    refused.reset(3)
+    found: list[QUICStream] = []
+    while len(found) < 2:
+        go_on()
+        found += filter(None, [server.accept_stream()])
+    theirs = next(each for each in found if each.id == stream.id)
+    got = b""
+    while len(got) < len(data):
+        got += drive(clock, theirs.read, meanwhile=go_on)[0]
+    assert got == data
+    client.shutdown(rapid=True)
+    go_on()
 
 
 # --- threads and jobs -----------------------------------------------------------------------------------------------
