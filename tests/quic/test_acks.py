@@ -241,3 +241,22 @@ def test_any_order_of_packets(steps: list[tuple[int, str]], limit: int) -> None:
             told |= {each for each in come if each <= at}
     assert all(acks.seen(number) for number in come)
     assert not any(acks.seen(number) for number in range(41, 50))
+
+
+@pytest.mark.parametrize("ecn", [0, 1, 3])
+@pytest.mark.parametrize("count", [1, 2, 16])
+@pytest.mark.parametrize("before", [[0], [0, 1, 2], [3, 7]])
+def test_a_run_is_as_its_packets_one_by_one(before: list[int], count: int, ecn: int) -> None:
+    together, singly = new(), new()
+    assert together.following == -1  # before anything has come there is nothing to follow
+    for acks in (together, singly):
+        for number in before:
+            acks.received(number, False, 1.0)
+    assert together.following == before[-1] + 1
+    together.received_run(count, 2.0, ecn)
+    for number in range(before[-1] + 1, before[-1] + 1 + count):
+        singly.received(number, True, 2.0, ecn)
+    for name in ("due", "largest", "largest_at", "pending", "ecn"):
+        assert getattr(together, name) == getattr(singly, name)
+    assert together.due or together.deadline == singly.deadline
+    assert ranges(together, now=2.0) == ranges(singly, now=2.0)
