@@ -115,8 +115,8 @@ def test_waiting_ends_with_the_first_readable_descriptor(signal: Wakeup) -> None
 def test_timers_ring_in_the_order_of_their_times() -> None:
     rung: list[int] = []
     done = threading.Event()
-    call_later(0.02, done.set)
-    call_later(0.01, lambda: rung.append(2))
+    call_later(0.002, done.set)
+    call_later(0.001, lambda: rung.append(2))
     call_later(0, lambda: rung.append(1))
     done.wait()
     assert rung == [1, 2]
