@@ -19,7 +19,9 @@ from caesura.engines import DelayEngine, Operation, ThreadEngine
 from caesura.errors import UsageError, WantAsync, WantRead, WantWrite, ZeroReturn
 from caesura.jobs import JobState, start_job
 from caesura.sslobject.quic import QUICSSL
+from caesura.wire.registries import SignatureScheme
 from tests.support import ssl_pair
+from tests.support.ssl_pair import PausingKey
 
 T = TypeVar("T")
 SETTINGS: dict[str, Any] = {"method": Method.QUIC, "alpn": ["test"], "groups": ["x25519"]}
@@ -209,6 +211,36 @@ def test_a_call_that_waits_is_woken_by_close() -> None:
         listener.close()
         with pytest.raises(UsageError, match="closed"):
             waiting.result(LONG)
+
+
+def test_work_that_another_thread_has_left_behind_holds_nobody_up() -> None:
+    class Stuck(PausingKey):
+        def sign(self, scheme: SignatureScheme, message: bytes) -> bytes:
+            if self.signatures == 1:
+                self.pauses, self.descriptors = 1_000_000, False
+            return super().sign(scheme, message)
+
+    key = Stuck()
+    with (
+        listening(identity=ssl_pair.pausing_identity(key)) as (listener, address),
+        calling(address) as first,
+        calling(address) as second,
+    ):
+        with in_thread(listener.accept_connection) as accepting:
+            first.do_handshake()
+            known = accepting.result(LONG)
+        assert known is not None
+        with in_thread(listener.accept_connection) as accepting:
+            second.blocking = False
+            with pytest.raises(WantRead):
+                second.do_handshake()
+            while key.signatures < 2:
+                second.handle_events()
+            listener.close()
+            with pytest.raises(UsageError, match="closed"):
+                accepting.result(LONG)
+        first.write(b"hello")
+        assert known.read() == b"hello"
 
 
 def test_a_blocking_connection_is_used_by_one_thread_at_a_time() -> None:

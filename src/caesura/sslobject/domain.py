@@ -281,16 +281,16 @@ class Domain:
                 ecn = connection.ecn
                 self._out.extend((*each, ecn) for each in datagrams)
                 free = self._push()
+            if connection.terminated or connection not in self._connections:
+                self.remove(member)
+                continue
             if not free:
                 self._held[member] = None
             if connection.waiting_for_async or connection.needs_job:
                 self._follow_work(member)
             else:
                 self.paused.pop(member, None)
-            if connection.terminated:
-                self.remove(member)
-            else:
-                self._deadlines.follow(member)
+            self._deadlines.follow(member)
 
     def _follow_work(self, member: Member) -> None:
         if member not in self.paused:

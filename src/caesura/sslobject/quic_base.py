@@ -334,8 +334,11 @@ class QUICBase(QUICObject, SSL):
     def close(self) -> None:
         """Give everything up, as every SSL does: nothing is sent. Whoever waits in a call on it is woken."""
         super().close()
-        if self._domain is not None:
-            self._domain.wake()
+        domain = self._domain
+        if domain is not None:
+            with domain.lock:
+                domain.remove(self)  # even if another thread has still to unwind what is paused
+            domain.wake()
 
     def _cancel(self) -> None:
         domain = self._domain
