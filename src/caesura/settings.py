@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from enum import Enum, auto
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from caesura.clock import Clock, SystemClock
 from caesura.compression import CertificateCompression
@@ -270,7 +270,7 @@ _RAW: Final = (CertificateType.RawPublicKey,)
 RAW_OR_X509: Final = _RAW + _X509
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Settings:
     """Every setting of a Context, checked and in its final form. Seconds and bytes throughout.
 
@@ -326,6 +326,8 @@ class Settings:
 
     A version between minimum_version and maximum_version is spoken if `cipher_suites` and `groups` have something for
     it: `versions` are those, the newest first. `offered_versions` and `offered_suites` are what a client offers.
+
+    `derived` is where handshakes keep what they make of the settings alone, to make it once. No secret is there.
     """
 
     method: Method = Method.TLS
@@ -379,6 +381,7 @@ class Settings:
     versions: tuple[Version, ...] = field(init=False)
     offered_versions: tuple[Version, ...] = field(init=False)
     offered_suites: tuple[CipherSuite, ...] = field(init=False)
+    derived: dict[object, Any] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.method is Method.QUIC:  # its handshake is TLS 1.3, but not every suite of that protects packets

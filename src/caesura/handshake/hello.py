@@ -7,8 +7,6 @@ Context, is chosen.
 
 from __future__ import annotations
 
-from weakref import WeakKeyDictionary
-
 from caesura.context import Context, Identity, Settings, Verify
 from caesura.crypto.groups import BIG, GROUPS, GROUPS12, KeyPair
 from caesura.crypto.names import server_name
@@ -237,26 +235,27 @@ def client_hello(
     )
 
 
-_fixed_extensions: WeakKeyDictionary[Settings, dict[Profile, Extensions]] = WeakKeyDictionary()
-
-
 def fixed_extensions(settings: Settings, profile: Profile) -> Extensions:
     """What is the same in every hello made from these settings; encoded once."""
-    known = _fixed_extensions.setdefault(settings, {})
-    extensions = known.get(profile)
-    if extensions is None:
-        extensions = known[profile] = Extensions()
-        older = profile.version13 not in settings.offered_versions
-        groups = tuple(filter(GROUPS12.__contains__, settings.groups)) if older else settings.groups
-        extensions.put(SUPPORTED_GROUPS, groups)
-        if settings.alpn:
-            extensions.put(ALPN, tuple(protocol.encode("latin-1") for protocol in settings.alpn))
-        if not settings.psk_only:
-            put_certificate_extensions(settings, profile, extensions)
-        if profile.version13 in settings.offered_versions:
-            extensions.put(SUPPORTED_VERSIONS_CLIENT, settings.offered_versions)
-        if profile.version12 in settings.offered_versions:
-            put_extensions(extensions)
+    known: Extensions | None = settings.derived.get((fixed_extensions, profile))
+    if known is None:
+        known = settings.derived[fixed_extensions, profile] = _fixed_extensions(settings, profile)
+    return known
+
+
+def _fixed_extensions(settings: Settings, profile: Profile) -> Extensions:
+    extensions = Extensions()
+    older = profile.version13 not in settings.offered_versions
+    groups = tuple(filter(GROUPS12.__contains__, settings.groups)) if older else settings.groups
+    extensions.put(SUPPORTED_GROUPS, groups)
+    if settings.alpn:
+        extensions.put(ALPN, tuple(protocol.encode("latin-1") for protocol in settings.alpn))
+    if not settings.psk_only:
+        put_certificate_extensions(settings, profile, extensions)
+    if profile.version13 in settings.offered_versions:
+        extensions.put(SUPPORTED_VERSIONS_CLIENT, settings.offered_versions)
+    if profile.version12 in settings.offered_versions:
+        put_extensions(extensions)
     return extensions
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
-from weakref import WeakKeyDictionary
 
 from caesura.context import Settings
 from caesura.crypto.hkdf import SHA256
@@ -151,7 +150,6 @@ def still_good(
     )
 
 
-_conditions: WeakKeyDictionary[Settings, dict[tuple[Profile, bool, Identity | None], bytes]] = WeakKeyDictionary()
 _KEPT: Final = 64  # per settings: whoever selects identities may make new ones without end
 
 
@@ -159,7 +157,7 @@ def binding(
     settings: Settings, profile: Profile, *, server_side: bool, server_name: str | None, identity: Identity | None
 ) -> bytes:
     """The conditions a session is made under, as a digest: it resumes where this is the same, and nowhere else."""
-    known = _conditions.setdefault(settings, {})
+    known: dict[tuple[Profile, bool, Identity | None], bytes] = settings.derived.setdefault(binding, {})
     conditions = known.get((profile, server_side, identity))
     if conditions is None:
         if len(known) >= _KEPT:
