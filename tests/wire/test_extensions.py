@@ -370,3 +370,58 @@ def test_order_counts() -> None:
 def test_a_row_and_a_block_say_what_they_are() -> None:
     assert repr(x.KEY_SHARE_RETRY) == "<Extension key_share in hello_retry_request>"
     assert repr(of((0, b""), (0x0A0A, b""))) == "<Extensions server_name extension 0x0a0a>"
+
+
+# --- those that come again and again ---------------------------------------------------------------------------------
+
+
+def hello_of_tls12(*protocols: bytes) -> Extensions:
+    extensions = Extensions()
+    extensions.put(x.EXTENDED_MASTER_SECRET, True)
+    extensions.put(x.ALPN, protocols)
+    return extensions
+
+
+def test_the_same_extensions_are_read_once() -> None:
+    data = hello_of_tls12(b"again").encode()
+    first = Extensions.decode(data)
+    first.check(HandshakeType.client_hello)
+    assert Extensions.decode(data) is first
+    with pytest.raises(IllegalParameter):  # whatever they were found good for before
+        first.check(HandshakeType.new_session_ticket)
+    with pytest.raises(UnsupportedExtension):
+        first.check(HandshakeType.client_hello, ())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda extensions: extensions.put(x.ALPN, (b"other",)),
+        lambda extensions: extensions.put_data(0x1234, b""),
+        lambda extensions: extensions.remove(ExtensionType.extended_master_secret),
+    ],
+)
+def test_what_may_be_shared_is_not_changed(change: Any) -> None:
+    data = hello_of_tls12(b"shared").encode()
+    received = Extensions.decode(data)
+    with pytest.raises(TypeError):
+        change(received)
+    own = received.copy()
+    change(own)
+    assert own != received
+    assert Extensions.decode(data).encode() == data
+
+
+def test_what_is_never_the_same_is_not_kept() -> None:
+    extensions = hello_of_tls12(b"once")
+    extensions.put(x.SESSION_TICKET, bytes(16))
+    data = extensions.encode()
+    assert Extensions.decode(data) is not Extensions.decode(data)
+    data = hello_of_tls12(bytes(255)).encode()  # nor what is long
+    assert Extensions.decode(data) is not Extensions.decode(data)
+
+
+def test_no_more_are_kept_than_a_few() -> None:
+    for number in range(300):
+        Extensions.decode(hello_of_tls12(b"%d" % number).encode())
+        assert len(x._remembered) <= 64
