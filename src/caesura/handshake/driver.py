@@ -7,11 +7,11 @@ so a handshake whose work never pauses runs through in one call.
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from caesura.handshake.inbox import Inbox
 from caesura.handshake.performer import NOT_YET, Ongoing, Performer, Working
-from caesura.handshake.requests import Perform, PerformBoth, Receive, Request, Steps
+from caesura.handshake.requests import Receive, Request, Steps
 from caesura.jobs import NoJobs
 
 T = TypeVar("T")
@@ -52,10 +52,16 @@ class Driver(Working, Generic[T]):
                         return
                 elif request is None:  # the generator has not begun
                     answer = None
+                elif self._ongoing is None:
+                    answer = self._performer.perform(request, now)
+                    if type(answer) is Ongoing:
+                        self._ongoing = answer
+                        return
                 else:
-                    answer = self._performed(request, now)
+                    answer = self._ongoing.answer()
                     if answer is NOT_YET:
                         return
+                    self._ongoing = None
             except NoJobs:
                 raise
             except BaseException as error:  # noqa: BLE001 - thrown into the generator, and so out of it
@@ -81,18 +87,6 @@ class Driver(Working, Generic[T]):
         self._cancel()
         self._steps.close()
         self.inbox.clear()
-
-    def _performed(self, request: Perform[Any] | PerformBoth[Any, Any], now: float) -> Any:
-        if self._ongoing is None:
-            answer = self._performer.perform(request, now)
-            if type(answer) is Ongoing:
-                self._ongoing = answer
-                return NOT_YET
-            return answer
-        answer = self._ongoing.answer()
-        if answer is not NOT_YET:
-            self._ongoing = None
-        return answer
 
     def _throw(self, error: BaseException) -> None:
         self._ongoing = None
