@@ -340,7 +340,7 @@ class Struct(Codec[T]):
     known size that stand side by side are read in one step.
     """
 
-    __slots__ = ("_encoders", "_readers", "_values", "cls", "fields")
+    __slots__ = ("_readers", "_writers", "cls", "fields")
 
     def __init__(self, cls: type[T], /, **codecs: Codec[Any]) -> None:
         expected = [field.name for field in fields(cls) if field.init]  # type: ignore[arg-type]  # checked: a dataclass
@@ -349,8 +349,7 @@ class Struct(Codec[T]):
         self.cls: Final = cls
         self.fields: Final = tuple(codecs.items())
         self._readers: Final = tuple(_readers(codecs.values()))
-        self._encoders: Final = tuple(map(_encoder, codecs.values()))
-        self._values: Final = attrgetter(*codecs) if len(codecs) > 1 else self._one_value
+        self._writers: Final = tuple([(attrgetter(name), _encoder(codec)) for name, codec in self.fields])
 
     def read(self, data: bytes, pos: int) -> tuple[T, int]:
         """Read all fields."""
@@ -372,12 +371,9 @@ class Struct(Codec[T]):
     def encode(self, value: T) -> bytes:
         """Write all fields."""
         try:
-            return b"".join([encode(each) for encode, each in zip(self._encoders, self._values(value), strict=True)])
+            return b"".join([encode(get(value)) for get, encode in self._writers])
         except struct.error as error:
             raise ValueError(f"{self.cls.__name__}: {error}") from None
-
-    def _one_value(self, value: T) -> tuple[Any, ...]:
-        return tuple(getattr(value, name) for name, _ in self.fields)
 
     def _flaw(self, index: int, error: DecodeError) -> DecodeError:
         return DecodeError(f"{self.cls.__name__}.{self.fields[index][0]}: {error.strerror}")
