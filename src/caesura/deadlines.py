@@ -67,8 +67,8 @@ class DeadlineQueue(Generic[W]):
             when, _, who = self._heap[0]
             if who.scheduled == when and who.deadline() == when:
                 return when
-            self._take()
-            self.follow(who)
+            if self._take() is not None:
+                self.follow(who)
         return None
 
     def due(self, now: float) -> Iterator[W]:

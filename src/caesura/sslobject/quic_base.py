@@ -332,7 +332,10 @@ class QUICBase(QUICObject, SSL):
         return self._connection.close_info if self._connection is not None else None
 
     def close(self) -> None:
-        """Give everything up, as every SSL does: nothing is sent. Whoever waits in a call on it is woken."""
+        """Give everything up, as every SSL does: nothing is sent. Whoever waits in a call on it is woken.
+
+        If another thread moves the domain just now, that comes to its end before.
+        """
         super().close()
         domain = self._domain
         if domain is not None:
