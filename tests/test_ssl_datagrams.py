@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,7 @@ from caesura.errors import (
 )
 from caesura.events import EarlyDataReason, EarlyDataStatus
 from caesura.jobs import JobState, start_job
+from caesura.replay import ReplayCache
 from caesura.sessions import SessionCache
 from caesura.sslobject import SSL
 from caesura.wire.registries import SignatureScheme, Version
@@ -313,10 +315,54 @@ def test_facts(version: Version) -> None:
     with pytest.raises(UsageError, match="has not offered"):
         both.server.verify_client_post_handshake()
     assert not both.server.authentication_pending
-    with pytest.raises(UsageError, match="not part of DTLS"):
-        both.client.write_early_data(b"x")
+    assert both.client.write_early_data(b"x") == 0  # too late
     assert both.client.early_data_status is EarlyDataStatus.NOT_SENT
-    assert both.client.early_data_reason is EarlyDataReason.UNKNOWN
+    assert both.client.early_data_reason is EarlyDataReason.DISABLED
+
+
+class Acquainted:
+    """A client that has tickets of a server that takes early data."""
+
+    def __init__(self) -> None:
+        keys = ssl_pair.server_context(method=Method.DTLS).ticket_keys
+        self.settings: dict[str, Any] = {
+            "client": {"sessions": SessionCache()},
+            "server": {"ticket_keys": keys, "ticket_count": 1, "max_early_data": 1000, "replay_store": ReplayCache()},
+        }
+        connected(Version.DTLS13, **self.settings)
+
+    def pair(self) -> Pair:
+        return pair(Version.DTLS13, **self.settings)
+
+
+def test_early_data() -> None:
+    both = Acquainted().pair()
+    one, two = both.client, both.server
+    assert one.write_early_data(b"first") == 5
+    assert one.write_early_data(b"second") == 6
+    assert two.read_early_data(2) == b"fi"
+    assert two.read_early_data() == b"rst"
+    assert two.read_early_data() == b"second"
+    with pytest.raises(WantRead):
+        two.read_early_data()
+    assert two.write_early_data(b"no answer before the end") == 0
+    both.handshake().quiet()
+    assert two.read_early_data() == b""
+    assert one.write_early_data(b"too late") == 0
+    for side in (one, two):
+        assert side.early_data_status is EarlyDataStatus.ACCEPTED
+        assert side.session_reused
+    one.write(b"later")
+    assert two.read() == b"later"
+
+
+def test_early_data_that_nobody_reads_is_rejected() -> None:
+    both = Acquainted().pair()
+    both.client.write_early_data(b"early")
+    both.handshake().quiet()
+    assert both.client.early_data_status is EarlyDataStatus.REJECTED
+    with pytest.raises(WantRead):
+        both.server.read()
 
 
 def test_post_handshake_authentication() -> None:

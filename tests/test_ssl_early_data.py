@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from caesura import openssl as o
-from caesura.bio import bio_pair, datagram_pair
-from caesura.context import Context, Method
+from caesura.bio import bio_pair
+from caesura.context import Context
 from caesura.engines import DelayEngine, Operation
 from caesura.errors import LocalAlert, PeerAlert, UnexpectedEOF, UsageError, WantAsync, WantRead, WantWrite
 from caesura.events import EarlyDataReason, EarlyDataStatus
 from caesura.sessions import Session, SessionCache
 from caesura.sslobject import SSL, Want
-from tests.support.ssl_pair import client_context, handshake, identity, server_context, trust, wants
+from tests.support.ssl_pair import client_context, handshake, server_context, wants
 
 MOST = 16_384
 ACCEPTED = (EarlyDataStatus.ACCEPTED, EarlyDataReason.ACCEPT)
@@ -304,17 +304,6 @@ def test_misuse() -> None:
     for call in (nobody.read_early_data, lambda: nobody.write_early_data(b"x")):
         with pytest.raises(UsageError, match="uninitialized"):
             call()
-
-
-@pytest.mark.parametrize("server_side", [False, True])
-def test_datagrams_have_none(server_side: bool) -> None:
-    context = Context(Method.DTLS, identity=identity(), trust=trust())
-    side = SSL(context, datagram_pair()[0], server_side=server_side, server_hostname=None if server_side else "x")
-    calls = [lambda: side.write_early_data(b"x"), *([side.read_early_data] if server_side else [])]
-    for call in calls:
-        with pytest.raises(UsageError, match="DTLS"):
-            call()
-    assert outcome(side) == (EarlyDataStatus.NOT_SENT, EarlyDataReason.UNKNOWN)
 
 
 def test_clear_begins_without() -> None:

@@ -67,8 +67,6 @@ def check_together(settings: Settings) -> None:
             raise ConfigError(f"{name}: {version.name} where {settings.method.name} has {known}")
     if versions.index(settings.minimum_version) > versions.index(settings.maximum_version):
         raise ConfigError("minimum_version: above maximum_version")
-    if settings.max_early_data and settings.method is Method.DTLS:
-        raise ConfigError("max_early_data: DTLS has no early data in this release")
     if settings.method is Method.QUIC and settings.max_early_data not in (0, QUIC_EARLY_DATA):
         raise ConfigError(f"max_early_data: in QUIC 0 or {QUIC_EARLY_DATA}, and flow control does the rest")
     if settings.key_shares and not set(settings.key_shares) <= set(settings.groups):

@@ -124,6 +124,32 @@ async def test_facts() -> None:
             assert seen[0].ssl.alpn == "coap"
 
 
+async def test_early_data() -> None:
+    """It is there when the handler begins; a server that asks for cookies takes none."""
+    for cookies, status in ((False, "ACCEPTED"), (True, "REJECTED")):
+        heard: list[bytes] = []
+
+        async def handler(link: DatagramLink, heard: list[bytes] = heard) -> None:
+            async for data in link:
+                heard.append(data)
+                await link.send(data)
+
+        theirs = server_context(max_early_data=1000, dtls={"cookies": cookies})
+        ours = client_context(sessions=SessionCache())
+        async with serving(handler, theirs) as server:
+            async with await connect(server, ours) as link:
+                await link.send(b"hello")
+                assert await link.recv() == b"hello"
+                await until(lambda link=link: link.ssl.session is not None)  # type: ignore[misc]
+            async with await connect(server, ours, early_data=b"early") as link:
+                assert link.get_extra_info("early_data").name == status
+                await link.send(b"later")
+                assert await link.recv() == (b"later" if cookies else b"early")
+            assert heard == ([b"hello", b"later"] if cookies else [b"hello", b"early", b"later"])
+            with pytest.raises(UsageError, match="early_data"):
+                await connect(server, ours, early_data=bytes(1400))
+
+
 async def test_many_peers_on_one_socket() -> None:
     async with serving() as server:
         peers = await asyncio.gather(*(connect(server) for _ in range(20)))

@@ -71,6 +71,17 @@ def test_client_certificates(files: Path, shown: bool) -> None:
             server.err_until("no connection")
 
 
+def test_early_data_to_a_server_that_takes_none(files: Path, echo: Server, tmp_path: Path) -> None:
+    words = tmp_path / "words"
+    words.write_bytes(b"early")
+    session = ("--session", tmp_path / "session")
+    common = ("connect", f"127.0.0.1:{echo.port}", "--dtls", "--ca", files / "ca.pem", "--servername", "localhost")
+    for early, status in (((), "new"), (("--early-data", words), "resumed")):
+        done = caesura_command(*common, *session, *early, data=b"x")
+        assert (done.code, done.out) == (0, b"x")
+        assert status in done.err
+
+
 def test_nobody_listens(files: Path) -> None:
     port = nobody(socket.SOCK_DGRAM)
     done = caesura_command("connect", f"127.0.0.1:{port}", "--dtls", "--ca", files / "ca.pem")
@@ -84,7 +95,6 @@ def test_nobody_listens(files: Path) -> None:
     [
         (("serve", "localhost:0", "--cert", "server.pem", "--dtls", "--www", "."), "HTTP needs a stream"),
         (("serve", "localhost:0", "--cert", "server.pem", "--dtls", "--max-early-data", "9"), "early data"),
-        (("connect", "localhost:1", "--dtls", "--early-data", "server.pem", "--session", "s"), "early data"),
     ],
 )
 def test_what_excludes_each_other(arguments: tuple[str, ...], why: str, files: Path) -> None:

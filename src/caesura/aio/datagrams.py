@@ -19,6 +19,7 @@ from caesura.aio.udp import Received
 from caesura.context import Context, Method
 from caesura.dtls.connection import DTLSConnection
 from caesura.dtls.listener import DTLSListener
+from caesura.dtls.parts import Data
 from caesura.sessions import Session
 
 SHUTDOWN_TIMEOUT = 1.0  # seconds: close_notify is not sent again, so it helps little to wait for an answer for long
@@ -33,7 +34,7 @@ Handler: TypeAlias = HandlerOf[DatagramLink]
 class ClientSocket(ClientCarrier[DatagramLink]):
     """One socket that is connected to one peer."""
 
-    def __init__(self, endpoint: Terms, sock: socket.socket) -> None:
+    def __init__(self, endpoint: Terms, sock: socket.socket, early_data: Data | None) -> None:
         super().__init__(endpoint, sock, offload=False)
         connection = DTLSConnection(
             endpoint.context,
@@ -42,6 +43,7 @@ class ClientSocket(ClientCarrier[DatagramLink]):
             session=endpoint.session,
             awaiter=endpoint.awaiter,
             async_mode=True,
+            early_data=early_data,
         )
         self.link = DatagramLink(self, connection)
 
@@ -62,6 +64,7 @@ async def connect_datagram(
     context: Context,
     server_hostname: str | None = None,
     session: Session | None = None,
+    early_data: Data | None = None,
     ssl_handshake_timeout: float | None = None,
     ssl_shutdown_timeout: float | None = None,
     family: int = 0,
@@ -71,9 +74,11 @@ async def connect_datagram(
     """Perform a DTLS handshake as a client; the association.
 
     `context` is one of `Method.DTLS`. `server_hostname` is the name the server has to prove, by default `host`.
-    `session` is one that an earlier association was given. The timeouts are in seconds, by default 60 and 1; that of
-    the handshake counts pauses. `sock`: a connected socket, in the place of a host. Of several addresses of the host,
-    the next is tried when one refuses.
+    `session` is one that an earlier association was given. `early_data` is one datagram that goes out with the first
+    flight, if the session permits it: something that does no harm if it is lost, or read twice.
+    `get_extra_info("early_data")` says what became of it; what is rejected is not sent again. The timeouts are in
+    seconds, by default 60 and 1; that of the handshake counts pauses. `sock`: a connected socket, in the place of a
+    host. Of several addresses of the host, the next is tried when one refuses.
 
     Raises OSError when nobody is there, `caesura.Error` when the handshake fails, ConnectionAbortedError when it takes
     too long. Cancelling drops the association, and work of its handshake that is paused.
@@ -90,7 +95,7 @@ async def connect_datagram(
     )
     return await connect(
         endpoint,
-        lambda sock: ClientSocket(endpoint, sock),
+        lambda sock: ClientSocket(endpoint, sock, early_data),
         host,
         port,
         family=family,
@@ -115,6 +120,7 @@ class ServerSocket(ServerCarrier[DatagramLink, DTLSConnection]):
             async_mode=True,
             on_connection=self._begun,
             idle_timeout=idle_timeout,
+            early_data=True,
         )
 
     def datagrams_received(self, batches: list[Received]) -> None:
@@ -179,7 +185,8 @@ async def serve_datagram(
     cookie before anything is kept of them, unless `dtls.cookies` is false. Bounds: `limits.associations`, `half_open`,
     `hello_bytes`, `received_datagrams` for each peer; what is beyond them is dropped. A peer that is silent for
     `dtls.idle_timeout` seconds is given up, or for `idle_timeout` where the context says nothing. The other timeouts
-    are those of `connect_datagram`. `sock`: a bound socket, in the place of host and port.
+    are those of `connect_datagram`. `sock`: a bound socket, in the place of host and port. Early data, where
+    `max_early_data` allows it and no cookie is asked for, is data like any other when the handler begins.
 
     An empty host means all addresses of the machine; where it has several, answers may come from another one than was
     asked. A handshake that fails is logged by the logger `caesura`, as with `start_server`. Raises ConfigError when the

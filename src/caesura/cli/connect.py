@@ -125,8 +125,6 @@ def connect(
     check_key(cert, key)
     if early_data is not None and session_file is None:
         raise click.UsageError("--early-data needs --session.")
-    if early_data is not None and dtls:
-        raise click.UsageError("--early-data and --dtls exclude each other: DTLS takes no early data here.")
     with told(str(address)):
         context = Context.client(
             method=method,
@@ -194,6 +192,7 @@ class Client:
                 context=self._context,
                 server_hostname=self._name,
                 session=self._session,
+                early_data=self._early_data,
                 ssl_shutdown_timeout=CLOSING,
             )
             return Datagrams(link)

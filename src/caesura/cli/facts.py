@@ -54,7 +54,7 @@ def _facts(connection: Connection) -> Iterator[tuple[str, Text]]:
         yield "key exchange", Text(group.name + (" (post-quantum hybrid)" if group in HYBRID else ""))
     yield "ALPN", Text(connection.alpn or "none")
     yield "session", Text("resumed" if connection.session_reused else "new")
-    if isinstance(connection, TLSConnection | QUICConnection) and connection.early_data_reason not in _NO_EARLY_DATA:
+    if connection.early_data_reason not in _NO_EARLY_DATA:
         yield "early data", Text(early_data(connection))
     if connection.psk_identity is not None:
         yield "pre-shared key", Text(printable(connection.psk_identity.decode("latin-1")))
@@ -69,7 +69,7 @@ def _facts(connection: Connection) -> Iterator[tuple[str, Text]]:
             yield "  chain", Text(f"{len(chain)} certificates")
 
 
-def early_data(connection: TLSConnection | QUICConnection) -> str:
+def early_data(connection: Connection) -> str:
     """What became of it, and why."""
     status = connection.early_data_status.name.lower().replace("_", " ")
     if connection.early_data_status is EarlyDataStatus.ACCEPTED:
@@ -104,10 +104,7 @@ def facts_line(connection: Connection) -> str:
         words.append(f"ALPN {printable(connection.alpn)}")
     if connection.session_reused:
         words.append("resumed")
-    if (
-        isinstance(connection, TLSConnection | QUICConnection)
-        and connection.early_data_status is not EarlyDataStatus.NOT_SENT
-    ):
+    if connection.early_data_status is not EarlyDataStatus.NOT_SENT:
         words.append(f"early data {early_data(connection)}")
     if connection.psk_identity is not None:
         words.append(f"pre-shared key {printable(connection.psk_identity.decode('latin-1'))}")

@@ -98,7 +98,9 @@ def serve(
     if dtls and www is not None:
         raise click.UsageError("--dtls and --www exclude each other: HTTP needs a stream.")
     if dtls and max_early_data:
-        raise click.UsageError("--dtls and --max-early-data exclude each other: DTLS takes no early data here.")
+        raise click.UsageError(
+            "--dtls and --max-early-data exclude each other: who asks every client for a cookie takes no early data."
+        )
     if cert is None and psk is None:
         raise click.UsageError("--cert or --psk is needed.")
     check_key(cert, key)

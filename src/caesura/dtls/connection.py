@@ -21,7 +21,7 @@ from caesura.dtls.alerts import WARNING
 from caesura.dtls.cookies import Address
 from caesura.dtls.flights import Ending
 from caesura.dtls.greeting import Greeter, hello_in
-from caesura.dtls.parts import DTLSParts
+from caesura.dtls.parts import Data, DTLSParts
 from caesura.dtls.reader import Record
 from caesura.dtls.reassembly import Verdict
 from caesura.dtls.records12 import EPOCH
@@ -76,7 +76,6 @@ _LAST_OF_A_FLIGHT: Final = frozenset({int(HandshakeType.client_hello), int(Hands
 
 M = TypeVar("M", bound=HandshakeMessage)
 
-Data = bytes | bytearray | memoryview
 Datagram = tuple[bytes, Address]
 """What is to be sent, and where to."""
 
@@ -94,6 +93,11 @@ class DTLSConnection(DTLSParts):
     called (RFC 9147 section 11). `idle_timeout` counts where `dtls.idle_timeout` is None. `address_validated`: who
     makes the connection knows that the peer is at this address; otherwise a server asks for a cookie first or, without
     `dtls.cookies`, sends no more than `dtls.amplification` times what has come from there until the peer has proved it.
+    Early data: a client that is given a session and `early_data` sends that datagram with its first flight, if the
+    session allows it; True offers what `write_early_data` then sends. A server takes some when `max_early_data` says
+    so, unless `early_data` is False; True gives it as ordinary data, of which some may come before the handshake is
+    complete. Who asks for a cookie takes none: early data travels with the first hello, and that one is the second.
+
     `proven` is what a cookie has proved already; `on_connection_ids` is told all ids that lead here whenever they
     change (see the listener).
 
@@ -307,6 +311,9 @@ class DTLSConnection(DTLSParts):
         epoch, self._installed = self._installed, None
         if epoch is None or not self._reader.early:
             return False
+        if self._reader.early_data:
+            for record in self._reader.early_records(Epoch.EARLY_DATA, now):
+                self._record(record, now)
         for record in self._reader.early_records(epoch, now):
             self._record(record, now)
         return True
@@ -322,6 +329,9 @@ class DTLSConnection(DTLSParts):
             return
         self._retransmission.go_on(now)
         self._flush(now)
+        if self._to_send and self._writer.early is not None:  # behind the hello
+            datagram, self._to_send = self._to_send, b""
+            self.write_early_data(datagram)
 
     def _flush(self, now: float) -> None:
         retransmission = self._retransmission
@@ -349,7 +359,8 @@ class DTLSConnection(DTLSParts):
         for record in self._reader.records(datagram, now):
             if record.content_type != _APPLICATION_DATA or not self.handshake_complete:
                 busy = True
-            if record.epoch and self._ids.length and record[:2] > self._newest:
+            proves = record.epoch > (0 if self._dtls12 else Epoch.EARLY_DATA)
+            if proves and self._ids.length and record[:2] > self._newest:
                 self._newest, self.heard_from = record[:2], addr
             self._record(record, now)
             if busy:
@@ -366,6 +377,9 @@ class DTLSConnection(DTLSParts):
 
     def _record(self, record: Record, now: float) -> None:
         epoch, content_type = record.epoch, record.content_type
+        if epoch == Epoch.EARLY_DATA and not self._dtls12:
+            self._early_record(record)
+            return
         if epoch:
             self._heard = now
             self._address.validated = True
@@ -392,6 +406,13 @@ class DTLSConnection(DTLSParts):
         if epoch:
             raise error
         self._reject(error)
+
+    def _early_record(self, record: Record) -> None:
+        """Early data. It may be a copy, so it says nothing of where the peer is, or whether it is still there."""
+        if record.content_type != _APPLICATION_DATA:
+            raise UnexpectedMessage("anything but early data in its epoch", section="RFC 9147 section 6.1")
+        content = self._early.receive(record.content)
+        (self._data.received if self._early_is_data else self._early.keep)(content)
 
     def _application_data(self, record: Record) -> None:
         if record.epoch < (EPOCH if self._dtls12 else Epoch.APPLICATION):
@@ -591,6 +612,9 @@ class DTLSConnection(DTLSParts):
         """The handshake is done: a server acknowledges the client's last flight, and its tickets follow."""
         super().completed(established)
         self._reader.complete = self._quick = True
+        self._early.ended = True
+        if self._reader.early_data:
+            self._reader.end_early_data()
         self._writer.allow_data()
         if self._dtls12:  # there is nothing to acknowledge with, and the peer's Finished says that all has come
             self._retransmission.answered()

@@ -70,6 +70,10 @@ class ReadEpochs:
             if number < epoch.number and old.expires is None:
                 old.expires = now + self._lifetime
 
+    def forget(self, number: int) -> None:
+        """Read the epoch of this number no more, if it is read at all."""
+        self._epochs.pop(number, None)
+
     def drop(self, epoch: ReadEpoch) -> None:
         """Read this epoch no more."""
         self._epochs.pop(epoch.number, None)
@@ -109,6 +113,11 @@ class EarlyRecords:
                 yield record
             else:
                 self.keep(record)
+
+    def drop(self, bits: int) -> None:
+        """Keep the records of an epoch with these bits no longer."""
+        for _ in self.take(bits):
+            pass
 
     def __bool__(self) -> bool:
         return bool(self._records)

@@ -46,7 +46,8 @@ class DTLSListener:
     connection that the datagram was for is returned: drive it as any other. New ones come out of `accept` too, their
     handshake still going on; `on_connection` is given each before it has read or done anything, and with it the one it
     replaces, if any. Timers and paused work are the connections' own. `forget` one that is over. While `accepting` is
-    false there are no new ones. `idle_timeout` is for contexts whose `dtls.idle_timeout` is None.
+    false there are no new ones. `idle_timeout` is for contexts whose `dtls.idle_timeout` is None, `early_data` is what
+    `DTLSConnection` takes; it needs contexts without `dtls.cookies`.
 
     Whether cookies are asked for, `dtls.cookies` says; without them a connection begins with the first hello, and sends
     no more than `dtls.amplification` allows until its peer has proved its address. Bounds: `limits.hello_bytes`,
@@ -61,6 +62,7 @@ class DTLSListener:
         async_mode: bool | None = None,
         on_connection: Callable[[DTLSConnection, DTLSConnection | None], object] | None = None,
         idle_timeout: float | None = None,
+        early_data: bool | None = None,
     ) -> None:
         check_role(context.settings, Method.DTLS, True, None)
         self.context = context
@@ -68,6 +70,7 @@ class DTLSListener:
         self._async_mode = async_mode
         self._on_connection = on_connection
         self._idle_timeout = idle_timeout
+        self._early_data = early_data
         self.accepting = True
         self._greeter = Greeter(context.settings)
         self._by_address: dict[Address, _Association] = {}
@@ -205,6 +208,7 @@ class DTLSListener:
             awaiter=self._awaiter,
             async_mode=self._async_mode,
             idle_timeout=self._idle_timeout,
+            early_data=self._early_data,
         )
         if old is not None:
             self._remove(old)

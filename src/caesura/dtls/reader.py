@@ -53,6 +53,7 @@ class RecordReader:
         "_queue",
         "_through_engine",
         "complete",
+        "early_data",
         "epochs",
         "max_inner",
         "update_wanted",
@@ -71,6 +72,7 @@ class RecordReader:
         self._held_bytes = 0
         self._held_limit = limits.parked_bytes
         self._ongoing: tuple[Ongoing, ReadEpoch, int] | None = None
+        self.early_data = False  # whether there may be early data
         self.complete = False  # whether the handshake is: until then application records wait
         self.max_inner = MAX_INNER_PLAINTEXT
         self.update_wanted = False  # so many forgeries that the peer should change its keys
@@ -102,7 +104,10 @@ class RecordReader:
                 if found is None:
                     return
                 number_at, start, stop = found
-                if not ids.accepts(datagram[pos + 1 : number_at] if first & CONNECTION_ID_PRESENT else b""):
+                if not (
+                    ids.accepts(datagram[pos + 1 : number_at] if first & CONNECTION_ID_PRESENT else b"")
+                    or (self.early_data and first & (CONNECTION_ID_PRESENT | EPOCH_BITS) == Epoch.EARLY_DATA)
+                ):  # who writes early data knows no id of ours yet
                     return  # the rest is another association's too, if anybody's (RFC 9147 section 4)
                 record = self._protected(datagram, pos, number_at, start, stop, now)
                 if record is not None:
@@ -138,7 +143,7 @@ class RecordReader:
             or not isinstance(epoch.key, ReadKey)
             or (epoch.number >= Epoch.APPLICATION and not self.complete)
         ):
-            if not self.complete:
+            if not self.complete and (self.early_data or datagram[pos] & EPOCH_BITS != Epoch.EARLY_DATA):
                 self._early.keep(datagram[pos:stop])
             return None
         if stop - start > MAX_CIPHERTEXT:
@@ -202,6 +207,12 @@ class RecordReader:
         """Read the epoch of this key too from now on."""
         self._older = isinstance(key, ReadKey12)
         self.epochs.install(key)
+
+    def end_early_data(self) -> None:
+        """There is none, or no more."""
+        self.early_data = False
+        self.epochs.forget(Epoch.EARLY_DATA)
+        self._early.drop(Epoch.EARLY_DATA)
 
     def update_key(self) -> int:
         """The peer has sent a KeyUpdate: read the next epoch too, whose number this gives."""

@@ -7,8 +7,10 @@ halves of a key block. That is all a handshake's messages and keys have to do wi
 from __future__ import annotations
 
 from caesura.crypto.protection12 import Protection12
+from caesura.crypto.secrets import TrafficSecret
 from caesura.dtls.connection_id import ConnectionIds
 from caesura.dtls.cookies import PROFILE
+from caesura.dtls.early_data import EarlyData
 from caesura.dtls.reader import RecordReader
 from caesura.dtls.reassembly import Reassembly
 from caesura.dtls.records12 import EPOCH, ReadKey12, WriteKey12
@@ -31,6 +33,7 @@ class DTLSTransport(LaterAuthentication):
 
     __slots__ = (
         "_dtls12",
+        "_early",
         "_ids",
         "_installed",
         "_read_epoch",
@@ -39,6 +42,7 @@ class DTLSTransport(LaterAuthentication):
         "_retransmission",
         "_spec_came",
         "_srtp",
+        "_to_send",
         "_version",
         "_writer",
     )
@@ -51,6 +55,8 @@ class DTLSTransport(LaterAuthentication):
     _ids: ConnectionIds
     _srtp: SRTP
     _spec_came: bool | None  # DTLS 1.2: the peer's ChangeCipherSpec; False: it is due
+    _early: EarlyData
+    _to_send: bytes  # a client's early data, until it may go
     _dtls12: bool  # whether DTLS 1.2 is agreed on, or all that may be
     _version: Version | None
     _read_epoch: int  # in which the next handshake message comes
@@ -62,6 +68,11 @@ class DTLSTransport(LaterAuthentication):
 
     def install_read(self, epoch: Epoch, keys: Keys) -> None:
         """Read these keys' epoch too; messages of the one before may not remain."""
+        if epoch is Epoch.EARLY_DATA:
+            assert isinstance(keys, TrafficSecret)
+            self._reader.install(ReadKey(keys, PROFILE.label_prefix, epoch))
+            self._installed = epoch
+            return
         if not self._reassembly.empty:
             raise UnexpectedMessage("messages of the old keys remain", section="RFC 9147 section 6.1")
         if isinstance(keys, Protection12):  # whether the peer's ChangeCipherSpec arrives does not matter
@@ -82,7 +93,12 @@ class DTLSTransport(LaterAuthentication):
             self._trace("sent", ContentType.change_cipher_spec.name, 1)
             self._writer.install(WriteKey12(keys, self._ids.theirs))
             return
-        self._writer.install(WriteKey(keys, PROFILE.label_prefix, epoch, self._ids.theirs))
+        key = WriteKey(keys, PROFILE.label_prefix, epoch, self._ids.theirs)
+        if epoch is Epoch.EARLY_DATA:
+            self._writer.early = key
+            return
+        self._writer.early = None
+        self._writer.install(key)
 
     def _spec(self, *, came: bool) -> None:
         """The peer's ChangeCipherSpec has come, or it is due: whichever is second has it traced, once."""
@@ -136,8 +152,15 @@ class DTLSTransport(LaterAuthentication):
             self._reader.max_inner = min(own + 1 - counted, MAX_INNER_PLAINTEXT)
 
     def early_data(self, accepted: bool, limit: int, reason: EarlyDataReason) -> None:
-        """It is always refused. Its records are of an epoch that has no keys, and are passed over as such."""
+        """How it stands with early data: what is refused is of an epoch that has no keys, and passed over as such."""
+        early = self._early
+        early.told(accepted, limit, reason, server_side=self.server_side)
+        if not accepted:
+            self._writer.early = None
+            self._to_send = b""
+            if self._reader.early_data:
+                self._reader.end_early_data()
 
     def accepts_early_data(self, ticket_state: bytes) -> bool:  # noqa: ARG002
-        """Not here."""
-        return False
+        """What a ticket remembers of this transport is nothing, and that has not changed."""
+        return True

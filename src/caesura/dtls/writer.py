@@ -37,6 +37,7 @@ class RecordWriter(Working):
         "_through_engine",
         "application",
         "current",
+        "early",
         "max_content",
         "mtu",
         "out",
@@ -47,6 +48,7 @@ class RecordWriter(Working):
         self._through_engine = performer.takes(Operation.SEAL_RECORD)
         self._epochs: dict[int, PlaintextWriter | WriteKey | WriteKey12] = {0: PlaintextWriter(first_sequence)}
         self.current = 0  # the newest epoch
+        self.early: WriteKey | None = None  # of a client's early data: no handshake message or ACK is ever sent in it
         self.application: WriteKey | WriteKey12 | None = None  # its key, once application data may be sent
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0
@@ -155,6 +157,16 @@ class RecordWriter(Working):
         self.out.append(key.seal(_APPLICATION_DATA, data))
         return True
 
+    def write_early(self, data: bytes) -> None:
+        """One datagram of early data. UsageError when it does not fit."""
+        key = self.early
+        assert key is not None
+        room = min(self.mtu - key.overhead, self.max_content)
+        if len(data) > room:
+            limit = f"{room} fit beside the record's own, with a dtls.mtu of {self.mtu}"
+            raise UsageError(f"early data: {len(data)} bytes in one datagram, where {limit}")
+        self.out.append(key.seal(_APPLICATION_DATA, data))
+
     def write(self, data: bytes) -> None:
         """One datagram of application data. UsageError when it does not fit."""
         key = self.application
@@ -209,5 +221,5 @@ class RecordWriter(Working):
         self._queue.clear()
         self._queued_bytes = 0
         self._epochs.clear()
-        self.application = None
+        self.application = self.early = None
         self._cancel()

@@ -165,13 +165,13 @@ class RecordSSL(SSL):
             "server_hostname": self._server_hostname,
             "session": self._session,
             "async_mode": True,
+            "early_data": (None if self._early else False) if server_side else (self._early or None),
         }
         connection: Connection
         if self.context.settings.method is Method.DTLS:
             connection = DTLSConnection(self.context, **arguments)
         else:
-            early_data = (None if self._early else False) if server_side else (self._early or None)
-            connection = TLSConnection(self.context, early_data=early_data, **arguments)
+            connection = TLSConnection(self.context, **arguments)
         self._adopt(connection)
         return connection
 
@@ -411,22 +411,18 @@ class RecordSSL(SSL):
         finally:
             self._leave()
 
-    def _begin_early(self, no_role: str) -> TLSConnection:
-        if self.context.settings.method is Method.DTLS:
-            raise UsageError("early data is not part of DTLS here")
+    def _begin_early(self, no_role: str) -> Connection:
         if self._connection is None and self._server_side is not None:
             self._early = True
-        connection = self._begin(no_role)
-        assert isinstance(connection, TLSConnection)
-        return connection
+        return self._begin(no_role)
 
-    def _await_hello(self, connection: TLSConnection) -> None:
+    def _await_hello(self, connection: Connection) -> None:
         """A client's work before its hello is paused."""
         self._flush(connection)
         if connection.waiting_for_async or connection.needs_job:
             self._want_async(connection)
 
-    def _take_early(self, connection: TLSConnection, data: bytes) -> int:
+    def _take_early(self, connection: Connection, data: bytes) -> int:
         if not connection.server_side:
             return connection.write_early_data(data)
         if connection.handshake_complete or not connection.may_write:
@@ -519,13 +515,13 @@ class RecordSSL(SSL):
     def early_data_status(self) -> EarlyDataStatus:
         """What became of early data (SSL_get_early_data_status(3))."""
         connection = self._connection
-        return connection.early_data_status if isinstance(connection, TLSConnection) else EarlyDataStatus.NOT_SENT
+        return connection.early_data_status if connection is not None else EarlyDataStatus.NOT_SENT
 
     @property
     def early_data_reason(self) -> EarlyDataReason:
         """Why that is so."""
         connection = self._connection
-        return connection.early_data_reason if isinstance(connection, TLSConnection) else EarlyDataReason.UNKNOWN
+        return connection.early_data_reason if connection is not None else EarlyDataReason.UNKNOWN
 
     # --- time -----------------------------------------------------------------------------------------------------
 
