@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from caesura.aio.link import Link
-from caesura.dtls.connection import Data, DTLSConnection
+from caesura.dtls.connection import DTLSConnection
+from caesura.dtls.parts import Data
 from caesura.errors import Error, ZeroReturn
 
 if TYPE_CHECKING:
