@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import ssl
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -314,6 +316,55 @@ class TestDatagrams:
             for _ in range(3):
                 assert bio.write(b"anybody there?") == 14
                 assert (bio.read(100), bio.eof) == (b"", False)
+
+    @pytest.mark.parametrize(
+        "number", [errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENOPROTOOPT, errno.EACCES]
+    )
+    def test_what_icmp_says_ends_nothing(self, number: int) -> None:
+        with Told(socket.AF_INET, socket.SOCK_DGRAM) as ours, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+            for sock in (ours, peer):
+                sock.bind(("127.0.0.1", 0))
+            ours.setblocking(False)
+            bio = DatagramBIO(ours, peer.getsockname())
+            ours.errors = [OSError(number, "said of an earlier datagram")]
+            assert bio.read() == b""
+            assert ours.errors == []
+            ours.errors = [OSError(number, "said of an earlier datagram")]
+            assert bio.write(b"hello") == 5
+            assert peer.recv(100) == b"hello"
+            ours.errors = [OSError(number, "of this one")] * 2
+            with pytest.raises(OSError, match="of this one"):
+                bio.write(b"hello")
+            ours.errors = [OSError(number, "again and again")] * 1000
+            with pytest.raises(OSError, match="again and again"):
+                bio.read()
+
+    def test_what_a_socket_says_of_itself_is_raised(self) -> None:
+        with Told(socket.AF_INET, socket.SOCK_DGRAM) as ours:
+            ours.setblocking(False)
+            bio = DatagramBIO(ours, ("127.0.0.1", 1))
+            for call in (bio.read, lambda: bio.write(b"x")):
+                ours.errors = [OSError(errno.EBADF, "no socket")]
+                with pytest.raises(OSError, match="no socket"):
+                    call()
+
+
+class Told(socket.socket):
+    """A socket that is told of errors, as by ICMP."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.errors: list[OSError] = []
+
+    def recvfrom(self, *arguments: Any) -> Any:
+        if self.errors:
+            raise self.errors.pop()
+        return super().recvfrom(*arguments)
+
+    def sendto(self, *arguments: Any) -> Any:
+        if self.errors:
+            raise self.errors.pop()
+        return super().sendto(*arguments)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="where the system tells of marks")

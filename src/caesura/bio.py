@@ -16,6 +16,7 @@ Nothing here knows TLS, and no BIO closes a socket that was handed to it.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import sys
@@ -36,6 +37,18 @@ _TRAFFIC_CLASS: Final = frozenset(  # how a system names the byte that ECN is in
         (socket.IPPROTO_IPV6, getattr(socket, "IPV6_TCLASS", 67)),
     }
 )
+
+_OF_EARLIER: Final = frozenset(
+    getattr(errno, name)
+    for name in (
+        "EACCES", "ECONNREFUSED", "ECONNRESET", "EHOSTDOWN", "EHOSTUNREACH", "EMSGSIZE", "ENETUNREACH", "ENONET",
+        "ENOPROTOOPT", "EOPNOTSUPP", "EPROTO",
+    )
+    if hasattr(errno, name)
+)  # fmt: skip
+"""What the next call on a connected socket fails with once an ICMP message has come (udp(7), "Error handling")."""
+
+_REFUSALS: Final = 64  # such failures in a row, behind which it is the socket itself that fails
 
 PAIR_SIZE = 17_408  # bytes each way: 17 KiB, room for one TLS record of any size (BIO_s_bio(3))
 PAIR_DATAGRAMS = 64  # datagrams each way
@@ -479,6 +492,7 @@ class DatagramBIO:
 
     def _receive(self, size: int, expected: object, *, once: bool = False) -> tuple[bytes, Any] | None:
         """A datagram and its sender; None when there is nothing now, (b"", …) for what is none, when asked for one."""
+        refused = 0
         while True:
             try:
                 if self._told:
@@ -488,9 +502,13 @@ class DatagramBIO:
                     datagram, sender = self.socket.recvfrom(size)
             except BlockingIOError:
                 return None
-            except (InterruptedError, ConnectionRefusedError):
-                # Refused: an ICMP message about an earlier datagram, which ends nothing and may be forged.
+            except InterruptedError:
                 datagram = b""
+            except OSError as error:
+                refused += 1
+                if error.errno not in _OF_EARLIER or refused > _REFUSALS:
+                    raise
+                datagram = b""  # it was an ICMP message about an earlier one, which ends nothing and may be forged
             if datagram and (expected is None or sender == expected):
                 return datagram, sender
             if once:
@@ -502,6 +520,7 @@ class DatagramBIO:
 
     def write_to(self, datagram: Data, address: Any, /) -> int:
         """Send one datagram to somebody; None stands for whom the socket is connected to."""
+        refused = False
         while True:
             try:
                 if address is None:
@@ -511,6 +530,10 @@ class DatagramBIO:
                 return 0
             except (InterruptedError, ConnectionRefusedError):
                 continue
+            except OSError as error:
+                if error.errno not in _OF_EARLIER or refused:
+                    raise
+                refused = True  # it may have been said of an earlier one: then this one can be sent
 
     def write_eof(self) -> None:
         """Do nothing: datagrams have no end."""
