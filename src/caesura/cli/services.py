@@ -87,12 +87,8 @@ class Files:
             await send_file(writer, request, found)
 
 
-class PlainFiles:
+class PlainFiles(Files):
     """Answers one HTTP/0.9 request on each stream: the file and nothing else, or a reset if there is none."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root.resolve()
-        self.title = f"the files in {printable(str(root))}"
 
     async def answer(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tell: Callable[[str], object]

@@ -69,9 +69,9 @@ class Serving(ABC):
     async def _listen(self, address: Address) -> AnyServer:
         """Serve at this address from now on."""
 
-    @abstractmethod
     async def _dismiss(self, server: AnyServer) -> None:
         """End what is under way: with close_notify while there is time for it."""
+        await server.wait_closed()
 
     def _on_signals(self, enough: asyncio.Event) -> None:
         """The first Ctrl-C ends the server in an orderly way, the second one at once."""
@@ -172,9 +172,6 @@ class ServingDatagrams(Serving):
             ssl_shutdown_timeout=GRACE_SECONDS,
         )
 
-    async def _dismiss(self, server: AnyServer) -> None:
-        await server.wait_closed()
-
     async def _answer(self, link: aio.DatagramLink) -> None:
         self._served += 1
         peer, total = link.get_extra_info("peername"), 0
@@ -208,9 +205,6 @@ class ServingQUIC(Serving):
             ssl_handshake_timeout=HANDSHAKE_SECONDS,
             ssl_shutdown_timeout=GRACE_SECONDS,
         )
-
-    async def _dismiss(self, server: AnyServer) -> None:
-        await server.wait_closed()
 
     async def _answer(self, conn: aio.QUICLink) -> None:
         self._served += 1
