@@ -41,7 +41,7 @@ _IPV6_TCLASS: Final = 67
 
 _LARGEST: Final = 65_535  # bytes one read may bring
 _ANCILLARY: Final = 128  # bytes for what comes beside a datagram
-_READS: Final = 16  # calls in a row before others have their turn
+_TURN: Final = 64  # datagrams in a row, or somewhat more, before others have their turn
 _SEGMENTS: Final = 64  # that one call carries at most (UDP_MAX_SEGMENTS)
 _SEGMENTED: Final = 64_000  # bytes of them: an IP packet's, before it is cut
 _BUFFER: Final = 4_194_304  # bytes of the system's buffers, where it grants so much
@@ -108,15 +108,16 @@ class UDPSocket(asyncio.BaseTransport):
 
     def _readable(self) -> None:
         found: list[Received] = []
-        sock, error = self._sock, None
+        sock, error, count = self._sock, None, 0
         try:
-            for _ in range(_READS):
+            while count < _TURN:
                 if self._ancillary:
                     data, ancillary, _, addr = sock.recvmsg(_LARGEST, _ANCILLARY)
                     datagrams, ecn = _received(data, ancillary)
                 else:
                     data, addr = sock.recvfrom(_LARGEST)
                     datagrams, ecn = [data], 0
+                count += len(datagrams)
                 if found and found[-1][1] == addr and found[-1][2] == ecn:  # many at once cost less than one by one
                     found[-1][0].extend(datagrams)
                 else:

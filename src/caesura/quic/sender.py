@@ -8,7 +8,7 @@ the handshake, small frames, DATAGRAM frames, STREAM frames. How much may be sen
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from caesura.crypto.quic import TAG_LENGTH
@@ -35,6 +35,7 @@ from caesura.quic.versions import VersionParameters
 _BURST: Final = 64  # datagrams at most in one go
 _PING: Final = b"\x01"
 _LENGTH: Final = 2  # bytes of a long header's Length field
+_NOISE: Final = 32  # random bytes that are asked for at once: to ask costs nearly as much as to send
 _LEAST: Final = 64  # bytes of room that a packet needs to be begun
 
 Datagram = tuple[bytes, Address]
@@ -93,6 +94,7 @@ class Sender(Working):
         "_client",
         "_datagrams",
         "_loss",
+        "_noise",
         "_outbox",
         "_pacer",
         "_paths",
@@ -150,6 +152,7 @@ class Sender(Working):
         self._bits = FIXED_BIT  # of short headers, the spin bit among them
         self.spin = 0
         self.grease: Callable[[int], bytes] | None = None
+        self._noise: Iterator[int] = iter(())
         self._ongoing = None  # packets are sealed at once
 
     @property
@@ -172,7 +175,7 @@ class Sender(Working):
         """Make every datagram that may be sent now."""
         out, paths = self.out, self._paths
         self.ecn = ECT0 if self._loss.ecn.begin(self._loss.pto_count) else 0
-        self._bits = (FIXED_BIT if self.grease is None else self.grease(1)[0] & FIXED_BIT) | self.spin
+        self._bits = (FIXED_BIT if self.grease is None else self._random_fixed_bit(self.grease)) | self.spin
         key = self._spaces[APPLICATION_SPACE].write if self._spaces[HANDSHAKE_SPACE].discarded else None
         if key is not None:
             for path in paths.all:
@@ -194,6 +197,13 @@ class Sender(Working):
         self.held_back = allowance <= 0 < congestion.room and self._anything_waits()
         needed = _LEAST if self._spaces[INITIAL_SPACE].discarded else MIN_INITIAL_DATAGRAM
         self._loss.amplification_limited = path.room < needed
+
+    def _random_fixed_bit(self, grease: Callable[[int], bytes]) -> int:
+        noise = next(self._noise, None)
+        if noise is None:
+            self._noise = iter(grease(_NOISE))
+            noise = next(self._noise)
+        return noise & FIXED_BIT
 
     def _datagram(self, path: Path, now: float, paced: bool) -> int:
         """One datagram for the active path; how large it is, 0 for none."""
