@@ -1,4 +1,4 @@
-"""The pages in docs run as they stand: what Python stands on a page is one program, from top to bottom."""
+"""The pages in docs are true. What Python stands on one is one program, from top to bottom, and runs as it stands."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from caesura import openssl
 from tests.support.pki import pki
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -45,3 +46,13 @@ def test_the_page_runs(page: Path, tmp_path: Path) -> None:
     assert finished.returncode == 0, finished.stderr
     busy = re.compile(r"Executing <.*> took [0-9.]+ seconds\n")  # asyncio's debug mode, of a machine that is
     assert busy.sub("", finished.stderr) == ""
+
+
+def test_the_names_of_the_manual_pages() -> None:
+    """Every name that the table gives for `caesura.openssl` is there."""
+    rows = [
+        line.split("|")[3] for line in (DOCS / "manual-pages.md").read_text().splitlines() if line.startswith("| `")
+    ]
+    names = {name for row in rows for name in re.findall(r"\b[A-Z]+(?:v1)?_\w+(?=\()", row)}
+    assert len(names) > 40
+    assert [name for name in sorted(names) if not hasattr(openssl, name)] == []
