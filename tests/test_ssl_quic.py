@@ -309,6 +309,32 @@ def test_the_job_of_another_thread_is_left_to_it() -> None:
     assert key.open == []
 
 
+@pytest.mark.parametrize("accepted", [False, True])
+def test_what_has_ended_in_another_turn_is_unwound_in_the_applications(accepted: bool) -> None:
+    key = PausingKey()
+    listener, net, clock = listening(validate=False, **pausing_server(key))
+    client = calling(net, clock)
+    with pytest.raises(WantRead):
+        client.do_handshake()
+    listener.handle_events()
+    server = listener.accept_connection() if accepted else None
+    client.shutdown(rapid=True)
+    domain = listener.domain
+    assert domain is not None
+    for _ in range(40):  # the peer's end, and that of the draining period
+        domain.tend()
+        clock.now += 0.5
+    assert key.unwound == 0
+    assert listener.get_event_timeout() == 0.0
+    listener.handle_events()
+    assert key.unwound == 1
+    assert listener.get_event_timeout() is None
+    if server is not None:
+        server.close()
+        listener.handle_events()
+        assert (len(key.cleaned), key.open) == (1, [])
+
+
 def test_a_callback_of_a_tick_may_call_other_objects_of_the_domain() -> None:
     listener, net, clock = listening(validate=False)
     seen: list[object] = []

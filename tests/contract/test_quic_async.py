@@ -14,6 +14,7 @@ from caesura.engines import DelayEngine, Operation
 from caesura.errors import OperationTimeout, UsageError, WantAsync, WantRead
 from caesura.jobs import AsyncStatus, JobState, pause_job, start_job
 from caesura.sslobject import Want
+from caesura.sslobject.domain import Waiter
 from tests.support.quic_ssl import SERVER, Pair, calling, drive, listening, pair
 from tests.support.ssl_pair import PausingKey, pausing_server, reason, small_pool, wants
 
@@ -234,3 +235,34 @@ def test_one_paused_handshake_holds_up_no_other() -> None:
     assert not quick.handshake_complete
     engine.release()
     drive(clock, quick.do_handshake, meanwhile=listener.handle_events)
+
+
+def test_a_call_does_not_wait_for_handshakes_that_begin_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = DelayEngine(0.001, operations=[Operation.SIGN])
+    listener, net, clock = listening(validate=False, engine=engine)
+    known = calling(net, clock, 5000)
+    drive(clock, known.do_handshake, meanwhile=listener.handle_events)
+    accepted = listener.accept_connection()
+    assert accepted is not None
+    clients: list[object] = []
+
+    def begin() -> None:
+        client = calling(net, clock, 5001 + len(clients))
+        clients.append(client)
+        assert len(clients) < 1000
+        with pytest.raises(WantRead):
+            client.do_handshake()
+
+    def wait(waiter: Waiter) -> None:
+        begin()
+        once(waiter)
+
+    once = Waiter.wait
+    begin()
+    monkeypatch.setattr(Waiter, "wait", wait)
+    accepted.handle_events()
+    monkeypatch.undo()
+    assert accepted.get_event_timeout() == 0.0  # others have begun
+    accepted.handle_events()
+    assert engine.waiting == []
+    assert accepted.get_event_timeout() != 0.0

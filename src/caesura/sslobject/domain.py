@@ -146,11 +146,11 @@ class Domain:
 
     def remove(self, member: Member) -> None:
         """Nothing more will happen to a connection."""
+        for each in (self._stirred, self._held, self._withheld, self.paused):
+            each.pop(member, None)
         if self._connections.pop(member.connection, None) is None:
             return
         self._deadlines.forget(member)
-        for each in (self._stirred, self._held, self._withheld, self.paused):
-            each.pop(member, None)
         if self.listener is not None:
             self.listener.forget(member.connection)
 
@@ -283,6 +283,8 @@ class Domain:
                 free = self._push()
             if connection.terminated or connection not in self._connections:
                 self.remove(member)
+                if connection.deserted:
+                    self._withheld[member] = None  # what is paused of it is unwound in the application's turn
                 continue
             if not free:
                 self._held[member] = None
@@ -411,10 +413,9 @@ class Domain:
                     found[fd] = found.get(fd, 0) | event
         return found
 
-    @property
-    def works(self) -> bool:
-        """Whether there is paused work that ends, or goes on, by itself or by being resumed."""
-        return any(not member.connection.needs_job for member in self.paused)
+    def working(self) -> tuple[Member, ...]:
+        """Whose paused work ends, or goes on, by itself or by being resumed."""
+        return tuple(member for member in self.paused if not member.connection.needs_job)
 
 
 def descriptor(bio: BIO | None) -> int | None:

@@ -93,7 +93,11 @@ class QUICObject:
         It is the time of the whole domain, so one of its objects needs to be asked.
         """
         domain = self.domain
-        return None if domain is None else domain.time_left()
+        if domain is None:
+            return None
+        if domain.paused and not self._pauses_show and domain.working():
+            return 0.0  # nothing else tells of its end
+        return domain.time_left()
 
     @property
     def net_read_desired(self) -> bool:
@@ -134,11 +138,14 @@ class QUICObject:
     # --- what a call does -------------------------------------------------------------------------------------------
 
     def _turn(self, domain: Domain) -> None:
-        """Tick; outside asynchronous mode, and within a job, until no work is paused."""
+        """Tick; outside asynchronous mode, and within a job, until the work is done that is paused then.
+
+        What begins meanwhile is waited for by the next call: peers may begin handshakes without end.
+        """
         domain.tick()
-        if domain.paused and not self._work_is_shown and domain.works:
+        if domain.paused and not self._work_is_shown and (begun := set(domain.working())):
             waiter = Waiter(domain)
-            while domain.works:
+            while not begun.isdisjoint(domain.working()):
                 self._wait(waiter)
                 domain.tick()
 
