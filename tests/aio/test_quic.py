@@ -36,8 +36,8 @@ from caesura.events import EarlyDataStatus
 from caesura.quic.ecn import ECT0, EcnState
 from caesura.sessions import SessionCache
 from tests.aio import support
+from tests.aio.relay import Relay
 from tests.aio.support import HOST, alive, port_of, until, virtual_time
-from tests.aio.test_datagrams import Relay
 from tests.support.pki import pki
 from tests.support.virtual_loop import patience
 

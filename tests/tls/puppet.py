@@ -54,6 +54,7 @@ from caesura.wire.messages import (
 from caesura.wire.records import HEADER
 from caesura.wire.registries import CipherSuite, HandshakeType, NamedGroup, PskKeyExchangeMode, SignatureScheme, Version
 from tests.support.link import drain
+from tests.tls.strings import Strings, encoded
 
 PREFIX = b"tls13 "
 CCS = HEADER.pack(CHANGE_CIPHER_SPEC, 0x0303, 1) + b"\x01"
@@ -65,12 +66,11 @@ SCHEMES = (
 )
 
 
-class Puppet:
-    """What both sides have in common. `transcript` holds everything said and heard; `heard` every record."""
+class Puppet(Strings):
+    """What both sides have in common. `transcript` holds everything said and heard."""
 
     def __init__(self, connection: TLSConnection) -> None:
-        self.connection = connection
-        self.now = 0.0
+        super().__init__(connection)
         self.transcript = Transcript()
         self.read_key: RecordKey | None = None
         self.write_key: RecordKey | None = None
@@ -79,9 +79,6 @@ class Puppet:
         self.handshake: TrafficSecrets | None = None
         self.main: MainSecret | None = None
         self.application: TrafficSecrets | None = None
-        self.heard: list[tuple[int, bytes]] = []
-        self.messages: list[bytes] = []
-        self._partial = b""
 
     # --- saying
 
@@ -97,13 +94,9 @@ class Puppet:
         """Send one record."""
         self.feed(self.record(content_type, content, padding))
 
-    def feed(self, data: bytes) -> None:
-        """Send any bytes."""
-        self.connection.receive_data(data, self.now)
-
     def say(self, *messages: HandshakeMessage | bytes) -> None:
         """Send handshake messages in one record; they join the transcript."""
-        raws = [each if isinstance(each, bytes) else each.encode() for each in messages]
+        raws = encoded(messages)
         for raw in raws:
             self.transcript.add(raw)
         self.send(HANDSHAKE, b"".join(raws))
@@ -124,37 +117,13 @@ class Puppet:
 
     # --- hearing
 
-    def pull(self) -> list[tuple[int, bytes]]:
-        """Open everything the connection sends: the new records, by type and content."""
-        data = self.connection.data_to_send(self.now)
-        before = len(self.heard)
-        while data:
-            stop = 5 + int.from_bytes(data[3:5], "big")
-            record, data = data[:stop], data[stop:]
-            content_type, content = record[0], record[5:]
-            if content_type == APPLICATION_DATA:
-                assert self.read_key is not None
-                inner = self.read_key.open_untrusted(record[:5], content)
-                assert inner is not None, "a record that does not open"
-                content_type, content = split_inner(inner)
-            self.heard.append((content_type, content))
-            if content_type == HANDSHAKE:
-                self._partial += content
-                self._split()
-        return self.heard[before:]
-
-    def _split(self) -> None:
-        while len(self._partial) >= 4:
-            stop = 4 + int.from_bytes(self._partial[1:4], "big")
-            if len(self._partial) < stop:
-                return
-            raw, self._partial = self._partial[:stop], self._partial[stop:]
-            self.messages.append(raw)
-            self.hear(raw)
-
-    def hear(self, raw: bytes) -> None:
-        """One handshake message of the connection's."""
-        raise NotImplementedError
+    def opened(self, header: bytes, content_type: int, content: bytes) -> tuple[int, bytes]:
+        if content_type != APPLICATION_DATA:
+            return content_type, content
+        assert self.read_key is not None
+        inner = self.read_key.open_untrusted(header, content)
+        assert inner is not None, "a record that does not open"
+        return split_inner(inner)
 
     # --- keys
 

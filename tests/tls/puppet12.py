@@ -45,28 +45,25 @@ from caesura.wire.messages12 import (
 from caesura.wire.records import HEADER
 from caesura.wire.registries import CipherSuite, HandshakeType, NamedGroup, SignatureScheme
 from tests.tls.puppet import CCS, SCHEMES
+from tests.tls.strings import Strings, encoded
 
 SUITE = CipherSuite.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
 CLIENT_RANDOM = bytes(range(32))
 SERVER_RANDOM = bytes(range(32, 64))
 
 
-class Puppet12:
-    """What both sides have in common. `messages` holds everything said and heard; `heard` every record."""
+class Puppet12(Strings):
+    """What both sides have in common. `messages` holds everything said and heard."""
 
     def __init__(self, connection: TLSConnection, session: Session | None = None) -> None:
-        self.connection = connection
+        super().__init__(connection)
         self.session = session
-        self.now = 0.0
-        self.messages: list[bytes] = []
-        self.heard: list[tuple[int, bytes]] = []
         self.suite: Suite = SUITES[SUITE]
         self.client_random = self.server_random = b""
         self.main: MainSecret12 | None = None
         self.keys: KeyBlock | None = None
         self.read_key: RecordKey12 | None = None
         self.write_key: RecordKey12 | None = None
-        self._partial = b""
 
     # --- saying
 
@@ -80,13 +77,9 @@ class Puppet12:
         """Send one record."""
         self.feed(self.record(content_type, content))
 
-    def feed(self, data: bytes) -> None:
-        """Send any bytes."""
-        self.connection.receive_data(data, self.now)
-
     def say(self, *messages: HandshakeMessage | bytes) -> None:
         """Send handshake messages in one record; they join the transcript."""
-        raws = [each if isinstance(each, bytes) else each.encode() for each in messages]
+        raws = encoded(messages)
         self.messages += raws
         self.send(HANDSHAKE, b"".join(raws))
 
@@ -103,43 +96,19 @@ class Puppet12:
 
     # --- hearing
 
-    def pull(self) -> list[tuple[int, bytes]]:
-        """Open everything the connection sends: the new records, by type and content."""
-        data = self.connection.data_to_send(self.now)
-        before = len(self.heard)
-        while data:
-            stop = 5 + int.from_bytes(data[3:5], "big")
-            record, data = data[:stop], data[stop:]
-            content_type, content = record[0], record[5:]
-            if content_type == CHANGE_CIPHER_SPEC:
-                assert self.read_key is None
-                assert content == b"\x01"
-                if self.keys is None:
-                    self.agree(None)  # it resumes, and said so by nothing but its messages
-                assert self.keys is not None
-                self.read_key = RecordKey12(self.keys.client if self.is_server else self.keys.server)
-            elif self.read_key is not None:
-                inner = self.read_key.open_untrusted(record[:5], content)
-                assert inner is not None, "a record that does not open"
-                content_type, content = split_inner(inner)
-            self.heard.append((content_type, content))
-            if content_type == HANDSHAKE:
-                self._partial += content
-                self._split()
-        return self.heard[before:]
-
-    def _split(self) -> None:
-        while len(self._partial) >= 4:
-            stop = 4 + int.from_bytes(self._partial[1:4], "big")
-            if len(self._partial) < stop:
-                return
-            raw, self._partial = self._partial[:stop], self._partial[stop:]
-            self.messages.append(raw)
-            self.hear(raw)
-
-    def hear(self, raw: bytes) -> None:
-        """One handshake message of the connection's."""
-        raise NotImplementedError
+    def opened(self, header: bytes, content_type: int, content: bytes) -> tuple[int, bytes]:
+        if content_type == CHANGE_CIPHER_SPEC:
+            assert self.read_key is None
+            assert content == b"\x01"
+            if self.keys is None:
+                self.agree(None)  # it resumes, and said so by nothing but its messages
+            assert self.keys is not None
+            self.read_key = RecordKey12(self.keys.client if self.is_server else self.keys.server)
+        elif self.read_key is not None:
+            inner = self.read_key.open_untrusted(header, content)
+            assert inner is not None, "a record that does not open"
+            return split_inner(inner)
+        return content_type, content
 
     # --- keys
 

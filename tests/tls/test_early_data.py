@@ -10,13 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caesura.context import PSK, Context, Limits, Method
+from caesura.context import PSK, Limits
 from caesura.crypto.groups import GROUPS
 from caesura.crypto.tickets import TicketKeys
 from caesura.engines import DelayEngine, Operation
 from caesura.errors import (
     BadRecordMAC,
-    ConfigError,
     DecodeError,
     Error,
     IllegalParameter,
@@ -614,11 +613,6 @@ def test_fate_is_open_where_the_answer_never_came() -> None:
     assert outcome(pair.client) == (EarlyDataStatus.PENDING, EarlyDataReason.UNKNOWN)
     with pytest.raises(UnexpectedEOF):
         pair.client.write_early_data(b"x")
-
-
-def test_datagrams_have_none() -> None:
-    with pytest.raises(ConfigError, match="max_early_data"):
-        Context(Method.DTLS, max_early_data=1)
 
 
 # --- copies ----------------------------------------------------------------------------------------------------------
