@@ -293,7 +293,9 @@ def test_F30_the_role_comes_from_the_method() -> None:
     assert "listener" in str(o.SSL_CTX_get_last_error(ctx))
     assert o.SSL_new_listener(ctx, 0) is not None
     assert o.SSL_new_listener(client.context, 0) is not None  # a copy: only the context itself knows its method
-    assert o.SSL_new_listener(o.SSL_CTX_new(o.OSSL_QUIC_client_method()), 0) is None
+    calls_only = o.SSL_new_listener(o.SSL_CTX_new(o.OSSL_QUIC_client_method()), 0)
+    assert o.SSL_accept_connection(calls_only, 0) is None
+    assert "accepts nobody" in reason(calls_only)
 
 
 def test_F31_what_is_missing_is_named() -> None:

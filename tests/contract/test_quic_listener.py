@@ -9,10 +9,10 @@ import pytest
 
 from caesura import Context, Listener, Method
 from caesura import openssl as o
-from caesura.errors import StatelessReset, UsageError, WantRead
+from caesura.errors import ConfigError, StatelessReset, UsageError, WantRead
 from caesura.sslobject.quic import QUICSSL
-from tests.support.quic_ssl import SERVER, Net, calling, drive, listening
-from tests.support.ssl_pair import StoppedClock
+from tests.support.quic_ssl import SERVER, Net, calling, drive, listening, settings
+from tests.support.ssl_pair import StoppedClock, client_context, server_context, trust, wants
 
 
 def begin(client: QUICSSL) -> None:
@@ -227,3 +227,94 @@ def test_what_comes_from_anybody_does_no_harm() -> None:
     client = calling(net, clock)
     drive(clock, client.do_handshake, meanwhile=listener.handle_events)
     assert isinstance(listener, Listener)
+
+
+# --- connections of ours over the same BIOs -------------------------------------------------------------------------
+
+
+def begun(listener: Listener, address: object, **options: Any) -> QUICSSL:
+    """A client's connection over a listener's BIOs, its hello sent."""
+    found = listener.new_connection(server_hostname="localhost", **options)
+    assert o.SSL_set1_initial_peer_addr(found, address) == 1
+    begin(found)
+    return found
+
+
+def test_several_connections_of_ours_share_the_bios_of_a_listener_that_accepts_nobody() -> None:
+    listener, net, clock = listening()
+    mine = ("192.0.2.9", 5000)
+    bio: Any = net.end(mine)
+    caller = o.SSL_new_listener(client_context(**settings(clock)), o.SSL_LISTENER_FLAG_NO_ACCEPT)
+    assert caller is not None
+    o.SSL_set_bio(caller, bio, bio)
+    nowhere = o.SSL_new_from_listener(caller, 0)
+    assert o.SSL_get0_listener(nowhere) is caller
+    assert wants(nowhere, o.SSL_do_handshake(nowhere)) == o.SSL_ERROR_SSL
+    assert "no peer address" in str(o.SSL_get_last_error(nowhere))
+    assert o.SSL_new_from_listener(caller, 1) is None
+    assert o.SSL_new_from_listener(nowhere, 0) is None
+    clients = [begun(caller, SERVER) for _ in range(3)]
+    drive(clock, *[each.do_handshake for each in clients], meanwhile=listener.handle_events)
+    for number, client in enumerate(clients):
+        client.write(b"call %d" % number)
+    servers = [listener.accept_connection() for _ in range(3)]
+    assert sorted(server.read() for server in servers if server is not None) == [b"call 0", b"call 1", b"call 2"]
+    assert {server.peer_address for server in servers if isinstance(server, QUICSSL)} == {mine}
+    stranger = calling(net, clock)
+    stranger.initial_peer_address = mine
+    begin(stranger)
+    o.SSL_handle_events(caller)
+    assert not net.end(("192.0.2.2", 5000)).arrived
+    assert o.SSL_accept_connection(caller, 0) is None
+    for server in servers[:2]:
+        o.SSL_free(server)
+    for client in clients:
+        client.write(bytes(100))
+    listener.handle_events()
+    caller.handle_events()
+    assert [isinstance(client.connection.error, StatelessReset) for client in clients].count(True) == 2
+    for client in clients:
+        client.close()
+    assert caller.domain is not None
+    assert caller.domain._callers == {}
+    assert not caller.net_read_desired
+
+
+def test_two_listeners_that_call_each_other() -> None:
+    net, clock = Net(), StoppedClock()
+    addresses = (SERVER, ("192.0.2.9", 443))
+    both = []
+    for address in addresses:
+        bio: Any = net.end(address)
+        both.append(Listener(server_context(**settings(clock, trust=trust())), bio))
+        both[-1].listen()
+    calls = [begun(both[number], addresses[1 - number], context=both[number].context) for number in range(2)]
+
+    def go_on() -> None:
+        for listener in both:
+            listener.handle_events()
+
+    drive(clock, *[each.do_handshake for each in calls], meanwhile=go_on)
+    for number, call in enumerate(calls):
+        call.write(b"from %d" % number)
+    go_on()
+    for number, listener in enumerate(both):
+        server = listener.accept_connection()
+        assert server is not None
+        assert server.read() == b"from %d" % (1 - number)
+        server.write(b"answer")
+        assert listener.accept_connection() is None
+    go_on()
+    assert [call.read() for call in calls] == [b"answer", b"answer"]
+
+
+def test_ids_have_to_tell_connections_apart() -> None:
+    listener, _, clock = listening()
+    for length in (0, 5):
+        with pytest.raises(ConfigError, match="connection_id_length"):
+            listener.new_connection(context=client_context(**settings(clock, quic={"connection_id_length": length})))
+    listener.close()
+    late = listener.new_connection(context=client_context(**settings(clock)), server_hostname="localhost")
+    late.initial_peer_address = SERVER
+    with pytest.raises(UsageError, match="closed"):
+        late.do_handshake()

@@ -23,6 +23,7 @@ from caesura.openssl.constants import (
     SSL_ACCEPT_STREAM_UNI,
     SSL_CONN_CLOSE_FLAG_LOCAL,
     SSL_CONN_CLOSE_FLAG_TRANSPORT,
+    SSL_LISTENER_FLAG_NO_ACCEPT,
     SSL_LISTENER_FLAG_NO_VALIDATE,
     SSL_SHUTDOWN_FLAG_NO_BLOCK,
     SSL_SHUTDOWN_FLAG_NO_STREAM_FLUSH,
@@ -288,12 +289,14 @@ def SSL_get_conn_close_info(s: Object) -> tuple[int, int | None, int | None, str
 
 
 def SSL_new_listener(ctx: Context, flags: int) -> Listener | None:
-    """A listener; clients prove their address unless SSL_LISTENER_FLAG_NO_VALIDATE. SSL_new_listener(3)."""
+    """A listener; clients prove their address unless SSL_LISTENER_FLAG_NO_VALIDATE. SSL_new_listener(3).
+
+    With a client's method, or SSL_LISTENER_FLAG_NO_ACCEPT, it accepts nobody, and is for SSL_new_from_listener alone.
+    """
 
     def make() -> Listener:
-        if _quic_method(ctx) not in (None, QUICMethod.SERVER):
-            raise UsageError("a listener takes the server's method: OSSL_QUIC_server_method")
-        return Listener(ctx, validate=not flags & SSL_LISTENER_FLAG_NO_VALIDATE)
+        accept = _quic_method(ctx) in (None, QUICMethod.SERVER) and not flags & SSL_LISTENER_FLAG_NO_ACCEPT
+        return Listener(ctx, validate=not flags & SSL_LISTENER_FLAG_NO_VALIDATE, accept=accept)
 
     return _call(ctx, make, None)
 
@@ -308,6 +311,11 @@ def SSL_accept_connection(s: Object, flags: int) -> SSL | None:
     if not isinstance(s, Listener):
         return None
     return _call(s, lambda: s.accept_connection(bool(flags & SSL_ACCEPT_CONNECTION_NO_BLOCK)), None)
+
+
+def SSL_new_from_listener(s: Object, flags: int) -> SSL | None:
+    """A client's connection over the listener's BIOs. SSL_new_from_listener(3)."""
+    return _call(s, s.new_connection, None) if isinstance(s, Listener) and not flags else None
 
 
 def SSL_get_accept_connection_queue_len(s: Object) -> int:

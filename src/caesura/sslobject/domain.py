@@ -27,7 +27,7 @@ from caesura.jobs.job import can_pause
 from caesura.jobs.wakeup import call_later
 from caesura.quic.connection import QUICConnection
 from caesura.quic.listener import QUICListener
-from caesura.quic.packets import LONG_HEADER
+from caesura.quic.packets import LONG_HEADER, read_invariant
 from caesura.quic.path import Address
 from caesura.quic.turn import Turn
 from caesura.readiness import Watch
@@ -71,10 +71,13 @@ class Domain:
     __slots__ = (
         "__weakref__",
         "_at_once",
+        "_callers",
         "_connections",
         "_deadlines",
         "_has_room",
         "_held",
+        "_id_length",
+        "_ids",
         "_introduce",
         "_marks",
         "_monotonic",
@@ -111,6 +114,9 @@ class Domain:
         self._monotonic = settings.clock.monotonic
         self._at_once = settings.limits.datagrams_at_once
         self._connections: dict[QUICConnection, Member] = {}
+        self._callers: dict[bytes, Member] = {}  # clients' connections beside others, by the ids of ours
+        self._ids: dict[Member, list[bytes]] = {}  # of each
+        self._id_length = settings.quic.connection_id_length
         self._deadlines: DeadlineQueue[Member] = DeadlineQueue()
         self._stirred: dict[Member, None] = {}  # something has happened to them since they were last looked at
         self._held: dict[Member, None] = {}  # they have something to send when the BIO takes more
@@ -138,11 +144,26 @@ class Domain:
         self._has_room = has_room
 
     def add(self, member: Member) -> None:
-        """A connection is there."""
+        """A connection is there: one that the listener has made, or the only one."""
         self._connections[member.connection] = member
         if self.listener is None:
             self.only = member.connection
         self.stir(member)
+
+    def add_caller(self, member: Member) -> None:
+        """A client's connection is there, one of several: it is found by the ids that it makes known."""
+        self._connections[member.connection] = member
+        self._ids[member] = []
+        self.route(member, list(member.connection.connection_ids))
+        self.stir(member)
+
+    def route(self, member: Member, ids: list[bytes]) -> None:
+        """All ids that lead to a client's connection, from now on, as long as it is there."""
+        if member in self._ids:
+            for each in self._ids[member]:
+                del self._callers[each]
+            self._ids[member] = ids
+            self._callers.update(dict.fromkeys(ids, member))
 
     def remove(self, member: Member) -> None:
         """Nothing more will happen to a connection."""
@@ -151,6 +172,8 @@ class Domain:
         if self._connections.pop(member.connection, None) is None:
             return
         self._deadlines.forget(member)
+        self.route(member, [])
+        self._ids.pop(member, None)
         if self.listener is not None:
             self.listener.forget(member.connection)
 
@@ -238,6 +261,10 @@ class Domain:
         return datagram, address
 
     def _deliver(self, datagrams: list[bytes], address: Address, ecn: int, now: float) -> None:
+        if self._callers:
+            datagrams = [each for each in datagrams if not self._answered(each, address, ecn, now)]
+            if not datagrams:
+                return
         listener = self.listener
         if listener is None:
             if self.only is not None and (member := self._connections.get(self.only)) is not None:
@@ -256,6 +283,24 @@ class Domain:
                     self._stirred[member] = None
             while (new := listener.accept()) is not None:
                 self.add(self._introduce(new))
+
+    def _answered(self, datagram: bytes, address: Address, ecn: int, now: float) -> bool:
+        """Whether a datagram was for one of the clients' connections that are found by their ids."""
+        if datagram[0] & LONG_HEADER:
+            found = read_invariant(datagram, 0)
+            member = None if found is None else self._callers.get(found[1])
+        else:
+            member = self._callers.get(datagram[1 : 1 + self._id_length])
+        if member is not None:
+            found_by = [member]
+        elif self.listener is None:  # it may be a reset, which bears no id
+            found_by = [who for who in self._ids if who.connection.addr == address]
+        else:
+            return False
+        for who in found_by:
+            who.connection.receive_datagram(datagram, address, now, ecn)
+            self._stirred[who] = None
+        return True
 
     def _settle(self, now: float) -> None:
         """Look at all to whom something has happened, and send."""

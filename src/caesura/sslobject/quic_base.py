@@ -97,11 +97,14 @@ class QUICBase(QUICObject, SSL):
 
     def _connect(self) -> Domain:
         address = self.initial_peer_address
-        if address is None and isinstance(self._wbio, DatagramBIO) and not _knows_peer(self._wbio):
+        if address is None and (
+            self.listener is not None or (isinstance(self._wbio, DatagramBIO) and not _knows_peer(self._wbio))
+        ):
             raise UsageError("no peer address: connect the socket, give the BIO one, or set initial_peer_address")
         assert self._rbio is not None
         assert self._wbio is not None
-        turn = Turn()
+        shared = None if self.listener is None else self.listener.begin()
+        turn = Turn() if shared is None else shared.turn
         connection = QUICConnection(
             self.context,
             server_side=bool(self._server_side),
@@ -113,11 +116,15 @@ class QUICBase(QUICObject, SSL):
             early_data=self._early,
             roams=address is not None,
             turn=turn,
+            on_connection_ids=None if shared is None else lambda ids: shared.route(self, ids),
         )
-        domain = Domain(self.context.settings, self._rbio, self._wbio, turn, addressed=address is not None)
+        domain = shared or Domain(self.context.settings, self._rbio, self._wbio, turn, addressed=address is not None)
         domain.lock.acquire()  # this call is in it
         self.adopt(connection, domain)
-        domain.add(self)
+        if shared is None:
+            domain.add(self)
+        else:
+            domain.add_caller(self)
         if self.context.settings.quic.thread_assisted:
             assist.follow(domain)
         if not self._server_side:

@@ -15,11 +15,12 @@ from typing import Final, NoReturn
 from caesura import assist
 from caesura.bio import BIO
 from caesura.context import Context
-from caesura.errors import UsageError, WantRead, WantWrite
+from caesura.errors import ConfigError, UsageError, WantRead, WantWrite
 from caesura.quic.connection import QUICConnection
 from caesura.quic.listener import QUICListener
 from caesura.quic.turn import Turn
 from caesura.readiness import PollEvent
+from caesura.sessions import Session
 from caesura.sslobject.base import CLOSED, Want
 from caesura.sslobject.domain import Domain, Waiter, descriptor
 from caesura.sslobject.quic import QUICSSL
@@ -31,12 +32,15 @@ _NOT_LISTENING: Final = "no BIOs: set them with set_bio before the listener list
 class Listener(QUICObject):
     """Accepts QUIC connections. `validate`: whether clients prove their address before anything is kept of them.
 
+    `accept=False` makes one that accepts nobody: several connections of ours, made by `new_connection`, share its BIOs.
+
     `max_pending` connections that nobody has accepted are kept, and who comes beyond is not answered
     (SSL_VALUE_QUIC_MAX_PENDING_CONNS; 0: no bound); at first it is the `pending_connections` of the context's `limits`.
     """
 
     __slots__ = (
         "__weakref__",
+        "_accepts",
         "_blocking",
         "_busy",
         "_closing",
@@ -54,10 +58,17 @@ class Listener(QUICObject):
     server_side = True
 
     def __init__(
-        self, context: Context, rbio: BIO | None = None, wbio: BIO | None = None, *, validate: bool = True
+        self,
+        context: Context,
+        rbio: BIO | None = None,
+        wbio: BIO | None = None,
+        *,
+        validate: bool = True,
+        accept: bool = True,
     ) -> None:
         self.context = copy.copy(context)
         self.context.quic = replace(self.context.settings.quic, retry=validate)
+        self._accepts = accept
         self._rbio = rbio
         self._wbio = rbio if wbio is None else wbio
         self.want = Want.NOTHING
@@ -104,6 +115,8 @@ class Listener(QUICObject):
 
         A blocking listener waits for one unless `no_block`.
         """
+        if not self._accepts:
+            raise UsageError("accept_connection: this listener accepts nobody")
         domain = self._enter()
         try:
             found = self._next()
@@ -131,6 +144,29 @@ class Listener(QUICObject):
         """Drop those that have ended before their handshake was complete: nobody can do anything with them."""
         if any(each.over for each in self._pending):
             self._pending = deque(each for each in self._pending if each.handshake_complete or not each.over)
+
+    def new_connection(
+        self, *, context: Context | None = None, server_hostname: str | None = None, session: Session | None = None
+    ) -> QUICSSL:
+        """A connection of ours, as a client, over the listener's BIOs (SSL_new_from_listener(3)).
+
+        Set its `initial_peer_address` before anything else. `context` is the listener's unless it is given.
+        """
+        context = context or self.context
+        length = context.settings.quic.connection_id_length
+        if length != self.context.settings.quic.connection_id_length or not length:
+            raise ConfigError("quic.connection_id_length: as the listener's, and not 0: ids tell connections apart")
+        found = QUICSSL(
+            context, self._rbio, self._wbio, server_side=False, server_hostname=server_hostname, session=session
+        )
+        found.listener = self
+        return found
+
+    def begin(self) -> Domain:
+        """The domain, which begins with the first that needs it."""
+        if self._closing:
+            raise UsageError(CLOSED)
+        return self._domain or self._listen()
 
     @property
     def accept_connection_queue_len(self) -> int:
@@ -198,7 +234,7 @@ class Listener(QUICObject):
             raise UsageError("this listener is in use: by another thread, or by the call whose callback this is")
         if self._closing:
             raise UsageError(CLOSED)
-        domain = self._domain or self._listen()
+        domain = self.begin()
         self._busy = True
         domain.lock.acquire()
         self._thread = threading.get_ident()
@@ -222,9 +258,10 @@ class Listener(QUICObject):
         if self._rbio is None or self._wbio is None:
             raise UsageError(_NOT_LISTENING)
         turn = Turn()
-        listener = QUICListener(self.context, async_mode=True, turn=turn)
+        listener = QUICListener(self.context, async_mode=True, turn=turn) if self._accepts else None
         self._domain = Domain(self.context.settings, self._rbio, self._wbio, turn, addressed=True)
-        self._domain.listens(listener, self._introduce, self._has_room)
+        if listener is not None:
+            self._domain.listens(listener, self._introduce, self._has_room)
         if self.context.settings.quic.thread_assisted:
             assist.follow(self._domain)
         return self._domain
