@@ -18,6 +18,7 @@ import pytest
 
 import caesura
 from caesura import PollEvent, assist
+from caesura import openssl as o
 from caesura.assist import Assist
 from caesura.bio import DatagramBIO
 from caesura.clock import SystemClock
@@ -27,6 +28,7 @@ from caesura.jobs import Pending, WaitContext, pause_job, start_job
 from caesura.quic.ecn import ECT0
 from caesura.sessions import Session, SessionCache
 from caesura.sslobject.quic import QUICSSL
+from caesura.sslobject.quic_object import EventHandling
 from tests.support import ssl_pair
 from tests.support.quic_ssl import drive, settings
 from tests.support.ssl_pair import StoppedClock
@@ -306,6 +308,27 @@ def test_F28_without_the_setting_nobody_is_tended(make: Callable[..., World]) ->
     world.server.write(b"x")
     world.rounds(0.5)
     assert len(drain(world.sockets[0])) > 0
+
+
+def test_F28_who_waits_hears_of_what_another_thread_has_to_send(make: Callable[..., World]) -> None:
+    """Which need not tick: one who reads gives credit, and may not call again."""
+    world = make({"quic": {"thread_assisted": False}}).handshake()
+    stream, domain = world.client.new_stream(), world.client.domain
+    assert stream is not None
+    assert domain is not None
+    stream.event_handling = EventHandling.EXPLICIT
+    with domain.lock:
+        waiting = WaitContext()
+        domain.waiting.append(waiting)
+    assert not waiting.signalled
+    stream.write(b"x")
+    assert waiting.signalled
+    domain.waiting.remove(waiting)
+
+
+def test_F28_by_the_page_s_name() -> None:
+    assert o.SSL_CTX_new(o.OSSL_QUIC_client_thread_method()).settings.quic.thread_assisted
+    assert not o.SSL_CTX_new(o.OSSL_QUIC_client_method()).settings.quic.thread_assisted
 
 
 def test_F28_freeing_ends_it(make: Callable[..., World]) -> None:

@@ -13,7 +13,7 @@ import pytest
 from caesura import SSL, DatagramBIO, Listener, QUICStream, ZeroReturn
 from tests.interop.peers.process import Workshop
 from tests.interop.peers.quic import HOST, PATIENCE, Ours, QUICPeer
-from tests.interop.peers.quic_programs import Deno, GoQUIC
+from tests.interop.peers.quic_programs import Deno, GoQUIC, Reporting
 
 pytestmark = pytest.mark.anyio
 
@@ -28,7 +28,8 @@ def anyio_backend() -> str:
 
 @pytest.fixture(params=[GoQUIC, Deno], ids=lambda peer: peer.name)
 def peer(request: pytest.FixtureRequest, files: dict[str, Path], workshop: Workshop) -> QUICPeer:
-    made: QUICPeer = request.param(files, workshop)
+    made: Reporting = request.param(files, workshop)
+    assert made.command  # where it is not installed the test is skipped here, before a server waits for it
     return made
 
 

@@ -184,9 +184,14 @@ class Domain:
         return self._monotonic()
 
     def stir(self, member: Member) -> None:
-        """Something was asked of this connection: the next tick looks at it."""
+        """Something was asked of this connection: the next tick looks at it.
+
+        Who asks need not tick; other threads that wait would not know that there is something to be sent.
+        """
         if member.connection in self._connections:
             self._stirred[member] = None
+            if self.waiting and not self._ticking:
+                self.wake()
 
     def tick(self, *, handshakes: bool = True) -> None:
         """Read what has come, serve timers, let paused work go on, send what may be sent.
