@@ -192,10 +192,17 @@ class Full(socket.socket):
 
 
 async def test_a_full_socket_makes_send_wait() -> None:
-    async with serving() as server:
+    received: list[bytes] = []
+
+    async def silent(link: DatagramLink) -> None:  # what it said would wake the sender
+        while True:
+            received.append(await link.recv())
+
+    async with serving(silent) as server:
         sock = Full(socket.AF_INET, socket.SOCK_DGRAM)
         sock.connect((HOST, port_of(server)))
         async with await aio.connect_datagram(sock=sock, server_hostname="localhost", context=client_context()) as link:
+            await until(lambda: link.ssl.timeout() is None)  # nothing is to be acknowledged any more
             sock.full = True
             await link.send(b"first")  # which waits at the socket
             assert link.raw.full
@@ -207,7 +214,7 @@ async def test_a_full_socket_makes_send_wait() -> None:
             assert not sending.done()
             sock.full = False
             await sending
-            assert [await link.recv(), await link.recv()] == [b"first", b"later"]
+            await until(lambda: received == [b"first", b"later"])
             await asyncio.wait([cancelled])
             assert cancelled.cancelled()
 
@@ -376,7 +383,9 @@ async def test_a_client_that_does_not_believe_the_server(caplog: pytest.LogCaptu
     async with serving() as server:
         with pytest.raises(CertificateVerifyError):
             await connect(server, server_hostname="elsewhere.example")
+        began = asyncio.get_running_loop().time()
         await until(lambda: not server.links)
+        assert asyncio.get_running_loop().time() < began + 10  # the alert may have been lost: it stays for a moment
     assert any("handshake with" in each.getMessage() for each in caplog.records)
 
 
@@ -611,6 +620,17 @@ async def test_a_client_may_be_cancelled_at_any_moment() -> None:
         await until(lambda: not server.links)
     gc.collect()
     assert reported == []
+
+
+async def test_a_link_that_is_dropped_during_its_handshake() -> None:
+    engine = DelayEngine(None, operations=[Operation.VERIFY_CHAIN])
+    async with serving() as server:
+        connecting = asyncio.create_task(connect(server, client_context(engine=engine)))
+        await until(lambda: engine.waiting)
+        for each in tuple(alive):
+            each.abort()
+        with pytest.raises(ConnectionAbortedError, match="during its handshake"):
+            await connecting
 
 
 async def test_closing_a_server_cancels_paused_handshakes() -> None:
