@@ -243,6 +243,32 @@ def test_work_that_another_thread_has_left_behind_holds_nobody_up() -> None:
         assert known.read() == b"hello"
 
 
+def test_a_callback_may_wait_for_another_connection_of_the_domain() -> None:
+    with listening() as (listener, address), calling(address) as first, calling(address) as second:
+        with in_thread(listener.accept_connection) as accepting:
+            first.do_handshake()
+            known = accepting.result(LONG)
+        assert known is not None
+        domain = listener.domain
+        assert domain is not None
+        assert domain.listener is not None
+        taken: list[Any] = []
+        domain.listener.context.select_identity = lambda hello: taken.append(known.accept_stream())
+        with in_thread(listener.accept_connection) as accepting:
+            second.blocking = False
+            with pytest.raises(WantRead):
+                second.do_handshake()
+            while not domain.paused:
+                second.handle_events()
+            stream = first.new_stream()
+            assert stream is not None
+            stream.write(b"hello")
+            second.blocking = True
+            second.do_handshake()
+            assert accepting.result(LONG) is not None
+        assert [each.read() for each in taken] == [b"hello"]
+
+
 def test_a_blocking_connection_is_used_by_one_thread_at_a_time() -> None:
     with udp() as nobody, calling(nobody.getsockname()) as client, in_thread(client.do_handshake) as waiting:
         while not (client.domain and client.domain.waiting):

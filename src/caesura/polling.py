@@ -8,7 +8,7 @@ job. What the objects know of themselves is theirs to say: see `readiness`.
 from __future__ import annotations
 
 import select
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from time import monotonic
 from typing import Any, Final, TypeAlias
@@ -59,7 +59,7 @@ def poll(items: Iterable[Item], timeout: float | None = None, *, handle_events: 
             left = None if deadline is None else max(0.0, deadline - monotonic())
             if any(found) or left == 0:
                 return found
-            failed = _wait(zip(sources, wanted, strict=True), watch, left)
+            failed = _wait(list(zip(sources, wanted, strict=True)), watch, left)
             if failed:
                 return [PollEvent.F if source in failed else _NONE for source in sources]
             waited = True
@@ -101,23 +101,28 @@ def _tick(sources: Iterable[Pollable | None], *, waited: bool) -> None:
 # --- waiting ------------------------------------------------------------------------------------------------------
 
 
-def _wait(sources: Iterable[tuple[Pollable | None, PollEvent]], watch: Watch, seconds: float | None) -> list[Pollable]:
+def _wait(pairs: Sequence[tuple[Pollable | None, PollEvent]], watch: Watch, seconds: float | None) -> list[Pollable]:
     """Wait until something may have changed, or so long; or the sources of which nobody would hear."""
     watch.begin(seconds)
     pausing = can_pause()
     try:
         failed = [
             source
-            for source, wanted in sources
+            for source, wanted in pairs
             if source is not None and not source.poll_watch(watch, wanted) and not pausing
         ]
         if not failed:
             watch.settle()
-            if watch.seconds is None or watch.seconds > 0:
+            if (watch.seconds is None or watch.seconds > 0) and not _any_holds(pairs):
                 (_pause if pausing else _block)(watch)
         return failed
     finally:
         watch.end()
+
+
+def _any_holds(pairs: Iterable[tuple[Pollable | None, PollEvent]]) -> bool:
+    """Another thread may have moved something after our look, and before we were among those who are woken."""
+    return any(source is not None and source.poll_events() & wanted for source, wanted in pairs)
 
 
 def _block(watch: Watch) -> None:

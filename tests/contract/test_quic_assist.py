@@ -10,14 +10,14 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 import caesura
-from caesura import PollEvent, assist
+from caesura import PollEvent, assist, polling
 from caesura import openssl as o
 from caesura.assist import Assist
 from caesura.bio import DatagramBIO
@@ -26,7 +26,9 @@ from caesura.engines import InlineEngine, Operation, Work
 from caesura.errors import IdleTimeout, OperationTimeout, PeerClose, UnexpectedEOF, WantAsync, WantRead
 from caesura.jobs import Pending, WaitContext, pause_job, start_job
 from caesura.quic.ecn import ECT0
+from caesura.readiness import Watch
 from caesura.sessions import Session, SessionCache
+from caesura.sslobject.domain import Domain
 from caesura.sslobject.quic import QUICSSL
 from caesura.sslobject.quic_object import EventHandling
 from tests.support import ssl_pair
@@ -411,3 +413,32 @@ def test_F28_a_poll_is_woken_by_what_the_thread_has_read() -> None:
     thread = assist._assist.thread
     if thread is not None:
         thread.join(20)
+
+
+def test_F44_what_another_thread_reads_just_before_a_poll_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = datagram_sockets()
+    common = {**settings(StoppedClock()), "clock": ValidClock()}
+    client, server = ssl_pair.client(DatagramBIO(one), **common), ssl_pair.server(DatagramBIO(two), **common)
+    with closing(one), closing(two), closing(client), closing(server):
+        for each in (client, server):
+            each.blocking = False
+            with pytest.raises(WantRead):
+                each.do_handshake()
+        while not (client.handshake_complete and server.handshake_complete):
+            assert any(caesura.poll([(client, PollEvent.OS), (server, PollEvent.OS)], 20))
+        stream = server.new_stream()
+        assert stream is not None
+
+        def late(domain: Domain, watch: Watch) -> bool:
+            stream.write(b"x")
+            while not client.accept_stream_queue_len:  # type: ignore[attr-defined]
+                domain.tick()
+            return on_time(domain, watch)
+
+        def block(watch: Watch) -> None:
+            raise AssertionError("it waits for what has come already")
+
+        on_time = Domain.poll_watch
+        monkeypatch.setattr(Domain, "poll_watch", late)
+        monkeypatch.setattr(polling, "_block", block)
+        assert caesura.poll([(client, PollEvent.ISB)], 20) == [PollEvent.ISB]

@@ -87,7 +87,6 @@ class Domain:
         "_set_ecn",
         "_set_next_timeout",
         "_stirred",
-        "_ticking",
         "_wbio",
         "_withheld",
         "_write",
@@ -97,6 +96,7 @@ class Domain:
         "lock",
         "only",
         "paused",
+        "ticking",
         "turn",
         "waiting",
     )
@@ -122,7 +122,7 @@ class Domain:
         self._held: dict[Member, None] = {}  # they have something to send when the BIO takes more
         self._out: deque[tuple[bytes, Address, int]] = deque()  # with ECN bits
         self._withheld: dict[Member, None] = {}  # they may have more to do in the application's turn
-        self._ticking = False
+        self.ticking = False  # a tick is under way
         self._introduce: Callable[[QUICConnection], Member]
         self._has_room: Callable[[], bool]
         self.failure: OSError | None = None
@@ -190,7 +190,7 @@ class Domain:
         """
         if member.connection in self._connections:
             self._stirred[member] = None
-            if self.waiting and not self._ticking:
+            if self.waiting and not self.ticking:
                 self.wake()
 
     def tick(self, *, handshakes: bool = True) -> None:
@@ -199,9 +199,9 @@ class Domain:
         Without `handshakes` nothing of the application's is called: see `quic.turn`. Within a callback that a tick has
         called it does nothing: the tick is under way. Whoever calls it holds the lock.
         """
-        if self._ticking:
+        if self.ticking:
             return
-        self._ticking = True
+        self.ticking = True
         self.turn.handshakes = handshakes
         try:
             now = self._monotonic()
@@ -220,7 +220,7 @@ class Domain:
                 self._withheld |= self._stirred
             self._settle(now)
         finally:
-            self._ticking = False
+            self.ticking = False
             self.turn.handshakes = True
 
     def poll_tick(self) -> None:
@@ -355,7 +355,8 @@ class Domain:
     def wake(self) -> None:
         """Have everybody who waits look again; from any thread."""
         for wait_context in tuple(self.waiting):
-            wait_context.notify()
+            if not wait_context.signalled:  # else who waits may be work of ours, whose context wakes everybody in turn
+                wait_context.notify()
 
     def _push(self) -> bool:
         """Give the BIO what it takes; whether that is all."""
@@ -410,11 +411,14 @@ class Domain:
             (watch.readable if event & selectors.EVENT_READ else watch.writable).add(fd)
             if event == selectors.EVENT_READ | selectors.EVENT_WRITE:
                 watch.writable.add(fd)
-        for member in self.paused:
-            watch.work(member.connection.wait_context, listen=False)
-        if watch.first(self):
+        if watch.first(self):  # before a look at the work: what ends from here on tells us
             self.waiting.append(watch.context)
             watch.undo(self, lambda: self._forget(watch))
+        for member in self.paused:
+            context = member.connection.wait_context
+            watch.work(context, listen=False)
+            if context.signalled:
+                watch.look_again()  # it told while nobody waited
         return self.fileno() is not None
 
     def _forget(self, watch: Watch) -> None:
@@ -497,15 +501,16 @@ class Waiter:
         if fd is not None and fd >= 0 and domain.failure is None:
             context.set_wait_fd(self, fd)
         tells = not domain.unsent
+        domain.waiting.append(context)  # before a look at the work: what ends from here on tells us
         for member in domain.paused:
             inner = member.connection.wait_context
             for entry in inner.foreign():
                 context.set_wait_fd(entry, entry.fd)
             tells = tells and (inner.armed or inner.foreign() != ()) and inner.get_status() != AsyncStatus.EAGAIN
+            tells = tells and not inner.signalled  # it told while nobody waited
         if not tells:
             pause = self._poll if pause is None else min(pause, self._poll)
             self._poll = min(2 * self._poll, _LAST_POLL)
-        domain.waiting.append(context)
         domain.lock.release()
         try:
             wait(_Round(context), pause)

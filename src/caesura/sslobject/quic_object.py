@@ -142,6 +142,8 @@ class QUICObject:
 
         What begins meanwhile is waited for by the next call: peers may begin handshakes without end.
         """
+        if domain.ticking:
+            return  # a callback's call: the tick goes on behind it, and what is paused may be that very callback
         domain.tick()
         if domain.paused and not self._work_is_shown and (begun := set(domain.working())):
             waiter = Waiter(domain)
