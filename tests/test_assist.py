@@ -197,6 +197,24 @@ def test_a_domain_that_fails_is_dropped_and_the_others_are_not(
     assert one.lock.tended is None
 
 
+def test_who_is_followed_twice_is_tended_once(clock: StoppedClock) -> None:
+    assist, (one,) = tending(clock)
+    with one.lock:
+        assist.follow(one)
+    assert assist.count == 1
+    os.write(one.writer, b"x")
+    assist.round(0)
+    assert one.tended == [1000.0]
+    with one.lock:
+        one.alive = False
+    assert not assist.round(0)
+    with one.lock:
+        one.alive = True
+        assist.follow(one)
+    assert assist.round(0)
+    assert assist.count == 1
+
+
 def test_it_ends_with_the_last(clock: StoppedClock) -> None:
     assist, (one, two) = tending(clock, 2)
     with one.lock:

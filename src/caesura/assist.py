@@ -169,7 +169,10 @@ class Assist:
         self.thread: threading.Thread | None = None
 
     def follow(self, domain: Assisted) -> None:
-        """Tend this domain from now on, as long as it is there and alive. Whoever calls has its lock."""
+        """Tend this domain from now on, as long as it is there and alive. Legal again. Whoever calls has its lock."""
+        known = domain.lock.tended
+        if known is not None and known._assist is self:
+            return  # the release of the lock tells what is new
         tended = Tended(self, domain)
         with self._lock:
             self._all.add(tended)
@@ -273,10 +276,12 @@ class Assist:
             watched, alive = domain.watched(), domain.alive
         except Exception:
             logger.exception("a QUIC connection is assisted no more")  # or it would fail like this for ever
-            return False
+            alive, watched = False, {}
         if alive:
             self._watch(tended, watched)
             self._schedule(tended)
+        else:
+            domain.lock.tended = None  # while its lock is held: whoever follows it from here on begins anew
         return alive
 
     def _schedule(self, tended: Tended) -> None:
@@ -286,11 +291,8 @@ class Assist:
     def _forget(self, tended: Tended) -> None:
         self._watch(tended, {})
         self._deadlines.forget(tended)
-        domain = tended.domain
         with self._lock:
             self._all.discard(tended)
-            if domain is not None and domain.lock.tended is tended:
-                domain.lock.tended = None
 
     def _watch(self, tended: Tended, wanted: dict[int, int]) -> None:
         """Wait for these of its descriptors."""
