@@ -84,18 +84,13 @@ class Extension(Generic[T]):
 
 
 class Extensions:
-    """The extensions of one message, in their order.
+    """The extensions of one message, in their order."""
 
-    Those that were received are not to be changed: they may be another connection's, too. `copy()` may.
-    """
-
-    __slots__ = ("_checked", "_data", "_shared", "_values")
+    __slots__ = ("_data", "_values")
 
     def __init__(self) -> None:
         self._data: dict[int, bytes] = {}
         self._values: dict[Extension[Any], Any] = {}
-        self._shared = False  # whether other messages may have the same object
-        self._checked: HandshakeType | None = None  # what they were found good for, as an answer to nothing
 
     # --- reading ---
 
@@ -136,19 +131,21 @@ class Extensions:
     def put(self, extension: Extension[T], value: T) -> None:
         """Append the extension, or give it another value in its place."""
         code = extension.code
-        self._forget(code)
+        if code in self._data:
+            self._forget(code)
         self._data[code] = extension.codec.encode(value)
         self._values[extension] = value
 
     def put_data(self, code: int, data: bytes) -> None:
         """Append an extension as bytes, or replace it in its place: for codes that are not in the table."""
-        self._forget(code)
+        if code in self._data:
+            self._forget(code)
         self._data[code] = data
 
     def remove(self, code: int) -> None:
         """Take the extension out, if it is there."""
-        self._forget(code)
-        self._data.pop(code, None)
+        if self._data.pop(code, None) is not None:
+            self._forget(code)
 
     def copy(self) -> Extensions:
         """Return extensions of the same content, to be changed independently."""
@@ -158,11 +155,8 @@ class Extensions:
         return other
 
     def _forget(self, code: int) -> None:
-        if self._shared:
-            raise TypeError("extensions that were received are not changed, but their copy may be")
-        if code in self._data:
-            for extension in [known for known in self._values if known.code == code]:
-                del self._values[extension]
+        for extension in [known for known in self._values if known.code == code]:
+            del self._values[extension]
 
     # --- the wire ---
 
@@ -183,8 +177,6 @@ class Extensions:
         `IllegalParameter` for a known extension in a wrong message or pre_shared_key not last in a ClientHello,
         `UnsupportedExtension` for an answer that was not asked for, and what decoding raises.
         """
-        if self._checked is message and offered is None:
-            return
         rows = _ROWS[message]
         values = self._values
         asked = offered._data if isinstance(offered, Extensions) else offered
@@ -201,8 +193,6 @@ class Extensions:
                     raise row.named(error) from None
         if PRE_SHARED_KEY_CLIENT in values and next(reversed(self._data)) != PRE_SHARED_KEY_CLIENT.code:
             raise IllegalParameter("pre_shared_key is not last", section="RFC 9846 section 4.3.11")
-        if self._shared and offered is None:
-            self._checked = message
 
 
 class _ExtensionsCodec(Codec[Extensions]):
@@ -213,61 +203,38 @@ class _ExtensionsCodec(Codec[Extensions]):
 
     __slots__ = ("_optional",)
 
+    _HEAD: Final = struct.Struct(">HH")  # extension_type, length of extension_data
+
     def __init__(self, *, optional: bool) -> None:
         self._optional = optional
 
     def read(self, data: bytes, pos: int) -> tuple[Extensions, int]:
+        extensions = Extensions()
         if self._optional and pos == len(data):
-            return Extensions(), pos
-        body, stop = _EXTENSIONS_BODY.read(data, pos)
-        known = _remembered.get(body)
-        return (_split(body) if known is None else known), stop
+            return extensions, pos
+        length, pos = U16.read(data, pos)
+        end = pos + length
+        if end > len(data):
+            raise DecodeError(f"cut short: {length} bytes needed, {len(data) - pos} there")
+        found, unpack = extensions._data, self._HEAD.unpack_from
+        while end - pos >= 4:
+            code, length = unpack(data, pos)
+            start = pos + 4
+            pos = start + length
+            if code in found:
+                raise IllegalParameter(f"{name_of(code)} twice", section="RFC 9846 section 4.3")
+            found[code] = data[start:pos]
+        if pos != end:  # a short head is left over, or the last extension_data points outside
+            raise DecodeError("an extension is cut short")
+        return extensions, end
 
     def encode(self, value: Extensions) -> bytes:
         if self._optional and not value._data:
             return b""
-        pack = _EXTENSION_HEAD.pack
+        pack = self._HEAD.pack
         return _EXTENSIONS_BODY.encode(b"".join([pack(code, len(data)) + data for code, data in value._data.items()]))
 
 
-def _split(body: bytes) -> Extensions:
-    """The extensions that fill a field of them."""
-    extensions = Extensions()
-    found, unpack = extensions._data, _EXTENSION_HEAD.unpack_from
-    pos, end = 0, len(body)
-    while end - pos >= 4:
-        code, length = unpack(body, pos)
-        start = pos + 4
-        pos = start + length
-        if code in found:
-            raise IllegalParameter(f"{name_of(code)} twice", section="RFC 9846 section 4.3")
-        found[code] = body[start:pos]
-    if pos != end:  # a short head is left over, or the last extension_data points outside
-        raise DecodeError("an extension is cut short")
-    if 0 < end <= _LONGEST and not any(code in found for code in _NEVER_THE_SAME):
-        if len(_remembered) >= _KEPT:
-            _remembered.clear()
-        extensions._shared = True
-        _remembered[body] = extensions
-    return extensions
-
-
-_remembered: Final[dict[bytes, Extensions]] = {}
-"""In TLS 1.2 a client's hellos and a server's answers have the same extensions every time; in TLS 1.3 the
-EncryptedExtensions do. They are split, decoded and checked once. Bounded, as a `Remembered` is."""
-
-_KEPT: Final = 64
-_LONGEST: Final = 256  # bytes
-_NEVER_THE_SAME: Final = (
-    ExtensionType.key_share,
-    ExtensionType.pre_shared_key,
-    ExtensionType.cookie,
-    ExtensionType.session_ticket,
-    ExtensionType.quic_transport_parameters,
-)
-
-
-_EXTENSION_HEAD: Final = struct.Struct(">HH")  # extension_type, length of extension_data
 _EXTENSIONS_BODY: Final = Opaque(0, _OPAQUE16)
 EXTENSIONS: Final = _ExtensionsCodec(optional=False)
 HELLO_EXTENSIONS: Final = _ExtensionsCodec(optional=True)
