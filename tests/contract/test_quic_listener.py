@@ -318,3 +318,17 @@ def test_ids_have_to_tell_connections_apart() -> None:
     late.initial_peer_address = SERVER
     with pytest.raises(UsageError, match="closed"):
         late.do_handshake()
+
+
+def test_ids_that_two_of_ours_happen_to_share() -> None:
+    net, clock = Net(), StoppedClock()
+    same = client_context(**settings(clock, random=lambda size: bytes([7]) * size))
+    bio: Any = net.end(("192.0.2.9", 5000))
+    caller = Listener(same, bio, accept=False)
+    one, two = begun(caller, SERVER), begun(caller, SERVER)
+    assert caller.domain is not None
+    assert set(caller.domain._callers.values()) == {two}
+    one.close()
+    assert set(caller.domain._callers.values()) == {two}
+    two.close()
+    assert caller.domain._callers == {}

@@ -161,7 +161,8 @@ class Domain:
         """All ids that lead to a client's connection, from now on, as long as it is there."""
         if member in self._ids:
             for each in self._ids[member]:
-                del self._callers[each]
+                if self._callers.get(each) is member:  # short ids may happen to be another's, too
+                    del self._callers[each]
             self._ids[member] = ids
             self._callers.update(dict.fromkeys(ids, member))
 
