@@ -160,6 +160,21 @@ def test_F45_the_end_of_a_connection() -> None:
     assert now(ours) == [ER | EW]
 
 
+def test_F45_the_end_of_the_bios() -> None:
+    """Of that a stream's poll hears too."""
+    both = connected()
+    ours, theirs = streams(both)
+    one_way, other_way = streams(both, unidirectional=True)
+    theirs.write(b"last")
+    both.tick()
+    for side in (both.client, both.server):
+        assert side.domain is not None
+        side.domain.failure = OSError("the network is gone")
+    assert now(ours, one_way, other_way, both.client) == [R | EW, EW, ER, EC | ECD]
+    assert ours.read() == b"last"
+    assert now(ours) == [ER | EW]
+
+
 def test_F45_a_listener() -> None:
     listener, net, clock = listening()
     assert now(listener) == [NONE]

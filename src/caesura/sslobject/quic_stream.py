@@ -338,18 +338,19 @@ class QUICStream(QUICObject):
     def readiness(self) -> PollEvent:
         """What holds of it now; the domain's lock is held.
 
-        Beyond SSL_poll(3) the end of the connection counts as an error in either direction: who polls nothing but
-        a stream would wait for ever.
+        Beyond SSL_poll(3) the end of the connection counts as an error in either direction, and so does that of its
+        BIOs: who polls nothing but a stream would wait for ever.
         """
         found = PollEvent.NONE
         reading, writing, quic = self.read_state, self.write_state, self.connection.quic
+        failed = self.domain is not None and self.domain.failure is not None
         if reading is StreamState.RESET_REMOTE:
             found |= PollEvent.ER
         elif quic.stream_readable(self.id) or (reading is StreamState.FINISHED and not self._told):
             found |= PollEvent.R
-        elif reading is StreamState.CONN_CLOSED:
+        elif reading is StreamState.CONN_CLOSED or (failed and reading is StreamState.OK):
             found |= PollEvent.ER
-        if writing in (StreamState.RESET_REMOTE, StreamState.CONN_CLOSED):
+        if writing in (StreamState.RESET_REMOTE, StreamState.CONN_CLOSED) or (failed and writing is StreamState.OK):
             found |= PollEvent.EW
         elif writing is StreamState.OK and self.write_buffer_available and quic.may_write:
             found |= PollEvent.W
