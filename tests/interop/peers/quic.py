@@ -217,7 +217,9 @@ async def lossy(server: int) -> AsyncIterator[int]:
     transport, network = await asyncio.get_running_loop().create_datagram_endpoint(
         lambda: Lossy(server), local_addr=(HOST, 0)
     )
-    yield transport.get_extra_info("sockname")[1]
-    await asyncio.sleep(0.02)  # what still waits is sent
-    transport.close()
+    try:
+        yield transport.get_extra_info("sockname")[1]
+        await asyncio.sleep(0.02)  # what still waits is sent
+    finally:
+        transport.close()
     assert network.lost
