@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from caesura.aio.deadlines import Deadlines
 
 
@@ -127,3 +129,20 @@ def test_what_is_due_at_once_rings_from_the_loop() -> None:
     assert one.rang == []
     loop.pass_to(1.0)
     assert len(one.rang) == 1
+
+
+def test_one_that_fails_holds_up_no_other() -> None:
+    class Broken(Waiter):
+        def expired(self, now: float) -> None:
+            super().expired(now)
+            raise RuntimeError("a bug")
+
+    deadlines, loop, (one, two) = world(2)
+    broken = Broken(deadlines, loop)  # type: ignore[arg-type]
+    for each in (broken, one, two):
+        each.wait(1.0)
+    two.wait(2.0)
+    with pytest.raises(RuntimeError, match="a bug"):
+        loop.pass_to(3.0)
+    loop.pass_to(3.0)
+    assert (len(broken.rang), len(one.rang), len(two.rang)) == (1, 1, 1)

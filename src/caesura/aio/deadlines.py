@@ -54,7 +54,9 @@ class Deadlines:
     def _ring(self) -> None:
         self._timer = None
         now = self._loop.time()
-        for who in self._queue.due(now):
-            who.expired(now)
-        if self._timer is None:
-            self._set_timer()
+        try:
+            for who in self._queue.due(now):
+                who.expired(now)
+        finally:  # what one of them raises is the loop's to report; the others have their time all the same
+            if self._timer is None:
+                self._set_timer()
