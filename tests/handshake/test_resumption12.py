@@ -391,7 +391,8 @@ def test_handshake_that_fails_leaves_no_session() -> None:
     made = link(pair.client, pair.server).start()
     made.server.receive_data(made.client.data_to_send(0.0), 0.0)
     made.client.receive_data(made.server.data_to_send(0.0), 0.0)
-    made.server.receive_data(made.client.data_to_send(0.0)[:-1] + b"\0", 0.0)
+    finished = made.client.data_to_send(0.0)
+    made.server.receive_data(finished[:-1] + bytes((finished[-1] ^ 1,)), 0.0)
     assert made.server.error is not None
     assert len(store) == 0
 

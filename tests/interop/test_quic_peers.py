@@ -197,7 +197,7 @@ async def test_more_streams_of_their_client_than_we_permit_at_first(peer: QUICPe
         await peer.talk(port, streams=60, size=1000)
 
 
-@clients()
+@clients("a bad network")
 async def test_a_bad_network_from_their_client(peer: QUICPeer, ours: Ours) -> None:
     async with ours.serving() as port, lossy(port) as way:
         await peer.talk(way, size=300_000)

@@ -289,7 +289,7 @@ def test_certificate_status_may_be_left_out() -> None:
     ("signed by nobody", lambda p: _signed(p, bytes(70)), DecryptError),
     ("signed without the randoms", lambda p: p.key_exchange(signed=_params(p)), DecryptError),
     ("signed with the randoms exchanged", lambda p: p.key_exchange(signed=_randoms(p, -1) + _params(p)), DecryptError),
-    ("another share signed", lambda p: p.key_exchange(signed=_randoms(p) + _params(p)[:-1] + b"x"), DecryptError),
+    ("another share signed", lambda p: p.key_exchange(signed=_randoms(p) + _another(_params(p))), DecryptError),
     ("a byte too many", lambda p: longer(p.key_exchange()), DecodeError),
     ("a byte too few", lambda p: shorter(p.key_exchange()), DecodeError),
     ("nothing", lambda _: framed(12, b""), DecodeError),
@@ -300,6 +300,10 @@ def test_server_key_exchange(say: Say, kind: type[Error]) -> None:
 
 def _randoms(puppet: PuppetServer12, step: int = 1) -> bytes:
     return b"".join((puppet.client_random, puppet.server_random)[::step])
+
+
+def _another(data: bytes) -> bytes:
+    return data[:-1] + bytes((data[-1] ^ 1,))
 
 
 def _params(puppet: PuppetServer12) -> bytes:

@@ -41,7 +41,7 @@ class Report:
 class QUICPeer(ABC):
     """An implementation in both roles. Features in `lacks_…`: "serve" or "connect" for the role itself, and
 
-    retry, tickets, early data, own key update, waiting for streams, version 2.
+    retry, tickets, early data, own key update, waiting for streams, version 2, a bad network.
     """
 
     name: ClassVar[str]
