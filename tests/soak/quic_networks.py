@@ -1,7 +1,8 @@
 """QUIC over networks that misbehave in every way at once, by seed: `python -m tests.soak.quic_networks 0 200`.
 
 A seed decides how bad the network is, which settings both sides have, how many clients there are, how much they send
-and whether one of them moves. Whatever it is, all that was sent comes back, and nobody fails.
+and whether one of them moves. Whatever it is, all that was sent comes back, and nobody fails. Then 5 MB go one way
+through small windows, and what is sent for them is bounded.
 """
 
 # ruff: noqa: T201  it talks to a terminal
@@ -58,11 +59,36 @@ def transfer(seed: int) -> None:
         assert all(each.data[stream_id] == BODY[:size] for stream_id in ids)
 
 
+FIVE_MB = random.Random(7).randbytes(5_000_000)
+WINDOWS = {
+    "initial_max_data": 60_000,
+    "initial_max_stream_data_bidi_remote": 40_000,
+    "max_data_window": 60_000,
+    "max_stream_data_window": 40_000,
+    "max_idle_timeout": 600.0,
+}
+
+
+def bulk(seed: int) -> None:
+    """5 MB on one stream, where 15 % are lost, 20 % late and 10 % doubled. Raises when something is wrong.
+
+    Nearly one in seven has to go twice, and some of the late ones: half as much again is more than enough.
+    """
+    link = quic_link({"quic": WINDOWS}, {"quic": WINDOWS}, Lossy(seed=seed, delay=0.01), echo=False)
+    link.start().run(lambda: link.client.connection.handshake_confirmed, seconds=5000)
+    stream_id = link.client.say(None, FIVE_MB)
+    link.run(lambda: stream_id in link.server.ended, seconds=5000)
+    assert link.server.data[stream_id] == FIVE_MB
+    sent = sum(len(each.data) for each in link.sent if each.by_client)
+    assert sent < 1.5 * len(FIVE_MB), sent
+
+
 def main(first: str, last: str) -> None:
     for seed in range(int(first), int(last)):
         print("seed", seed, end="\r", flush=True)
         transfer(seed)
-    print(f"{int(last) - int(first)} seeds, and all that was sent came back")
+        bulk(seed)
+    print(f"{int(last) - int(first)} seeds, and all that was sent arrived")
 
 
 if __name__ == "__main__":
