@@ -303,6 +303,20 @@ class TestDatagrams:
             assert peer.recv(100) == b"answer"
             assert not bio.eof
 
+    def test_strangers_do_not_keep_a_read(self) -> None:
+        """One that must not wait passes over so many of their datagrams; the next one goes on."""
+        ours, peer, stranger = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(3))
+        with ours, peer, stranger:
+            for sock in (ours, peer, stranger):
+                sock.bind(("127.0.0.1", 0))
+            ours.setblocking(False)
+            for _ in range(100):
+                stranger.sendto(b"", ours.getsockname())
+            peer.sendto(b"true", ours.getsockname())
+            bio = DatagramBIO(ours, peer.getsockname())
+            assert bio.read(100) == b""
+            assert bio.read(100) == b"true"
+
     def test_a_refused_datagram_ends_nothing(self) -> None:
         with (
             socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ours,

@@ -48,6 +48,7 @@ _OF_EARLIER: Final = frozenset(
 )  # fmt: skip
 """What the next call on a connected socket fails with once an ICMP message has come (udp(7), "Error handling")."""
 
+_STRANGERS: Final = 64  # datagrams of others that one read passes over; more could keep it for as long as they like
 _REFUSALS: Final = 64  # such failures in a row, behind which it is the socket itself that fails
 
 PAIR_SIZE = 17_408  # bytes each way: 17 KiB, room for one TLS record of any size (BIO_s_bio(3))
@@ -73,6 +74,12 @@ class BIO(Protocol):
 
     def write_eof(self) -> None:
         """Nothing more will be written."""
+
+
+def descriptor(bio: BIO | None) -> int | None:
+    """What to wait on for a BIO, if it can be waited for."""
+    fileno = getattr(bio, "fileno", None)
+    return None if fileno is None else int(fileno())
 
 
 class MemoryBIO:
@@ -477,12 +484,12 @@ class DatagramBIO:
         size = size if size >= 0 else 65_536
         seconds = self._next_timeout
         if own == 0 or seconds is None or (own is not None and own <= seconds):
-            return self._receive(size, expected) or (b"", None)
+            return self._receive(size, expected, most=_STRANGERS if own == 0 else None) or (b"", None)
         deadline = time.monotonic() + seconds
         try:
             while True:
                 sock.settimeout(max(0.0, deadline - time.monotonic()))
-                found = self._receive(size, expected, once=True)
+                found = self._receive(size, expected, most=0)
                 if found is None or found[0]:
                     return found or (b"", None)
         except TimeoutError:
@@ -490,9 +497,9 @@ class DatagramBIO:
         finally:
             sock.settimeout(own)
 
-    def _receive(self, size: int, expected: object, *, once: bool = False) -> tuple[bytes, Any] | None:
-        """A datagram and its sender; None when there is nothing now, (b"", …) for what is none, when asked for one."""
-        refused = 0
+    def _receive(self, size: int, expected: object, *, most: int | None) -> tuple[bytes, Any] | None:
+        """A datagram and its sender; None when there is nothing now, (b"", …) behind `most` that are none for us."""
+        passed = refused = 0
         while True:
             try:
                 if self._told:
@@ -511,8 +518,9 @@ class DatagramBIO:
                 datagram = b""  # it was an ICMP message about an earlier one, which ends nothing and may be forged
             if datagram and (expected is None or sender == expected):
                 return datagram, sender
-            if once:
+            if most is not None and passed >= most:
                 return b"", None
+            passed += 1
 
     def write(self, datagram: Data, /) -> int:
         """Send one datagram: its length, or 0 when the socket is full."""

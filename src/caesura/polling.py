@@ -13,7 +13,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any, Final, TypeAlias
 
-from caesura.bio import BIO
+from caesura.bio import BIO, descriptor
 from caesura.errors import Error, OperationTimeout, UsageError
 from caesura.jobs import Pending, WaitContext, wait
 from caesura.jobs.job import can_pause
@@ -264,11 +264,11 @@ class _Records:
         elif self._paused and connection is not None:
             watch.work(connection.wait_context, listen=True)
             heard = True
-        if self._reads and not ssl.pending() and (fd := _descriptor(ssl.rbio)) is not None:
+        if self._reads and not ssl.pending() and (fd := descriptor(ssl.rbio)) is not None:
             if wanted & PollEvent.R:
                 watch.readable.add(fd)
             heard = True
-        if self._writes and (fd := _descriptor(ssl.wbio)) is not None:
+        if self._writes and (fd := descriptor(ssl.wbio)) is not None:
             if wanted & PollEvent.W:
                 watch.writable.add(fd)
             heard = True
@@ -278,23 +278,17 @@ class _Records:
 _ASYNC: Final = (Want.ASYNC_PAUSED, Want.ASYNC_NO_JOBS)
 
 
-def _descriptor(bio: BIO | None) -> int | None:
-    """What to wait on for a BIO, if it can be waited for."""
-    fileno = getattr(bio, "fileno", None)
-    return None if fileno is None else int(fileno())
-
-
 def _has_input(bio: BIO) -> bool:
     """Whether something can be read from it, its end included."""
     if bio.pending or bio.eof:
         return True
-    fd = _descriptor(bio)
+    fd = descriptor(bio)
     return fd is not None and bool(_Descriptor(fd).poll_events() & ~PollEvent.W)
 
 
 def _has_room(bio: BIO) -> bool:
     """Whether something can be written to it."""
-    fd = _descriptor(bio)
+    fd = descriptor(bio)
     if fd is not None:
         return bool(_Descriptor(fd).poll_events() & (PollEvent.W | PollEvent.EC | PollEvent.F))
     guarantee = getattr(bio, "get_write_guarantee", None)

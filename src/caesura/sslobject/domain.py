@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from caesura.assist import DomainLock
-from caesura.bio import BIO, DatagramBIO
+from caesura.bio import BIO, DatagramBIO, descriptor
 from caesura.context import Settings
 from caesura.deadlines import DeadlineQueue
 from caesura.errors import OperationTimeout
@@ -471,12 +471,6 @@ class Domain:
     def working(self) -> tuple[Member, ...]:
         """Whose paused work ends, or goes on, by itself or by being resumed."""
         return tuple(member for member in self.paused if not member.connection.needs_job)
-
-
-def descriptor(bio: BIO | None) -> int | None:
-    """What to wait on for a BIO, if it can be waited for."""
-    fileno = getattr(bio, "fileno", None)
-    return None if fileno is None else int(fileno())
 
 
 class Waiter:

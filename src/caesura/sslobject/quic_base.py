@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from caesura import assist
-from caesura.bio import BIO, DatagramBIO
+from caesura.bio import BIO, DatagramBIO, descriptor
 from caesura.context import Context
 from caesura.errors import Error, UsageError
 from caesura.events import (
@@ -17,7 +17,7 @@ from caesura.quic.path import Address
 from caesura.quic.turn import Turn
 from caesura.sessions import Session
 from caesura.sslobject.base import NO_ROLE, NO_TYPE, SSL, Want
-from caesura.sslobject.domain import Domain, Waiter, descriptor
+from caesura.sslobject.domain import Domain, Waiter
 from caesura.sslobject.quic_object import EventHandling, QUICObject
 from caesura.sslobject.quic_stream import unfinished
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final, NoReturn
 
 from caesura import assist
-from caesura.bio import BIO
+from caesura.bio import BIO, descriptor
 from caesura.context import Context
 from caesura.errors import ConfigError, UsageError, WantRead, WantWrite
 from caesura.quic.connection import QUICConnection
@@ -22,7 +22,7 @@ from caesura.quic.turn import Turn
 from caesura.readiness import PollEvent
 from caesura.sessions import Session
 from caesura.sslobject.base import CLOSED, Want
-from caesura.sslobject.domain import Domain, Waiter, descriptor
+from caesura.sslobject.domain import Domain, Waiter
 from caesura.sslobject.quic import QUICSSL
 from caesura.sslobject.quic_object import EventHandling, QUICObject
 
