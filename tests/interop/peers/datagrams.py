@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import select
 import socket
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from pathlib import Path
 from caesura.dtls import DTLSConnection, DTLSListener
 from tests.interop.peers.base import Setup
 from tests.interop.peers.nss import NSS, NSS_GROUPS
-from tests.interop.peers.process import PATIENCE, Process, Workshop, missing, program
+from tests.interop.peers.process import PATIENCE, Process, Workshop, missing, on_free_udp_port, program
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -88,12 +87,6 @@ def udp_socket() -> socket.socket:
     return sock
 
 
-def free_udp_port() -> int:
-    with udp_socket() as probe:
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @dataclass
 class DatagramPeer:
     """The other side's program, and how it is heard and made to speak."""
@@ -115,22 +108,22 @@ class NSSDatagrams(NSS):
 
     name = "nss"
 
-    def _run(self, role: str, port: int, setup: Setup, *more: str) -> DatagramPeer:
+    def _run(self, role: str, port: int, setup: Setup, *more: str) -> Process:
         groups = ["-I", ",".join(NSS_GROUPS[group] for group in setup.groups)] if setup.groups else []
         arguments = [
             *(program("tstclnt", "apt-get install libnss3-tools"), "-P", role, "-p", str(port)),
             *("-d", self._database(setup), "-V", "tls1.3:tls1.3", *groups, *more),
         ]
-        return DatagramPeer(self.workshop.start(arguments, self._environment(setup)), port)
+        return self.workshop.start(arguments, self._environment(setup))
 
     def serve_datagrams(self, setup: Setup) -> DatagramPeer:
-        port = free_udp_port()
-        peer = self._run("server", port, setup, "-h", "127.0.0.1", "-n", "own")
-        wait_until_bound(port)
-        return peer
+        return DatagramPeer(
+            *on_free_udp_port(lambda port: self._run("server", port, setup, "-h", "127.0.0.1", "-n", "own"))
+        )
 
     def connect_datagrams(self, port: int, setup: Setup) -> DatagramPeer:
-        return self._run("client", port, setup, "-h", "localhost", "-4", *(["-n", "own"] if setup.chain else []))
+        identity = ["-n", "own"] if setup.chain else []
+        return DatagramPeer(self._run("client", port, setup, "-h", "localhost", "-4", *identity), port)
 
 
 class Lemon:
@@ -141,32 +134,18 @@ class Lemon:
     def __init__(self, workshop: Workshop) -> None:
         self.workshop = workshop
 
-    def _run(self, role: str, port: int, setup: Setup, *, ask: bool = False) -> DatagramPeer:
+    def _run(self, role: str, port: int, setup: Setup, *, ask: bool = False) -> Process:
         folder = REPOSITORY / ".peers" / "lemon"
         if not (folder / "node_modules" / "lemon-tls").exists():
             missing("lemon-tls", "tests/interop/build_lemon_peer (needs node and npm)")
         options = {"chain": str(setup.chain), "key": str(setup.key)} if setup.chain is not None else {}
         given = json.dumps({**options, "ask": ask})
         node = program("node", "apt-get install nodejs")
-        return DatagramPeer(self.workshop.start([node, str(folder / "lemon.mjs"), role, str(port), given]), port)
+        return self.workshop.start([node, str(folder / "lemon.mjs"), role, str(port), given])
 
     def serve_datagrams(self, setup: Setup) -> DatagramPeer:
-        peer = self._run("server", free_udp_port(), setup, ask=setup.trust is not None)
-        peer.process.wait_for('"listening"')
-        return peer
+        ask = setup.trust is not None
+        return DatagramPeer(*on_free_udp_port(lambda port: self._run("server", port, setup, ask=ask), '"listening"'))
 
     def connect_datagrams(self, port: int, setup: Setup) -> DatagramPeer:
-        return self._run("client", port, setup)
-
-
-def wait_until_bound(port: int) -> None:
-    """Wait until a program holds this UDP port: tstclnt does not say so."""
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                return
-        subprocess.run(["sleep", "0.02"], check=True)
-    raise AssertionError("the server does not open its port")
+        return DatagramPeer(self._run("client", port, setup), port)

@@ -13,8 +13,8 @@ import pytest
 from OpenSSL import SSL
 
 from caesura.dtls import DTLSConnection
-from tests.interop.peers.datagrams import REPOSITORY, DatagramPeer, free_udp_port, wait_until_bound
-from tests.interop.peers.process import Workshop, missing, program
+from tests.interop.peers.datagrams import REPOSITORY, DatagramPeer
+from tests.interop.peers.process import Process, Workshop, missing, on_free_udp_port, program
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,18 +61,14 @@ class OpenSSL12:
         return found
 
     def serve(self, setup: Setup12) -> DatagramPeer:
-        port = free_udp_port()
-        arguments = [program("openssl", "apt-get install openssl"), "s_server", "-accept", str(port)]
-        arguments += self._common(setup)
+        arguments = [program("openssl", "apt-get install openssl"), "s_server", *self._common(setup)]
         if setup.cookies:
             arguments.append("-listen")
         if setup.trust is not None:
             arguments += ["-CAfile", str(setup.trust), "-Verify", "3", "-verify_return_error"]
         if setup.chain is None:
             arguments.append("-nocert")
-        peer = DatagramPeer(self.workshop.start(arguments), port)
-        wait_until_bound(port)
-        return peer
+        return DatagramPeer(*on_free_udp_port(lambda port: self.workshop.start([*arguments, "-accept", str(port)])))
 
     def connect(self, port: int, setup: Setup12) -> DatagramPeer:
         arguments = [program("openssl", "apt-get install openssl"), "s_client", "-connect", f"127.0.0.1:{port}"]
@@ -94,7 +90,7 @@ class GnuTLS12:
     def __init__(self, workshop: Workshop) -> None:
         self.workshop = workshop
 
-    def _start(self, name: str, *arguments: str) -> Any:
+    def _start(self, name: str, *arguments: str) -> Process:
         path = program(name, "apt-get install gnutls-bin")
         return self.workshop.start([program("stdbuf", "apt-get install coreutils"), "-oL", path, "--udp", *arguments])
 
@@ -107,16 +103,13 @@ class GnuTLS12:
         return found
 
     def serve(self, setup: Setup12) -> DatagramPeer:
-        port = free_udp_port()
-        arguments = ["--port", str(port), "--echo", *self._common(setup)]
+        arguments = ["--echo", *self._common(setup)]
         if setup.psk:
             passwords = self.workshop.path("psk.txt")
             passwords.write_text(f"{setup.identity}:{setup.psk.hex()}\n")
             arguments += ["--pskpasswd", str(passwords)]
         arguments += ["--require-client-cert", "--verify-client-cert"] if setup.trust else ["--disable-client-cert"]
-        peer = DatagramPeer(self._start("gnutls-serv", *arguments), port)
-        wait_until_bound(port)
-        return peer
+        return DatagramPeer(*on_free_udp_port(lambda port: self._start("gnutls-serv", "--port", str(port), *arguments)))
 
     def connect(self, port: int, setup: Setup12) -> DatagramPeer:
         arguments = ["--port", str(port), "127.0.0.1", *self._common(setup)]
@@ -135,7 +128,7 @@ class Pion12:
     def __init__(self, workshop: Workshop) -> None:
         self.workshop = workshop
 
-    def _start(self, role: str, port: int, setup: Setup12) -> DatagramPeer:
+    def _start(self, role: str, port: int, setup: Setup12) -> Process:
         path = REPOSITORY / ".peers" / "pionpeer"
         if not path.exists():
             missing("pion", "tests/interop/build_pion_peer (needs golang-github-pion-dtls.v2-dev)")
@@ -144,15 +137,13 @@ class Pion12:
         given |= {"suite": setup.code, "srtp": setup.srtp, "mtu": setup.mtu, "ask": role == "server" and "ca" in given}
         if setup.psk:
             given |= {"psk": setup.psk.hex(), "identity": setup.identity}
-        return DatagramPeer(self.workshop.start([str(path), role, str(port), json.dumps(given)]), port)
+        return self.workshop.start([str(path), role, str(port), json.dumps(given)])
 
     def serve(self, setup: Setup12) -> DatagramPeer:
-        peer = self._start("server", free_udp_port(), setup)
-        peer.process.wait_for('"listening"')
-        return peer
+        return DatagramPeer(*on_free_udp_port(lambda port: self._start("server", port, setup), '"listening"'))
 
     def connect(self, port: int, setup: Setup12) -> DatagramPeer:
-        return self._start("client", port, setup)
+        return DatagramPeer(self._start("client", port, setup), port)
 
 
 # --- in this process -------------------------------------------------------------------------------------------------

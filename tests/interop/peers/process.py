@@ -12,10 +12,12 @@ import shutil
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import pytest
 
 PATIENCE = 30.0  # seconds for anything a program is waited for; far more than it ever needs
@@ -103,16 +105,36 @@ class Process:
 
             self._changed.wait_for(arrived, PATIENCE)
             if not found:
-                state = "ended" if self._ended else "is still running"
-                tail = bytes(self._output[-2000:]).decode(errors="replace")
-                raise AssertionError(f"{self._process.args!r} {state} without saying {pattern!r}; it said: {tail}")
+                raise AssertionError(f"{self._described()} without saying {pattern!r}; it said: {self._tail()}")
             self._seen[track] = found[0].end()
             return bytes(self._output[begin : found[0].end()]).decode(errors="replace")
+
+    def _described(self) -> str:
+        return f"{self._process.args!r} {'ended' if self._ended else 'is still running'}"
+
+    def _tail(self) -> str:
+        return bytes(self._output[-2000:]).decode(errors="replace")
 
     def said(self, pattern: str) -> bool:
         """Whether the output so far, read or not, matches."""
         with self._changed:
             return re.search(pattern.encode(), bytes(self._output)) is not None
+
+    def wait_until_bound(self, port: int) -> None:
+        """Wait until it holds this UDP port, for programs that do not say so.
+
+        Its sockets are looked at. To try whether the port is taken would take it, perhaps just when the program does.
+        """
+        with self._changed:
+            bound = False
+            deadline = time.monotonic() + PATIENCE
+            while not (bound or self._ended) and time.monotonic() < deadline:
+                self._changed.wait(0.01)
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    sockets = psutil.Process(self._process.pid).net_connections("udp")
+                    bound = any(each.laddr.port == port for each in sockets)
+            if not bound:
+                raise AssertionError(f"{self._described()} without opening UDP port {port}; it said: {self._tail()}")
 
     def wait_for_bytes(self, size: int) -> bytes:
         """The next `size` bytes of the data track; raises AssertionError when they do not come."""
@@ -127,7 +149,7 @@ class Process:
         """Wait until the program has ended; raises AssertionError with the end of its output when it has failed."""
         code = self._process.wait(PATIENCE)
         self._reader.join(PATIENCE)
-        assert code == 0, f"{self._process.args!r} ended with {code}; it said: {bytes(self._output[-2000:])!r}"
+        assert code == 0, f"{self._process.args!r} ended with {code}; it said: {self._tail()}"
 
     def send(self, data: bytes) -> None:
         self._input.sendall(data)
@@ -176,23 +198,38 @@ def listen() -> socket.socket:
     return listener
 
 
-def free_port() -> int:
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     """A port that was free a moment ago, for programs that cannot choose one themselves."""
-    with socket.socket() as probe:
+    with socket.socket(type=kind) as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
 
 
 def on_free_port(start: Callable[[int], Process], ready: str) -> tuple[Process, int]:
-    """Start a server on a free port and wait until it says `ready`; another port is tried if this one was taken."""
+    """Start a server on a free TCP port and wait until it says `ready`; if another had the port, on another."""
+    return _on_free_port(start, socket.SOCK_STREAM, lambda process, port: process.wait_for(ready))
+
+
+def on_free_udp_port(start: Callable[[int], Process], ready: str | None = None) -> tuple[Process, int]:
+    """The same for UDP; one that says nothing is ready when it has the port."""
+    return _on_free_port(
+        start,
+        socket.SOCK_DGRAM,
+        lambda process, port: process.wait_for(ready) if ready else process.wait_until_bound(port),
+    )
+
+
+def _on_free_port(
+    start: Callable[[int], Process], kind: socket.SocketKind, wait: Callable[[Process, int], object]
+) -> tuple[Process, int]:
     for _ in range(4):
-        port = free_port()
+        port = free_port(kind)
         process = start(port)
         try:
-            process.wait_for(ready)
+            wait(process, port)
         except AssertionError:
-            if not process.said("(?i)already in use|in use|bind|PR_Bind"):
+            if not process.said("(?i)in use|bind"):
                 raise
             process.stop()
         else:

@@ -11,8 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
-from tests.interop.peers.datagrams import free_udp_port, wait_until_bound
-from tests.interop.peers.process import Process, missing, on_free_port, program
+from tests.interop.peers.process import Process, missing, on_free_port, on_free_udp_port, program
 from tests.interop.peers.quic import HOST, QUICPeer, Report
 
 REPOSITORY = Path(__file__).parents[3]
@@ -121,11 +120,13 @@ class NGTCP2(QUICPeer):
         """It answers with the file that was asked for, and reads what comes with the request."""
         assert not settings
         server = program("gtlsserver", "apt-get install ngtcp2-server")
-        port = free_udp_port()
         arguments = [*(["--validate-addr"] if retry else []), f"--htdocs={self.workshop.folder}", "--quiet"]
         files = [str(self.files["ec.key"]), str(self.files["ec.chain"])]
-        self.workshop.start([server, *arguments, HOST, str(port), *files])
-        await asyncio.to_thread(wait_until_bound, port)
+
+        def start(port: int) -> Process:
+            return self.workshop.start([server, *arguments, HOST, str(port), *files])
+
+        _, port = await asyncio.to_thread(on_free_udp_port, start)
         yield port
 
     def path(self, data: bytes) -> str:
