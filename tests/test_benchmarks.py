@@ -48,7 +48,10 @@ def test_signers(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stalls, "ROUNDS", 1)
     monkeypatch.setattr(stalls, "WINDOW", 0.05)
-    assert [line.name for line in stalls.probe(ignore)] == ["idle", "in a ThreadEngine", "in a ThreadEngine", "inline"]
+    idle, *threads, inline = stalls.probe(ignore)
+    assert (idle.name, inline.name) == ("idle", "inline")
+    assert [line.against for line in threads] == ["idle", "inline"] * (len(threads) // 2)
+    assert [line.must for line in threads[-2:]] == [3.0, 0.1]
 
 
 @pytest.mark.parametrize("settings", [older.DTLS12, older.DTLS13], ids=["DTLS12", "DTLS13"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Iterator
@@ -65,6 +66,21 @@ def workers() -> list[threading.Thread]:
 
 
 # --- what is taken ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have a scheduling policy of their own on Linux only")
+@pytest.mark.parametrize("sched_idle", [False, True])
+def test_threads_give_way_where_they_are_told_to(sched_idle: bool) -> None:
+    before = os.sched_getscheduler(0)
+    with ThreadEngine(1, sched_idle=sched_idle) as engine:
+        assert wait(engine.start(sign(os.sched_getscheduler, 0))) == (os.SCHED_IDLE if sched_idle else before)
+    assert os.sched_getscheduler(0) == before
+
+
+def test_threads_cannot_give_way_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(ConfigError, match="sched_idle: threads have"):
+        ThreadEngine(1, sched_idle=True)
 
 
 def test_work_is_done_on_another_thread() -> None:

@@ -28,21 +28,35 @@ class ThreadEngine:
     becomes free the wait context of the first in line is notified. A worker stays with its job through all pauses and
     waits for the job's descriptors. For a token with one session: one worker.
 
+    `sched_idle=True`, on Linux, is for long computations beside an event loop: the threads have the policy SCHED_IDLE
+    (sched(7)), so that a loop that wakes takes the processor from them at once, not when their slice ends. It is for
+    machines with time to spare: beside others that keep all processors busy these threads hardly run, and may hold the
+    interpreter's lock while they wait for their turn.
+
     Threads start with the first work and end with `close()`, with the engine itself, or with the program. Closing drops
     what stands in line, cancels what runs at its next pause, and waits for the threads.
+
+    Raises ConfigError for fewer than one worker, a negative queue, and `sched_idle` where there is no such policy.
     """
 
     __slots__ = ("__weakref__", "_close", "_line", "operations")
 
     def __init__(
-        self, workers: int, *, queue: int = 256, operations: Iterable[Operation] = HANDSHAKE_OPERATIONS
+        self,
+        workers: int,
+        *,
+        queue: int = 256,
+        operations: Iterable[Operation] = HANDSHAKE_OPERATIONS,
+        sched_idle: bool = False,
     ) -> None:
         if workers < 1:
             raise ConfigError("workers: at least one thread")
         if queue < 0:
             raise ConfigError("queue: 0 or more pieces of work")
+        if sched_idle and sys.platform != "linux":  # elsewhere it is for whole processes, or not there
+            raise ConfigError("sched_idle: threads have a scheduling policy of their own on Linux only")
         self.operations = frozenset(operations)
-        self._line = _Line(workers, queue)
+        self._line = _Line(workers, queue, sched_idle)
         self._close = weakref.finalize(self, self._line.close)  # also when the program ends
 
     def start(self, work: Work[T]) -> Pending[T]:
@@ -96,8 +110,9 @@ class _Task(Completion[T]):
 class _Line:
     """What the threads share. They hold this and not the engine, so that an engine nobody has any more ends them."""
 
-    def __init__(self, workers: int, queue: int) -> None:
+    def __init__(self, workers: int, queue: int, sched_idle: bool) -> None:
         self._workers = workers
+        self._sched_idle = sched_idle
         self._places = workers + queue
         self._closed = False
         self.reset()
@@ -200,6 +215,8 @@ class _Line:
     # --- on the workers ---------------------------------------------------------------------------------------------
 
     def _work(self) -> None:
+        if sys.platform == "linux" and self._sched_idle:
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # of this thread
         while (task := self._next()) is not None:
             task.perform()
             with self._changed:
