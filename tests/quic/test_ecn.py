@@ -8,8 +8,11 @@ from collections.abc import Callable
 import pytest
 
 from caesura.quic import QUICConnection
+from caesura.quic.congestion import NewReno
 from caesura.quic.ecn import ECT0, Ecn, EcnState
 from caesura.quic.levels import APPLICATION_SPACE, HANDSHAKE_SPACE, INITIAL_SPACE
+from caesura.quic.loss_detection import LossDetection
+from caesura.quic.rtt import RoundTrip
 from tests.quic.link import QUICLink, linked
 from tests.support.datagram_link import SERVER, Lossy, Network
 
@@ -231,3 +234,25 @@ def test_a_new_path_is_tested_anew() -> None:
     link.wait(1.0)
     assert link.theirs.connection.addr == link.client_address
     assert states(link) == [C, C]
+
+
+@pytest.mark.parametrize("fate", ["lost", "cleared", CE])
+def test_what_was_on_the_old_path_tells_nothing_of_the_new_one(fate: str | int) -> None:
+    """Marked packets that were on their way when the peer moved (RFC 9000 sections 9.4, 13.4.2)."""
+    loss = LossDetection(NewReno(1200), RoundTrip(0.1), client=False, ecn=True)
+    ecn = loss.ecn
+    for number in range(12):
+        if number == 6:
+            loss.new_path()
+        ecn.begin(0)
+        ecn.sent(APPLICATION_SPACE, 1)
+        loss.spaces[APPLICATION_SPACE].next_number += 1
+        loss.packet_sent(APPLICATION_SPACE, number, 1200, True, (), float(number))
+    window = loss.congestion.window
+    if fate != "lost":
+        loss.ack_received(APPLICATION_SPACE, [(0, 6)], 0.0, 12.0, (0, 0, 6) if fate == CE else None)
+        assert ecn.state is T
+        assert loss.congestion.window == window
+    loss.ack_received(APPLICATION_SPACE, [(9, 12)], 0.0, 12.0, (3, 0, 6 if fate == CE else 0))
+    assert ecn.state is C
+    assert loss.packets_lost == (9 if fate == "lost" else 3)

@@ -158,6 +158,7 @@ class LossDetection:
             and (marked or ecn is not None)
             and self.ecn.acknowledged(space, marked, ecn)
             and packet is not None
+            and packet.size
             and self.congestion.lost(0, packet.sent_at, now)
         ):
             growing = 0  # RFC 9002 section 7.1: congestion, and nothing lost
@@ -334,6 +335,7 @@ class LossDetection:
             for packet in sent.outstanding():
                 self.congestion.discarded(packet.size)
                 packet.size = 0
+                packet.__class__ = SentPacket  # and if its mark is lost, that is the old path's doing
         self.congestion.reset()
         self.round_trip.reset()
         self.ecn.reset()
