@@ -8,15 +8,15 @@ job. What the objects know of themselves is theirs to say: see `readiness`.
 from __future__ import annotations
 
 import select
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from time import monotonic
 from typing import Any, Final, TypeAlias
 
 from caesura.bio import BIO, descriptor
-from caesura.errors import Error, OperationTimeout, UsageError
-from caesura.jobs import Pending, WaitContext, wait
+from caesura.errors import Error, UsageError
 from caesura.jobs.job import can_pause
+from caesura.jobs.wait import wait_once
 from caesura.jobs.wakeup import Wakeup
 from caesura.readiness import Pollable, PollEvent, Watch
 from caesura.sslobject import RecordSSL, Want
@@ -148,41 +148,10 @@ def _pause(watch: Watch) -> None:
     for key, fd in keys:
         watch.context.set_wait_fd(key, fd)
     try:
-        wait(_Round(watch.context), watch.seconds)
-    except OperationTimeout:
-        pass
+        wait_once(watch.context, watch.seconds)
     finally:
         for key, _ in keys:
             watch.context.clear_fd(key)
-
-
-class _Round(Pending[None]):
-    """Over when the job has been resumed once: whoever resumes it means that something may have happened."""
-
-    resumable = True
-
-    def __init__(self, context: WaitContext) -> None:
-        self._context = context
-        self._resumed = False
-
-    @property
-    def wait_context(self) -> WaitContext:
-        return self._context
-
-    def done(self) -> bool:
-        return self._resumed
-
-    def result(self) -> None:
-        pass
-
-    def cancel(self) -> None:
-        pass
-
-    def on_done(self, callback: Callable[[Pending[None]], object]) -> None:
-        pass  # it is over when somebody looks
-
-    def resume(self) -> None:
-        self._resumed = True
 
 
 # --- TLS and DTLS -------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from caesura.jobs import (
     start_job,
     wait,
 )
+from caesura.jobs.wait import wait_once
 from caesura.jobs.wakeup import call_later, wait_readable
 from tests.jobs.support import on_thread, readable
 
@@ -523,3 +524,19 @@ def test_many_threads_wait_at_once() -> None:
     for thread in threads:
         thread.join()
     assert results == [7] * 8
+
+
+def test_a_thread_that_waits_once_goes_on_when_the_context_was_told_or_the_time_is_over() -> None:
+    with WaitContext() as context:
+        wait_once(context, 0.001)  # no news is nobody's failure
+        call_later(0.001, context.notify)
+        wait_once(context)
+        assert context.signalled
+
+
+def test_a_job_that_waits_once_goes_on_with_the_first_resume() -> None:
+    with WaitContext() as context:
+        job = start_job(wait_once, context)
+        assert not job.done()
+        job.resume()
+        assert job.done()

@@ -1,4 +1,4 @@
-"""Work that is not done yet: what everybody waits for, and a settable kind of it.
+"""Work that is not done yet: what everybody waits for, a settable kind of it, and a kind that is looked at.
 
 A job, a thread's answer and a remote request are all a `Pending`. Nothing here waits: see `wait`.
 """
@@ -13,7 +13,7 @@ from caesura.errors import JobCancelled, UsageError
 from caesura.jobs.waitcontext import AsyncStatus, WaitContext
 from caesura.jobs.wakeup import Lock, report
 
-__all__ = ["Completion", "Pending", "announce", "tell"]
+__all__ = ["Completion", "Condition", "Pending", "announce", "tell"]
 
 T = TypeVar("T")
 
@@ -139,3 +139,31 @@ class Completion(Pending[T]):
             self._on_cancel = None
         tell(self, callbacks)
         return True
+
+
+class Condition(Pending[None]):
+    """Something that comes true where somebody looks, waited for with `context`. There is no result.
+
+    A subclass says in `done` when that is, and in `resume` what a look does. Who no longer waits has stopped nothing.
+    """
+
+    __slots__ = ("_context",)
+
+    resumable = True
+
+    def __init__(self, context: WaitContext) -> None:
+        self._context = context
+
+    @property
+    def wait_context(self) -> WaitContext:
+        """What tells that a look may be worth it."""
+        return self._context
+
+    def result(self) -> None:
+        """Nothing."""
+
+    def cancel(self) -> None:
+        """Nobody waits for it any more."""
+
+    def on_done(self, callback: Callable[[Pending[None]], object]) -> None:
+        """Nobody is told: it ends in `resume`, where whoever waits for it looks."""

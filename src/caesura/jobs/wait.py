@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final, Protocol, TypeVar, cast
 
 from caesura.errors import OperationTimeout, UsageError
 from caesura.jobs.job import can_pause, current_job, nobody_blocks, pause_job
-from caesura.jobs.pending import Pending
+from caesura.jobs.pending import Condition, Pending
 from caesura.jobs.waitcontext import AsyncStatus, Cancellable, WaitContext
 from caesura.jobs.wakeup import Wakeup, call_later, loop_future, monotonic, wait_readable
 
-__all__ = ["ring_later", "wait"]
+__all__ = ["ring_later", "wait", "wait_once"]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -50,6 +51,31 @@ def wait(pending: Pending[T] | FutureLike[T] | Awaitable[T], timeout: float | No
             work.cancel()
             raise
     return cast("T", work.result())
+
+
+def wait_once(context: WaitContext, timeout: float | None = None) -> None:
+    """Wait until `context` has been told, or a descriptor in it is readable, or so many seconds have passed.
+
+    It may be for nothing: inside a job, whoever resumes it means that something may have happened.
+    """
+    with suppress(OperationTimeout):
+        wait(_Round(context), timeout)
+
+
+class _Round(Condition):
+    """Over when its wait context has been told, or a descriptor in it."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self, context: WaitContext) -> None:
+        super().__init__(context)
+        self._left = 1 if can_pause() else 2  # a thread that blocks looks once before it does
+
+    def done(self) -> bool:
+        return self._left <= 0
+
+    def resume(self) -> None:
+        self._left -= 2 if self._context.signalled else 1
 
 
 # --- inside a job -----------------------------------------------------------------------------------------------------

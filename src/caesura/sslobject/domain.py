@@ -20,10 +20,9 @@ from caesura.assist import DomainLock
 from caesura.bio import BIO, DatagramBIO, descriptor
 from caesura.context import Settings
 from caesura.deadlines import DeadlineQueue
-from caesura.errors import OperationTimeout
 from caesura.events import Event
-from caesura.jobs import AsyncStatus, Pending, WaitContext, wait
-from caesura.jobs.job import can_pause
+from caesura.jobs import AsyncStatus, WaitContext
+from caesura.jobs.wait import wait_once
 from caesura.jobs.wakeup import call_later
 from caesura.quic.connection import QUICConnection
 from caesura.quic.listener import QUICListener
@@ -508,39 +507,8 @@ class Waiter:
             self._poll = min(2 * self._poll, _LAST_POLL)
         domain.lock.release()
         try:
-            wait(_Round(context), pause)
-        except OperationTimeout:
-            pass
+            wait_once(context, pause)
         finally:
             domain.lock.acquire()
             domain.waiting.remove(context)
             context.close()
-
-
-class _Round(Pending[None]):
-    """Over when its wait context has been told, or a descriptor in it."""
-
-    resumable = True
-
-    def __init__(self, context: WaitContext) -> None:
-        self._context = context
-        self._left = 1 if can_pause() else 2  # a thread that blocks looks once before it does
-
-    @property
-    def wait_context(self) -> WaitContext:
-        return self._context
-
-    def done(self) -> bool:
-        return self._left <= 0
-
-    def result(self) -> None:
-        pass
-
-    def cancel(self) -> None:
-        pass
-
-    def on_done(self, callback: Callable[[Pending[None]], object]) -> None:
-        pass  # it is over when somebody looks
-
-    def resume(self) -> None:
-        self._left -= 2 if self._context.signalled else 1

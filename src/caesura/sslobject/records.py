@@ -25,7 +25,6 @@ One SSL is used by one thread at a time. `close` alone may be called at any mome
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NoReturn
@@ -47,7 +46,8 @@ from caesura.errors import (
     ZeroReturn,
 )
 from caesura.events import EarlyDataReason, EarlyDataStatus
-from caesura.jobs import Pending, WaitContext, current_job, wait
+from caesura.jobs import current_job, wait
+from caesura.jobs.pending import Condition
 from caesura.sslobject.base import CLOSED, NO_ROLE, NO_TYPE, SSL, Want
 from caesura.tls.connection import TLSConnection
 from caesura.transfer import CHUNK, Connection, DatagramTransfer, StreamTransfer, Transfer
@@ -663,31 +663,19 @@ class RecordSSL(SSL):
         super()._fail(error)
 
 
-class _Work(Pending[None]):
-    """All that is paused on a connection, as one thing to wait for."""
+class _Work(Condition):
+    """All that is paused on a connection, as one thing to wait for; `close`, too, notifies who waits."""
 
-    resumable = True
+    __slots__ = ("_connection", "_ssl")
 
     def __init__(self, ssl: RecordSSL, connection: Connection) -> None:
+        super().__init__(connection.wait_context)
         self._ssl = ssl
         self._connection = connection
-
-    @property
-    def wait_context(self) -> WaitContext:
-        return self._connection.wait_context
 
     def done(self) -> bool:
         return self._ssl._closing or self._connection.needs_job or not self._connection.waiting_for_async
 
-    def result(self) -> None:
-        pass
-
-    def cancel(self) -> None:
-        pass  # a wait that is interrupted or too long leaves the work alone
-
-    def on_done(self, callback: Callable[[Pending[None]], object]) -> None:
-        pass  # it ends in `resume`, where somebody looks, or in `close`, which notifies
-
     def resume(self) -> None:
-        self.wait_context.drain()
+        self._context.drain()
         self._connection.advance(self._ssl._monotonic())
