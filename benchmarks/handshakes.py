@@ -120,6 +120,7 @@ ROWS = (
     Race(
         "handshake-full",
         "full handshake",
+        __name__,
         full_contestants,
         goals=(
             Goal("ssl", 0.90, 0.75, ours="caesura, nothing cached"),
@@ -128,6 +129,11 @@ ROWS = (
         quantile=0.25,
     ),
     Race(
-        "handshake-resumed", "resumed handshake", resumed_contestants, goals=(Goal("ssl", 0.65, 0.50),), quantile=0.25
+        "handshake-resumed",
+        "resumed handshake",
+        __name__,
+        resumed_contestants,
+        goals=(Goal("ssl", 0.65, 0.50),),
+        quantile=0.25,
     ),
 )

@@ -5,6 +5,9 @@ compare badly. What lasts is the ratio between two contestants whose samples lie
 quantile of the samples it takes: the median, or the lower quartile where disturbances are long. A race has no waiting
 in it, so it is timed on the process' own clock, which stands still while others have the processor.
 
+Where the system puts a program in memory favours now one contestant, now another, for as long as the process lives. So
+a race is run in several processes one after the other, and what counts is the median of their ratios.
+
 A `Race` is such a row; a `Probe` measures something else (memory, stalls) by a function of its own. Both give a
 `Result`, which knows the goals and whether they were met.
 """
@@ -15,20 +18,29 @@ import gc
 import os
 import platform
 import ssl
+import statistics
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Protocol
+from multiprocessing import get_context
+from typing import Any, Protocol, TypeAlias
 
 from cryptography.hazmat.backends.openssl import backend
 
 SAMPLE = 0.005  # seconds that a sample lasts, about
-ROUNDS = 40
+PROCESSES = 5
+ROUNDS = 15  # in each process
 WARM_UP = 3  # samples of each contestant that are thrown away
 
-Progress = Callable[[float], object]  # told the fraction of a row that is done
+Progress: TypeAlias = Callable[[float], object]
+"""Told the fraction of a row that is done."""
+
+Samples: TypeAlias = dict[str, list[float]]
+"""By contestant: processor seconds for one operation, in the order in which they were taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +72,8 @@ class Line:
     against: str = ""
     must: float | None = None
     aim: float | None = None
+    lowest: float | None = None  # the ratio in the process where it was best, and
+    highest: float | None = None
     more_is_better: bool = False
     note: str = ""
 
@@ -106,11 +120,13 @@ class Row(Protocol):
 class Race:
     """A row of contestants that do the same thing.
 
-    `setting` is a context manager that gives the contestants; what it opens is closed after the row.
+    `setting` is a context manager that gives the contestants; what it opens is closed after the row. `module` has the
+    race among its `ROWS`, where other processes find it.
     """
 
     name: str
     title: str
+    module: str
     setting: Callable[[], AbstractContextManager[Sequence[Contestant]]]
     goals: Sequence[Goal] = ()
     unit: str = "µs"
@@ -120,29 +136,47 @@ class Race:
 
     def measure(self, progress: Progress) -> Result:
         began = time.perf_counter()
-        with self.setting() as contestants:
-            samples = interleaved(contestants, self.rounds, self.sample, progress)
-        scale = {"s": 1.0, "ms": 1e3, "µs": 1e6}[self.unit]
-        result = Result(self.name, self.title)
-        figures = {name: quantile(times, self.quantile) for name, times in samples.items()}
-        for name, figure in figures.items():
-            low, middle, high = (quantile(samples[name], q) * scale for q in (0.25, 0.5, 0.75))
-            result.spread[name] = (low, middle, high)
-            goals = [goal for goal in self.goals if goal.ours == name]
-            result.lines += [
-                Line(
-                    name,
-                    figure * scale,
-                    self.unit,
-                    ratio=figure / figures[goal.against],
-                    against=goal.against,
-                    must=goal.must,
-                    aim=goal.aim,
-                )
-                for goal in goals
-            ] or [Line(name, figure * scale, self.unit)]
+        runs = []
+        for number in range(PROCESSES):
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
+                runs.append(fresh.submit(_samples, self.module, self.name).result())
+            progress((number + 1) / PROCESSES)
+        result = self.result(runs)
         result.seconds = time.perf_counter() - began
         return result
+
+    def samples(self) -> Samples:
+        """Those of one process, which is this one."""
+        with self.setting() as contestants:
+            return interleaved(contestants, self.rounds, self.sample)
+
+    def result(self, runs: Sequence[Samples]) -> Result:
+        """What the samples of several processes say."""
+        scale = {"s": 1.0, "ms": 1e3, "µs": 1e6}[self.unit]
+        result = Result(self.name, self.title)
+        figures = [{name: quantile(times, self.quantile) for name, times in run.items()} for run in runs]
+        for name in figures[0]:
+            times = [each for run in runs for each in run[name]]
+            low, middle, high = (quantile(times, q) * scale for q in (0.25, 0.5, 0.75))
+            result.spread[name] = (low, middle, high)
+            figure = statistics.median(run[name] for run in figures) * scale
+            lines = []
+            for goal in self.goals:
+                if goal.ours == name:
+                    ratios = [run[name] / run[goal.against] for run in figures]
+                    line = Line(name, figure, self.unit, statistics.median(ratios), goal.against, goal.must, goal.aim)
+                    line.lowest, line.highest = min(ratios), max(ratios)
+                    lines.append(line)
+            result.lines += lines or [Line(name, figure, self.unit)]
+        return result
+
+
+def _samples(module: str, name: str) -> Samples:
+    """In another process: those of the race of this name."""
+    rows: Sequence[Row] = import_module(module).ROWS
+    race = next(row for row in rows if row.name == name)
+    assert isinstance(race, Race)
+    return race.samples()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,12 +194,10 @@ class Probe:
         return result
 
 
-def interleaved(
-    contestants: Sequence[Contestant], rounds: int, sample: float, progress: Progress
-) -> dict[str, list[float]]:
-    """Processor seconds for one operation, a list of samples for each contestant."""
+def interleaved(contestants: Sequence[Contestant], rounds: int, sample: float) -> Samples:
+    """Let each do its operation for about `sample` seconds in turn, `rounds` times."""
     counts = {each.name: _operations_in(each, sample) for each in contestants}
-    samples: dict[str, list[float]] = {each.name: [] for each in contestants}
+    samples: Samples = {each.name: [] for each in contestants}
     for number in range(-WARM_UP, rounds):
         for each in contestants if number % 2 else reversed(contestants):
             count = counts[each.name]
@@ -175,7 +207,6 @@ def interleaved(
             if number >= 0:
                 samples[each.name].append(took / count)
         gc.collect()  # between samples, so that nobody pays for another's garbage; it stays switched on within them
-        progress((number + 1 + WARM_UP) / (rounds + WARM_UP))
     return samples
 
 

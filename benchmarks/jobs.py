@@ -96,6 +96,12 @@ def pausing() -> Iterator[Sequence[Contestant]]:
 
 
 ROWS = (
-    Race("job", "job started and finished", starting, goals=(Goal("greenlet switches", 1.6),)),
-    Race("job-pause", "job started, paused, resumed, finished", pausing, goals=(Goal("greenlet switches", 1.6),)),
+    Race("job", "job started and finished", __name__, starting, goals=(Goal("greenlet switches", 1.6),)),
+    Race(
+        "job-pause",
+        "job started, paused, resumed, finished",
+        __name__,
+        pausing,
+        goals=(Goal("greenlet switches", 1.6),),
+    ),
 )

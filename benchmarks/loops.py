@@ -222,15 +222,17 @@ ROWS = (
     Race(
         "asyncio-connect",
         "asyncio: connect, handshake, 64 B echo, close",
+        __name__,
         connecting,
         goals=(Goal("ssl", 0.70, 0.58),),
         quantile=0.25,
         sample=0.02,
     ),
-    Race("asyncio-echo", "asyncio: 64 B echo", echoing, goals=(Goal("ssl", 0.95, 0.85),)),
+    Race("asyncio-echo", "asyncio: 64 B echo", __name__, echoing, goals=(Goal("ssl", 0.95, 0.85),)),
     Race(
         "asyncio-bulk",
         "asyncio: 128 KiB one way",
+        __name__,
         pouring,
         goals=(Goal("ssl", 0.87, 0.71),),  # 1.15 and 1.4 times the throughput
         sample=0.02,

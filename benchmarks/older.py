@@ -199,6 +199,7 @@ ROWS = (
     Race(
         "tls12-handshake",
         "full handshake, TLS 1.2",
+        __name__,
         tls_handshakes,
         goals=(Goal("pyOpenSSL", 0.90, 0.75, ours="caesura, verification cached"),),
         quantile=0.25,
@@ -206,6 +207,7 @@ ROWS = (
     Race(
         "dtls-handshake",
         "full handshake, DTLS 1.2",
+        __name__,
         dtls_handshakes,
         goals=(Goal("pyOpenSSL", 0.90, 0.75, ours="caesura, verification cached"),),
         quantile=0.25,
@@ -213,6 +215,7 @@ ROWS = (
     Race(
         "dtls-records-1200",
         "1200 B record, DTLS",
+        __name__,
         lambda: dtls_records(1200),
         goals=(Goal("pyOpenSSL", 1.20, 0.90), Goal("pyOpenSSL", 1.20, 1.00, ours="caesura, DTLS 1.3")),
     ),

@@ -289,6 +289,7 @@ ROWS = (
     Race(
         "quic-bulk",
         "QUIC: 256 KiB on one stream, datagrams of 1200 B",
+        __name__,
         bulk_contestants,
         goals=goals(
             Goal("aioquic", 1 / 4, 1 / 6),
@@ -300,6 +301,7 @@ ROWS = (
     Race(
         "quic-handshake",
         "QUIC: full handshake",
+        __name__,
         handshake_contestants,
         goals=goals(Goal("aioquic", 1 / 1.5)),
         sample=0.05,  # some twenty handshakes: with two, it is the others' code in the caches that is measured

@@ -159,9 +159,9 @@ ROWS = (
     Race(
         "quic-udp",
         "QUIC on asyncio: 256 KiB on one stream, loopback UDP",
+        __name__,
         contestants,
         goals=against_all("caesura", "qh3") + against_all("caesura, no GSO", "qh3, no GSO"),
-        rounds=30,
         sample=0.02,
     ),
 )

@@ -74,8 +74,15 @@ ROWS = (
     Race(
         "records-16k",
         "16 KiB record, sealed and opened",
+        __name__,
         lambda: contestants(16384),
         goals=(Goal("ssl", 0.75, 0.60), Goal("pyOpenSSL", 0.95, 0.75)),
     ),
-    Race("records-64", "64 B record, sealed and opened", lambda: contestants(64), goals=(Goal("ssl", 1.45, 1.20),)),
+    Race(
+        "records-64",
+        "64 B record, sealed and opened",
+        __name__,
+        lambda: contestants(64),
+        goals=(Goal("ssl", 1.45, 1.20),),
+    ),
 )

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.harness import Line, Result
+from benchmarks.harness import PROCESSES, Line, Result
 
 FOLDER = Path(__file__).parent / "results"
 WIDTH = 144  # columns, where there is no terminal to ask
@@ -45,6 +45,8 @@ def table(results: Sequence[Result], machine: dict[str, Any]) -> Table:
 
 def _judged(line: Line) -> tuple[str, str, Text]:
     ratio = "" if line.ratio is None else f"{line.ratio:.2f} of {line.against}"
+    if line.lowest is not None and line.highest is not None:
+        ratio += f" ({line.lowest:.2f} to {line.highest:.2f})"
     if line.must is None:
         return ratio, "", Text(line.note, style="dim")
     sign = "≥" if line.more_is_better else "≤"
@@ -60,7 +62,8 @@ def _number(value: float) -> str:
 def _caption(machine: dict[str, Any]) -> str:
     return (
         f"{machine['python']}, {machine['ssl']}, cryptography {machine['cryptography']}, {machine['cores']} cores, "
-        f"{machine['time']}. A ratio is our figure divided by the peer's."
+        f"{machine['time']}. A ratio is our figure divided by the peer's: of "
+        f"{PROCESSES} processes the median, and the lowest and highest."
     )
 
 

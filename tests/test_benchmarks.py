@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import tracemalloc
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 
-from benchmarks import memory, older, quic, report, signers, stalls
+from benchmarks import harness, memory, older, quic, report, signers, stalls
 from benchmarks.__main__ import ROWS
 from benchmarks.harness import Contestant, Goal, Line, Race, Result, machine, quantile
 
@@ -98,9 +98,8 @@ def test_a_race_alternates_and_compares() -> None:
 
         yield contestant("caesura", 200), contestant("peer", 20_000)
 
-    race = Race("made-up", "a made-up race", setting, goals=(Goal("peer", 0.5),), rounds=4, sample=0.001)
-    result = race.measure(ignore)
-    ours, theirs = result.lines
+    race = Race("made-up", "a made-up race", __name__, setting, goals=(Goal("peer", 0.5),), rounds=4, sample=0.001)
+    ours, theirs = race.result([race.samples()]).lines
     assert ours.ratio is not None
     assert ours.ratio == pytest.approx(ours.value / theirs.value)
     assert ours.met
@@ -108,6 +107,27 @@ def test_a_race_alternates_and_compares() -> None:
     rounds = order[-8:]
     assert [set(rounds[i : i + 2]) for i in (0, 2, 4, 6)] == [{"caesura", "peer"}] * 4
     assert rounds[0:2] == rounds[4:6] != rounds[2:4]
+
+
+def test_of_several_processes_the_median_counts() -> None:
+    def never() -> AbstractContextManager[Sequence[Contestant]]:
+        raise AssertionError("nothing is measured here")
+
+    race = Race("made-up", "a made-up race", __name__, never, goals=(Goal("peer", 0.5),))
+    runs = [{"caesura": [2e-6], "peer": [peer * 1e-6]} for peer in (4, 1, 8)]
+    ours, theirs = race.result(runs).lines
+    assert (ours.value, theirs.value) == pytest.approx((2, 4))
+    assert (ours.lowest, ours.ratio, ours.highest) == pytest.approx((0.25, 0.5, 2.0))
+
+
+def test_a_race_is_run_in_fresh_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(harness, "PROCESSES", 2)
+    done: list[float] = []
+    (row,) = (row for row in RACES if row.name == "job")
+    result = row.measure(done.append)
+    assert done == [0.5, 1.0]
+    assert {line.name for line in result.lines} == set(result.spread)
+    assert all(line.value > 0 for line in result.lines)
 
 
 @pytest.mark.parametrize(
