@@ -9,15 +9,15 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable
-from enum import IntEnum, unique
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from caesura.bio import BIO
 from caesura.context import Context, Method
-from caesura.errors import Error, UsageError, WantAsync, WantAsyncJob, WantRead, WantWrite
+from caesura.errors import Error, UsageError, WantAsync, WantAsyncJob
 from caesura.handshake.endpoint import Endpoint
 from caesura.jobs import AsyncStatus, WaitContext
 from caesura.sessions import Session
+from caesura.sslobject.ends import Want
 from caesura.sslobject.facts import Facts
 from caesura.sslobject.verbs import Verbs
 
@@ -27,17 +27,6 @@ if TYPE_CHECKING:
 CLOSED = "this connection is closed"
 NO_ROLE = "uninitialized: neither set_connect_state nor set_accept_state was called"
 NO_TYPE = "connection type not set: call set_connect_state or set_accept_state"
-
-
-@unique
-class Want(IntEnum):
-    """What the last call is waiting for, with the numbers of SSL_want(3)."""
-
-    NOTHING = 1
-    WRITING = 2
-    READING = 3
-    ASYNC_PAUSED = 5
-    ASYNC_NO_JOBS = 6
 
 
 class SSL(Facts, Verbs):
@@ -60,13 +49,10 @@ class SSL(Facts, Verbs):
         "_closing",
         "_marked",
         "_pausing",
-        "_rbio",
         "_server_side",
         "_thread",
-        "_wbio",
         "async_callback_arg",
         "context",
-        "want",
     )
 
     def __new__(cls, context: Context, *args: Any, **kwargs: Any) -> Self:  # noqa: ARG004 - they are __init__'s
@@ -87,14 +73,13 @@ class SSL(Facts, Verbs):
         server_hostname: str | None = None,
         session: Session | None = None,
     ) -> None:
+        super().__init__(rbio, wbio)
         self.context = copy.copy(context)
         self._callback = context.settings.async_callback
         self.async_callback_arg: object = context.settings.async_callback_arg
         self._server_side = server_side
         self._server_hostname = server_hostname
         self._session = session
-        self._rbio = rbio
-        self._wbio = rbio if wbio is None else wbio
         self._asynchronous = False  # an asynchronous operation was begun, so there is a wait context to show
         self._busy = False  # a call is in progress
         self._thread = 0  # whose call it was that may have left paused work
@@ -126,21 +111,6 @@ class SSL(Facts, Verbs):
             self._server_side = server_side
         finally:
             self._leave()
-
-    def set_bio(self, rbio: BIO | None, wbio: BIO | None = None) -> None:
-        """Read from `rbio` and write to `wbio`, or to `rbio` when it is None (SSL_set_bio(3))."""
-        self._rbio = rbio
-        self._wbio = rbio if wbio is None else wbio
-
-    @property
-    def rbio(self) -> BIO | None:
-        """Where bytes come from."""
-        return self._rbio
-
-    @property
-    def wbio(self) -> BIO | None:
-        """Where bytes go."""
-        return self._wbio
 
     @property
     def server_side(self) -> bool | None:
@@ -257,14 +227,6 @@ class SSL(Facts, Verbs):
             context = connection.wait_context
             context.reset()
             context.drain()
-
-    def _want_read(self) -> NoReturn:
-        self.want = Want.READING
-        raise WantRead
-
-    def _want_write(self) -> NoReturn:
-        self.want = Want.WRITING
-        raise WantWrite
 
     def _want_async(self, connection: Endpoint) -> NoReturn:
         if connection.needs_job:

@@ -7,10 +7,11 @@ from caesura.errors import UsageError
 from caesura.events import EarlyDataReason, EarlyDataStatus
 from caesura.handshake.endpoint import Endpoint
 from caesura.sessions import Session
+from caesura.sslobject.ends import OverBIOs
 from caesura.wire.registries import CipherSuite, NamedGroup, Version
 
 
-class Facts:
+class Facts(OverBIOs):
     """The facts of a connection, read from it as it is now."""
 
     __slots__ = ("_connection", "_server_hostname", "_session")

@@ -16,7 +16,7 @@ from caesura.events import (
     EarlyDataStatus,
 )
 from caesura.quic.path import Address
-from caesura.sslobject.base import Want
+from caesura.sslobject.ends import Want
 from caesura.sslobject.quic_streams import DefaultStreamMode, IncomingStreamPolicy, StreamCalls
 
 __all__ = ["QUICSSL", "DefaultStreamMode", "IncomingStreamPolicy"]

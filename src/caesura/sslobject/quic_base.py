@@ -5,19 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from caesura import assist
-from caesura.bio import BIO, DatagramBIO, descriptor
+from caesura.bio import BIO, DatagramBIO
 from caesura.context import Context
 from caesura.errors import Error, UsageError
-from caesura.events import (
-    Event,
-)
+from caesura.events import Event
 from caesura.quic.closing import CloseInfo
 from caesura.quic.connection import QUICConnection
 from caesura.quic.path import Address
 from caesura.quic.turn import Turn
 from caesura.sessions import Session
-from caesura.sslobject.base import NO_ROLE, NO_TYPE, SSL, Want
+from caesura.sslobject.base import NO_ROLE, NO_TYPE, SSL
 from caesura.sslobject.domain import Domain, Waiter
+from caesura.sslobject.ends import Want
 from caesura.sslobject.quic_object import EventHandling, QUICObject
 from caesura.sslobject.quic_stream import unfinished
 
@@ -190,17 +189,13 @@ class QUICBase(QUICObject, SSL):
         if self._blocking is None:
             if self.listener is not None:
                 return bool(self.listener.blocking)
-            return descriptor(self._rbio) is not None and descriptor(self._wbio) is not None
+            return self._can_block
         return self._blocking
 
     @blocking.setter
     def blocking(self, value: bool) -> None:
         self._may_block(value)
         self._blocking = value
-
-    def _may_block(self, value: bool) -> None:
-        if value and (descriptor(self._rbio) is None or descriptor(self._wbio) is None):
-            raise UsageError("blocking: these BIOs have no descriptor to wait on")
 
     @property
     def _pauses_show(self) -> bool:

@@ -10,26 +10,27 @@ import copy
 import threading
 from collections import deque
 from dataclasses import replace
-from typing import Final, NoReturn
+from typing import Final
 
 from caesura import assist
-from caesura.bio import BIO, descriptor
+from caesura.bio import BIO
 from caesura.context import Context
-from caesura.errors import ConfigError, UsageError, WantRead, WantWrite
+from caesura.errors import ConfigError, UsageError
 from caesura.quic.connection import QUICConnection
 from caesura.quic.listener import QUICListener
 from caesura.quic.turn import Turn
 from caesura.readiness import PollEvent
 from caesura.sessions import Session
-from caesura.sslobject.base import CLOSED, Want
+from caesura.sslobject.base import CLOSED
 from caesura.sslobject.domain import Domain, Waiter
+from caesura.sslobject.ends import OverBIOs, Want
 from caesura.sslobject.quic import QUICSSL
 from caesura.sslobject.quic_object import EventHandling, QUICObject
 
 _NOT_LISTENING: Final = "no BIOs: set them with set_bio before the listener listens"
 
 
-class Listener(QUICObject):
+class Listener(QUICObject, OverBIOs):
     """Accepts QUIC connections. `validate`: whether clients prove their address before anything is kept of them.
 
     `accept=False` makes one that accepts nobody: several connections of ours, made by `new_connection`, share its BIOs.
@@ -46,13 +47,10 @@ class Listener(QUICObject):
         "_closing",
         "_domain",
         "_pending",
-        "_rbio",
         "_thread",
-        "_wbio",
         "context",
         "event_handling",
         "max_pending",
-        "want",
     )
 
     server_side = True
@@ -66,12 +64,10 @@ class Listener(QUICObject):
         validate: bool = True,
         accept: bool = True,
     ) -> None:
+        super().__init__(rbio, wbio)
         self.context = copy.copy(context)
         self.context.quic = replace(self.context.settings.quic, retry=validate)
         self._accepts = accept
-        self._rbio = rbio
-        self._wbio = rbio if wbio is None else wbio
-        self.want = Want.NOTHING
         self.event_handling = EventHandling.INHERIT
         self.max_pending = context.settings.limits.pending_connections
         self._blocking: bool | None = None
@@ -90,18 +86,7 @@ class Listener(QUICObject):
         """
         if self._domain is not None:
             raise UsageError("set_bio: the listener listens")
-        self._rbio = rbio
-        self._wbio = rbio if wbio is None else wbio
-
-    @property
-    def rbio(self) -> BIO | None:
-        """Where datagrams come from."""
-        return self._rbio
-
-    @property
-    def wbio(self) -> BIO | None:
-        """Where they go."""
-        return self._wbio
+        super().set_bio(rbio, wbio)
 
     # --- connections ------------------------------------------------------------------------------------------------
 
@@ -210,14 +195,11 @@ class Listener(QUICObject):
     @property
     def blocking(self) -> bool:
         """Whether calls wait (SSL_set_blocking_mode(3)): see the connection's."""
-        if self._blocking is None:
-            return descriptor(self._rbio) is not None and descriptor(self._wbio) is not None
-        return self._blocking
+        return self._can_block if self._blocking is None else self._blocking
 
     @blocking.setter
     def blocking(self, value: bool) -> None:
-        if value and (descriptor(self._rbio) is None or descriptor(self._wbio) is None):
-            raise UsageError("blocking: these BIOs have no descriptor to wait on")
+        self._may_block(value)
         self._blocking = value
 
     def _readiness(self, domain: Domain) -> PollEvent:
@@ -240,14 +222,6 @@ class Listener(QUICObject):
         self._thread = threading.get_ident()
         self.want = Want.NOTHING
         return domain
-
-    def _want_read(self) -> NoReturn:
-        self.want = Want.READING
-        raise WantRead
-
-    def _want_write(self) -> NoReturn:
-        self.want = Want.WRITING
-        raise WantWrite
 
     def _leave(self) -> None:
         self._busy = False

@@ -14,8 +14,9 @@ from typing import NoReturn, TypeVar
 from caesura.errors import UsageError
 from caesura.jobs import current_job
 from caesura.readiness import PollEvent, Watch
-from caesura.sslobject.base import CLOSED, Want
+from caesura.sslobject.base import CLOSED
 from caesura.sslobject.domain import Domain, Waiter
+from caesura.sslobject.ends import Want, Wanting
 
 T = TypeVar("T")
 
@@ -29,18 +30,15 @@ class EventHandling(IntEnum):
     EXPLICIT = 2
 
 
-class QUICObject:
+class QUICObject(Wanting):
     """What moves when an object of a domain is called. `want` is what its last call waits for."""
 
     __slots__ = ()
 
-    want: Want
     event_handling: EventHandling
     _closing: bool
     _enter: Callable[[], object]  # a call begins
     _leave: Callable[[], None]  # and ends
-    _want_read: Callable[[], NoReturn]
-    _want_write: Callable[[], NoReturn]
 
     # --- what each has in its own way -------------------------------------------------------------------------------
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import threading
 from enum import IntEnum, unique
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final
 
 from caesura.bio import BIO, Data
 from caesura.context import Context
-from caesura.errors import Error, StreamReset, StreamStopped, UnexpectedEOF, UsageError, WantRead, WantWrite, ZeroReturn
+from caesura.errors import Error, StreamReset, StreamStopped, UnexpectedEOF, UsageError, ZeroReturn
 from caesura.readiness import PollEvent
-from caesura.sslobject.base import CLOSED, Want
+from caesura.sslobject.base import CLOSED
+from caesura.sslobject.ends import Want
 from caesura.sslobject.quic_object import EventHandling, QUICObject
 
 if TYPE_CHECKING:
@@ -63,14 +64,13 @@ class QUICStream(QUICObject):
         "gone",
         "id",
         "read_code",
-        "want",
         "write_code",
     )
 
     def __init__(self, connection: StreamCalls, stream_id: int, *, ahead: bool = False) -> None:
+        super().__init__()
         self.connection = connection
         self.id = stream_id
-        self.want = Want.NOTHING
         self.event_handling = EventHandling.INHERIT
         self.read_code: int | None = None
         self.write_code: int | None = None
@@ -386,14 +386,6 @@ class QUICStream(QUICObject):
     @property
     def _pauses_show(self) -> bool:
         return self.connection._pauses_show
-
-    def _want_read(self) -> NoReturn:
-        self.want = Want.READING
-        raise WantRead
-
-    def _want_write(self) -> NoReturn:
-        self.want = Want.WRITING
-        raise WantWrite
 
     def _check_work(self) -> None:
         self.connection._check_work()

@@ -17,8 +17,8 @@ from caesura.events import (
     StreamsPermitted,
 )
 from caesura.readiness import PollEvent
-from caesura.sslobject.base import Want
 from caesura.sslobject.domain import Domain, Waiter
+from caesura.sslobject.ends import Want
 from caesura.sslobject.quic_base import QUICBase
 from caesura.sslobject.quic_object import QUICObject
 from caesura.sslobject.quic_stream import SERVER, UNIDIRECTIONAL, QUICStream

@@ -48,7 +48,8 @@ from caesura.errors import (
 from caesura.events import EarlyDataReason, EarlyDataStatus
 from caesura.jobs import current_job, wait
 from caesura.jobs.pending import Condition
-from caesura.sslobject.base import CLOSED, NO_ROLE, NO_TYPE, SSL, Want
+from caesura.sslobject.base import CLOSED, NO_ROLE, NO_TYPE, SSL
+from caesura.sslobject.ends import Want
 from caesura.tls.connection import TLSConnection
 from caesura.transfer import CHUNK, Connection, DatagramTransfer, StreamTransfer, Transfer
 
