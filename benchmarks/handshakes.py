@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from ssl import SSLWantReadError
 from typing import Any
 
+from benchmarks import primitives
 from benchmarks.harness import Contestant, Goal, Race
 from benchmarks.pairs import (
     caesura_connections,
@@ -54,9 +55,13 @@ def full_contestants() -> Iterator[Sequence[Contestant]]:
     uncached = caesura_contexts(ticket_count=0, sessions=None, verification_cache=None)
     cached = caesura_contexts(ticket_count=0, sessions=None)
     stdlib, pyopenssl = stdlib_contexts(), pyopenssl_contexts()
+    slow = nothing_cached(lambda: connect(*caesura_connections(*uncached)))
+    fast = repeated(lambda: connect(*caesura_connections(*cached)))
     yield (
-        Contestant("caesura, nothing cached", nothing_cached(lambda: connect(*caesura_connections(*uncached)))),
-        Contestant("caesura, verification cached", repeated(lambda: connect(*caesura_connections(*cached)))),
+        Contestant("caesura, nothing cached", slow),
+        primitives.alone("its primitives alone, nothing cached", slow),
+        Contestant("caesura, verification cached", fast),
+        primitives.alone("its primitives alone, verification cached", fast),
         Contestant("caesura, cached, SSL over BIOs", full(lambda: caesura_pair(*cached))),
         Contestant("ssl", full(lambda: stdlib_pair(*stdlib))),
         Contestant("pyOpenSSL (X25519MLKEM768)", full(lambda: pyopenssl_pair(*pyopenssl))),
@@ -113,7 +118,10 @@ def resumed_contestants() -> Iterator[Sequence[Contestant]]:
     }
     for each in resuming.values():
         assert each.connect().session_reused
-    yield [Contestant(name, each.run) for name, each in resuming.items()]
+    yield [
+        *(Contestant(name, each.run) for name, each in resuming.items()),
+        primitives.alone("its primitives alone", resuming["caesura"].run),
+    ]
 
 
 ROWS = (
@@ -124,7 +132,9 @@ ROWS = (
         full_contestants,
         goals=(
             Goal("ssl", 0.90, 0.75, ours="caesura, nothing cached"),
+            Goal("ssl", ours="its primitives alone, nothing cached"),
             Goal("ssl", 0.70, 0.58, ours="caesura, verification cached"),
+            Goal("ssl", ours="its primitives alone, verification cached"),
         ),
         quantile=0.25,
     ),
@@ -133,7 +143,7 @@ ROWS = (
         "resumed handshake",
         __name__,
         resumed_contestants,
-        goals=(Goal("ssl", 0.65, 0.50),),
+        goals=(Goal("ssl", 0.65, 0.50), Goal("ssl", ours="its primitives alone")),
         quantile=0.25,
     ),
 )

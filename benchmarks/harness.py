@@ -53,10 +53,10 @@ class Contestant:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """Our time divided by that of `against` must be at most `must`; `aim` is better still."""
+    """The time of `ours` divided by that of `against`: at most `must`, if that is given, and better still `aim`."""
 
     against: str
-    must: float
+    must: float | None = None
     aim: float | None = None
     ours: str = "caesura"
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import sys
 import tracemalloc
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from benchmarks import harness, memory, older, quic, report, signers, stalls
+from benchmarks import harness, memory, older, primitives, quic, report, signers, stalls
 from benchmarks.__main__ import ROWS
 from benchmarks.harness import Contestant, Goal, Line, Race, Result, machine, quantile
 
@@ -118,6 +122,27 @@ def test_of_several_processes_the_median_counts() -> None:
     ours, theirs = race.result(runs).lines
     assert (ours.value, theirs.value) == pytest.approx((2, 4))
     assert (ours.lowest, ours.ratio, ours.highest) == pytest.approx((0.25, 0.5, 2.0))
+
+
+def test_primitives_are_those_that_were_called() -> None:
+    def handshake(count: int) -> None:
+        for _ in range(count):
+            state = hashlib.sha384(b"once")
+            state.copy().digest()
+            state.copy().digest()
+
+    seen: Counter[str] = Counter()
+
+    def count(_frame: object, event: str, function: Any) -> None:
+        if event == "c_call":
+            seen[function.__qualname__] += 1
+
+    contestant = primitives.alone("its primitives alone", handshake)
+    sys.setprofile(count)
+    contestant.run(3)
+    sys.setprofile(None)
+    seen.pop("setprofile")
+    assert seen == {"openssl_sha384": 3, "HASH.copy": 6, "HASH.digest": 6}
 
 
 def test_a_race_is_run_in_fresh_processes(monkeypatch: pytest.MonkeyPatch) -> None:
