@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from caesura.bio import Data, MemoryBIO, SocketBIO, bio_pair
+from caesura.bio import MemoryBIO, SocketBIO, bio_pair
 from caesura.context import Limits
 from caesura.engines import DelayEngine, InlineEngine, Operation, ThreadEngine, Work
 from caesura.errors import (
@@ -34,6 +34,7 @@ from caesura.errors import (
 from caesura.jobs import Completion, JobCancelled, Pending, current_job, pause_job, start_job, wait
 from caesura.sessions import SessionCache
 from caesura.sslobject import SSL, Want
+from caesura.wire.data import Data
 from caesura.wire.messages12 import HelloRequest
 from caesura.wire.registries import CipherSuite, NamedGroup, Version
 from tests.support.pki import pki

@@ -23,11 +23,10 @@ import sys
 import time
 from collections import deque
 from contextlib import suppress
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol
 
 from caesura.errors import ConfigError, UsageError
-
-Data: TypeAlias = bytes | bytearray | memoryview
+from caesura.wire.data import Data
 
 _ANCILLARY: Final = 64  # bytes for what comes beside a datagram
 _TRAFFIC_CLASS: Final = frozenset(  # how a system names the byte that ECN is in

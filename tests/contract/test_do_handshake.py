@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from caesura import openssl as o
-from caesura.bio import BIO, Data, MemoryBIO, PairBIO, bio_pair
+from caesura.bio import BIO, MemoryBIO, PairBIO, bio_pair
 from caesura.errors import AlertDescription, CertificateVerifyError, PeerAlert, UsageError
 from caesura.sslobject import SSL
+from caesura.wire.data import Data
 from tests.support.pki import pki
 from tests.support.ssl_pair import (
     client,

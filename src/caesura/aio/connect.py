@@ -8,9 +8,9 @@ from typing import Any, TypeVar, cast
 
 from caesura.aio.endpoint import Endpoint, name_to_prove, refuse_ssl
 from caesura.aio.protocol import TLSProtocol
-from caesura.aio.transport import Data
 from caesura.context import Context
 from caesura.sessions import Session
+from caesura.wire.data import Data
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 

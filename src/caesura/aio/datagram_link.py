@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from caesura.aio.link import Link
 from caesura.dtls.connection import DTLSConnection
-from caesura.dtls.parts import Data
 from caesura.errors import Error, ZeroReturn
+from caesura.wire.data import Data
 
 if TYPE_CHECKING:
     from caesura.aio.carrier import Carrier
@@ -43,7 +43,7 @@ class DatagramLink(Link[DTLSConnection]):
 
         Raises `UsageError` for one that is too long and after `close`, and the association's error once it has one.
         """
-        if not isinstance(data, bytes | bytearray | memoryview):
+        if not isinstance(data, Data):
             raise TypeError(f"data: expected bytes, not {type(data).__name__}")
         connection = self.ssl
         while (self.raw.full or connection.write_backlog > BACKLOG) and not self.over:

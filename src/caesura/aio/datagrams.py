@@ -19,8 +19,8 @@ from caesura.aio.udp import Received
 from caesura.context import Context, Method
 from caesura.dtls.connection import DTLSConnection
 from caesura.dtls.listener import DTLSListener
-from caesura.dtls.parts import Data
 from caesura.sessions import Session
+from caesura.wire.data import Data
 
 SHUTDOWN_TIMEOUT = 1.0  # seconds: close_notify is not sent again, so it helps little to wait for an answer for long
 IDLE_TIMEOUT = 3600.0  # seconds without a word from a server's peer, where `dtls.idle_timeout` says nothing

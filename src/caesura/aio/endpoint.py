@@ -14,6 +14,7 @@ from caesura.errors import ConfigError
 from caesura.jobs.waitcontext import Cancellable
 from caesura.jobs.wakeup import call_later
 from caesura.sessions import Session
+from caesura.wire.data import Data
 
 ProtocolFactory: TypeAlias = Callable[[], asyncio.BaseProtocol]
 
@@ -141,7 +142,7 @@ class Endpoint(Terms):
         make_protocol: ProtocolFactory,
         context: Context,
         *,
-        early_data: bytes | bytearray | memoryview | bool | None = None,
+        early_data: Data | bool | None = None,
         **terms: Any,
     ) -> None:
         super().__init__(context, **terms)

@@ -28,10 +28,11 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from caesura.aio.alarms import Alarm
 from caesura.aio.completion import Pause
-from caesura.aio.transport import Data, TLSTransport
+from caesura.aio.transport import TLSTransport
 from caesura.errors import Error, OperationFailed, OperationTimeout, PeerAlert, UnexpectedEOF
 from caesura.jobs import WaitContext
 from caesura.tls.connection import TLSConnection
+from caesura.wire.data import Data
 
 if TYPE_CHECKING:
     from caesura.aio.endpoint import Endpoint
@@ -446,7 +447,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
         if self.state is not State.OPEN or self._write_ended or connection.error is not None:
             self._refuse_to_write()
             return
-        if not isinstance(data, bytes | bytearray | memoryview):
+        if not isinstance(data, Data):
             raise TypeError(f"data: expected bytes, not {type(data).__name__}")
         data = bytes(data)
         if not data:

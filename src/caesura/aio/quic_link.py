@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Final
 
 from caesura.aio.link import Link
-from caesura.aio.quic_stream import LOW, Data, Stream, StreamReader, StreamWriter
+from caesura.aio.quic_stream import LOW, Stream, StreamReader, StreamWriter
 from caesura.errors import ZeroReturn, ZeroRTTRejected
 from caesura.events import (
     EarlyDataReason,
@@ -25,6 +25,7 @@ from caesura.events import (
     StreamReadable,
 )
 from caesura.quic.connection import QUICConnection
+from caesura.wire.data import Data
 
 if TYPE_CHECKING:
     from caesura.aio.carrier import Carrier
@@ -96,7 +97,7 @@ class QUICLink(Link[QUICConnection]):
 
         Raises UsageError when it is too long, or the peer takes none.
         """
-        if not isinstance(data, bytes | bytearray | memoryview):
+        if not isinstance(data, Data):
             raise TypeError(f"data: expected bytes, not {type(data).__name__}")
         while True:
             await self._may_write()

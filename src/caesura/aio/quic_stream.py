@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from caesura.errors import Error, StreamReset, StreamStopped
+from caesura.wire.data import Data
 
 if TYPE_CHECKING:
     from caesura.aio.quic_link import QUICLink
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 LIMIT: Final = 65_536  # bytes a reader buffers, as in asyncio: up to twice as much, and one piece
 HIGH, LOW = 65_536, 16_384  # bytes that wait to be sent: from where `drain` waits, and up to where
 _PIECE: Final = 65_536  # bytes
-
-Data = bytes | bytearray | memoryview
 
 
 class StreamReader(asyncio.StreamReader):
@@ -140,7 +139,7 @@ class Stream(asyncio.Transport):
 
     def write(self, data: Data) -> None:
         """Send these bytes too; what cannot be sent any more is dropped, and `drain` says why."""
-        if not isinstance(data, bytes | bytearray | memoryview):
+        if not isinstance(data, Data):
             raise TypeError(f"data: expected bytes, not {type(data).__name__}")
         if self._concluded:
             if self._failure is None:

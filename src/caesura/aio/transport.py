@@ -6,11 +6,10 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from caesura.aio.info import extra_info
+from caesura.wire.data import Data
 
 if TYPE_CHECKING:
     from caesura.aio.protocol import TLSProtocol
-
-Data = bytes | bytearray | memoryview
 
 
 async def wait_handshake(target: asyncio.StreamWriter | asyncio.BaseTransport) -> None:

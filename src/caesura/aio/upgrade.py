@@ -12,9 +12,9 @@ from typing import Any, cast
 
 from caesura.aio.endpoint import Endpoint
 from caesura.aio.protocol import TLSProtocol
-from caesura.aio.transport import Data
 from caesura.context import Context
 from caesura.sessions import Session
+from caesura.wire.data import Data
 
 
 async def start_tls(

@@ -21,7 +21,7 @@ from caesura.dtls.alerts import WARNING
 from caesura.dtls.cookies import Address
 from caesura.dtls.flights import Ending
 from caesura.dtls.greeting import Greeter, hello_in
-from caesura.dtls.parts import Data, DTLSParts
+from caesura.dtls.parts import DTLSParts
 from caesura.dtls.reader import Record
 from caesura.dtls.reassembly import Verdict
 from caesura.dtls.records12 import EPOCH
@@ -40,6 +40,7 @@ from caesura.errors import (
 )
 from caesura.handshake.state import Established
 from caesura.handshake.transport import Epoch
+from caesura.wire.data import Data
 from caesura.wire.dtls import (
     Fragment,
     NewConnectionId,
@@ -411,8 +412,7 @@ class DTLSConnection(DTLSParts):
         """Early data. It may be a copy, so it says nothing of where the peer is, or whether it is still there."""
         if record.content_type != _APPLICATION_DATA:
             raise UnexpectedMessage("anything but early data in its epoch", section="RFC 9147 section 6.1")
-        content = self._early.receive(record.content)
-        (self._data.received if self._early_is_data else self._early.keep)(content)
+        self._early.receive_untrusted(record.content)
 
     def _application_data(self, record: Record) -> None:
         if record.epoch < (EPOCH if self._dtls12 else Epoch.APPLICATION):

@@ -7,48 +7,24 @@ complete. Whether there is any at all is for the handshake to say (`handshake.ea
 
 from __future__ import annotations
 
-from collections import deque
+from caesura.dtls.datagram_queue import DatagramQueue
+from caesura.events import EarlyDataStatus
+from caesura.handshake.early_state import EarlyBytes
 
-from caesura.errors import UnexpectedMessage
-from caesura.events import EarlyDataReason, EarlyDataStatus
 
+class EarlyData(EarlyBytes):
+    """The early data of one connection. `most` datagrams of a server's wait to be read; what comes beyond is lost.
 
-class EarlyData:
-    """The early data of one connection. `wanted`: a client has some, or a server would take it.
-
-    `datagrams`: of a server's that wait to be read, no more than `limit` of them; what comes beyond is lost.
+    `into` is where a server's goes, instead of what `read` gives.
     """
 
-    __slots__ = ("_left", "_limit", "datagrams", "ended", "reason", "status")
+    __slots__ = ("_into", "_received")
 
-    def __init__(self, limit: int, *, wanted: bool) -> None:
-        self._limit = limit
-        self._left = 0  # bytes that may still be sent, or come
-        self.datagrams: deque[bytes] = deque()
-        self.ended = not wanted  # nothing more will be sent, or come
-        self.status = EarlyDataStatus.NOT_SENT
-        self.reason = EarlyDataReason.UNKNOWN if wanted else EarlyDataReason.DISABLED
-
-    @property
-    def decided(self) -> bool:
-        """Whether it is known if there is any."""
-        return self.reason is not EarlyDataReason.UNKNOWN or self.status is not EarlyDataStatus.NOT_SENT
-
-    def told(self, accepted: bool, limit: int, reason: EarlyDataReason, *, server_side: bool) -> None:
-        """How it stands now (see MessageTransport)."""
-        if not accepted:
-            offered = limit > 0 if server_side else self.status is EarlyDataStatus.PENDING
-            if offered:
-                self.status = EarlyDataStatus.REJECTED
-            self.ended = True
-        elif not server_side and self.status is EarlyDataStatus.NOT_SENT:
-            self._left = limit
-            self.status = EarlyDataStatus.PENDING
-        else:
-            self.status = EarlyDataStatus.ACCEPTED
-            if server_side:
-                self._left = limit
-        self.reason = reason
+    def __init__(self, most: int, *, wanted: bool, server_side: bool, into: DatagramQueue | None = None) -> None:
+        super().__init__(wanted=wanted, server_side=server_side)
+        self.ended = not wanted
+        self._received = DatagramQueue(most)
+        self._into = self._received if into is None else into
 
     def may_send(self, size: int) -> bool:
         """Whether a datagram of this size may go."""
@@ -58,24 +34,16 @@ class EarlyData:
         """It has gone."""
         self._left -= size
 
-    def receive(self, content: bytes) -> bytes:
-        """What a record has brought, counted; UnexpectedMessage beyond what the ticket allows."""
-        if len(content) > self._left:
-            raise UnexpectedMessage("more early data than the ticket allows", section="RFC 9846 section 4.7.1")
-        self._left -= len(content)
-        return content
+    def receive_untrusted(self, content: bytes) -> None:
+        """What a record has brought; UnexpectedMessage beyond what the ticket allows."""
+        super().receive_untrusted(content)
+        self._into.received(content)
 
-    def keep(self, content: bytes) -> None:
-        """For `read`, if there is room."""
-        if content and len(self.datagrams) < self._limit:
-            self.datagrams.append(content)
+    @property
+    def unread(self) -> bool:
+        """Whether something has come that was not read."""
+        return bool(self._received.datagrams)
 
     def read(self, size: int) -> bytes:
         """The oldest datagram, or `size` bytes of it and the rest the next time; b"" when there is none."""
-        datagrams = self.datagrams
-        if not datagrams or size == 0:
-            return b""
-        if size < 0 or len(datagrams[0]) <= size:
-            return datagrams.popleft()
-        data, datagrams[0] = datagrams[0][:size], datagrams[0][size:]
-        return data
+        return self._received.read(size)

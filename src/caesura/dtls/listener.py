@@ -15,11 +15,11 @@ from caesura.context import Context, Method
 from caesura.dtls.connection import Datagram, DTLSConnection
 from caesura.dtls.cookies import Address, Proven
 from caesura.dtls.greeting import RANDOM, Greeted, Greeter, Hello, hello_in
-from caesura.dtls.parts import Data
 from caesura.dtls.records12 import CONNECTION_ID_AT, TLS12_CID
 from caesura.errors import UsageError
 from caesura.handshake.performer import Awaiter
 from caesura.handshake.role import check_role
+from caesura.wire.data import Data
 from caesura.wire.dtls import (
     CONNECTION_ID_PRESENT,
     UNIFIED_HEADER,

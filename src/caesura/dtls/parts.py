@@ -25,18 +25,17 @@ from caesura.dtls.srtp import SRTP
 from caesura.dtls.transport import DTLSTransport
 from caesura.dtls.writer import RecordWriter
 from caesura.errors import UsageError
-from caesura.events import EarlyDataReason, EarlyDataReceived, EarlyDataStatus, Event
 from caesura.handshake.performer import Awaiter
+from caesura.handshake.record_endpoint import early_data_asked
 from caesura.handshake.transport import Epoch
 from caesura.jobs import WaitContext
 from caesura.sessions import Session
+from caesura.wire.data import Data
 from caesura.wire.dtls import FIRST_RECORD_VERSION, RecordNumber, RequestConnectionId
 from caesura.wire.messages import HandshakeMessage
 from caesura.wire.registries import ConnectionIdUsage, SRTPProtectionProfile, Version
 
 _EARLY_OVERHEAD: Final = 22  # bytes of a record without an id: its header, its content type, the longest tag
-
-Data = bytes | bytearray | memoryview
 
 
 class DTLSParts(DTLSTransport):
@@ -49,7 +48,6 @@ class DTLSParts(DTLSTransport):
         "_address",
         "_alerts",
         "_data",
-        "_early_is_data",
         "_greeter",
         "_heard",
         "_idle_timeout",
@@ -77,11 +75,9 @@ class DTLSParts(DTLSTransport):
         idle_timeout: float | None = None,
         early_data: Data | bool | None = None,
     ) -> None:
-        if server_side and early_data not in (None, True, False):
-            raise UsageError("early_data: a server receives it")
+        early = early_data_asked(early_data, server_side=server_side)
+        to_send = early or b""
         settings = context.settings
-        wanted = early_data is not False and (server_side or early_data is not None)
-        to_send = b"" if early_data is None or isinstance(early_data, bool) else bytes(early_data)
         limits, options = settings.limits, settings.dtls
         if len(to_send) > options.mtu - _EARLY_OVERHEAD:
             raise UsageError(f"early_data: {len(to_send)} bytes in one datagram, with a dtls.mtu of {options.mtu}")
@@ -100,17 +96,18 @@ class DTLSParts(DTLSTransport):
             async_mode=async_mode,
             retried=proven.retried if proven is not None else None,
             message_seq=first_seq,
-            early_data=len(to_send) if wanted else None,
+            early_data=len(early) if early is not None else None,
             inbox=self._reassembly,
         )
-        takes = wanted and (not server_side or settings.max_early_data > 0)
-        self._early = EarlyData(limits.received_datagrams, wanted=takes)
-        self._early_is_data = server_side and early_data is True
+        self._data = ApplicationData(limits)
+        wanted = early is not None and (not server_side or settings.max_early_data > 0)
+        into = self._data if server_side and early_data is True else None
+        self._early = EarlyData(limits.received_datagrams, wanted=wanted, server_side=server_side, into=into)
         self._to_send = to_send
         self._ids = ConnectionIds(options.connection_id, limits.connection_ids, settings.random, on_connection_ids)
         self._srtp = SRTP(options.srtp_profiles)
         self._reader = RecordReader(self._performer, settings, self._ids)
-        self._reader.early_data = server_side and takes
+        self._reader.early_data = server_side and wanted
         self._writer = RecordWriter(self._performer, options.mtu, proven.record_sequence if proven is not None else 0)
         if not server_side:
             self._writer.say_version(FIRST_RECORD_VERSION)
@@ -124,7 +121,6 @@ class DTLSParts(DTLSTransport):
         self._answers = 0
         self._spec_came = None
         self._quick = False  # whether data may take the short way
-        self._data = ApplicationData(limits)
         self._alerts = Alerts(limits.repeated_alerts)
         self._key_updates = KeyUpdates(limits)
         self._address = AddressValidation(options.amplification, validated=address_validated or proven is not None)
@@ -136,57 +132,13 @@ class DTLSParts(DTLSTransport):
         self.addr = addr
         self.heard_from = addr
 
-    # --- early data -----------------------------------------------------------------------------------------------
-
-    def write_early_data(self, data: Data) -> int:
-        """Send one datagram of early data: how many bytes were taken, all of them or 0 when none may go, or no more.
-
-        What was taken may get lost, and may yet be rejected: `early_data_status` knows when the handshake is complete.
-        Raises UsageError for more than fits a datagram.
-        """
-        if self.error is not None or self._closed:
-            raise self._cannot_write()
-        if self.server_side:
-            raise UsageError("write_early_data: a server sends none")
+    def _write_early(self, data: Data) -> int:
         datagram = data if type(data) is bytes else bytes(data)
         if self._writer.early is None or not self._early.may_send(len(datagram)):
             return 0
         self._writer.write_early(datagram)
         self._early.sent(len(datagram))
         return len(datagram)
-
-    def read_early_data(self, size: int = -1) -> bytes:
-        """The oldest datagram of early data; of a longer one `size` bytes, and the rest the next time.
-
-        b"" when there is none now. It may be a copy, made by anybody, of what was sent before (RFC 9846 section 8).
-        """
-        return self._early.read(size)
-
-    def next_event(self) -> Event | None:
-        """What happened, in order; None when there is no more for now."""
-        if self._early.datagrams:
-            return EarlyDataReceived(self._early.read(-1))
-        return super().next_event()
-
-    @property
-    def early_data_status(self) -> EarlyDataStatus:
-        """What became of early data."""
-        return self._early.status
-
-    @property
-    def early_data_reason(self) -> EarlyDataReason:
-        """Why that is so."""
-        return self._early.reason
-
-    @property
-    def early_data_decided(self) -> bool:
-        """Whether it is known if there will be early data: a client knows with its hello, a server with its answer."""
-        return self._early.decided
-
-    @property
-    def early_data_ended(self) -> bool:
-        """Whether no more early data will be sent, or come; what has come may still be there to be read."""
-        return self._early.ended or self.handshake_complete or self.error is not None or self._closed
 
     # --- the path ---------------------------------------------------------------------------------------------------
 

@@ -33,7 +33,6 @@ class DTLSTransport(LaterAuthentication):
 
     __slots__ = (
         "_dtls12",
-        "_early",
         "_ids",
         "_installed",
         "_read_epoch",
@@ -153,14 +152,9 @@ class DTLSTransport(LaterAuthentication):
 
     def early_data(self, accepted: bool, limit: int, reason: EarlyDataReason) -> None:
         """How it stands with early data: what is refused is of an epoch that has no keys, and passed over as such."""
-        early = self._early
-        early.told(accepted, limit, reason, server_side=self.server_side)
+        self._early.told(accepted, limit, reason)
         if not accepted:
             self._writer.early = None
             self._to_send = b""
             if self._reader.early_data:
                 self._reader.end_early_data()
-
-    def accepts_early_data(self, ticket_state: bytes) -> bool:  # noqa: ARG002
-        """What a ticket remembers of this transport is nothing, and that has not changed."""
-        return True

@@ -29,12 +29,14 @@ from caesura.events import (
     ConnectionTerminated,
     DataReceived,
     EarlyDataReason,
+    EarlyDataStatus,
     Event,
     HandshakeCompleted,
     SessionReceived,
 )
 from caesura.handshake import client12, hello, post13
 from caesura.handshake.driver import Driver
+from caesura.handshake.early_state import EarlyState
 from caesura.handshake.facts import Facts
 from caesura.handshake.inbox import Inbox
 from caesura.handshake.performer import Awaiter, Performer
@@ -85,8 +87,8 @@ class Writer(Part, Protocol):
 class Endpoint(Facts):
     """The client or the server of a connection. What the peer does is never raised: it is in `error`.
 
-    A subclass makes its `_reader` and `_writer`, says in `_go_on` what there is to do when something has come or been
-    done, and is the transport of its own handshake (MessageTransport).
+    A subclass makes its `_reader`, its `_writer` and its `_early`, says in `_go_on` what there is to do when something
+    has come or been done, and is the transport of its own handshake (MessageTransport).
     """
 
     __slots__ = (
@@ -94,6 +96,7 @@ class Endpoint(Facts):
         "_close_requested",
         "_closed",
         "_driver",
+        "_early",
         "_ended",
         "_established",
         "_events",
@@ -116,6 +119,7 @@ class Endpoint(Facts):
 
     _reader: Part
     _writer: Writer
+    _early: EarlyState
 
     def __init__(
         self,
@@ -343,6 +347,16 @@ class Endpoint(Facts):
     def write_backlog(self) -> int:
         """Bytes of plaintext that wait to be sealed."""
         return self._writer.backlog
+
+    @property
+    def early_data_status(self) -> EarlyDataStatus:
+        """What became of early data."""
+        return self._early.status
+
+    @property
+    def early_data_reason(self) -> EarlyDataReason:
+        """Why that is so."""
+        return self._early.reason
 
     # --- going on -------------------------------------------------------------------------------------------------
 

@@ -14,14 +14,14 @@ from caesura.errors import UnexpectedMessage, UsageError
 from caesura.events import ClientAuthenticated
 from caesura.handshake import post_auth
 from caesura.handshake.driver import Driver
-from caesura.handshake.endpoint import Endpoint
 from caesura.handshake.inbox import Inbox
+from caesura.handshake.record_endpoint import RecordEndpoint
 from caesura.handshake.state import PeerIdentity
 from caesura.handshake.transport import Epoch
 from caesura.wire.messages import CertificateRequest
 
 
-class LaterAuthentication(Endpoint):
+class LaterAuthentication(RecordEndpoint):
     """A connection whose server may ask for a certificate when the handshake is done."""
 
     __slots__ = ("_answers",)

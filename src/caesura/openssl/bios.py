@@ -7,7 +7,6 @@ from typing import Any
 
 from caesura.bio import (
     BIO,
-    Data,
     DatagramBIO,
     DatagramPairBIO,
     MemoryBIO,
@@ -19,6 +18,7 @@ from caesura.bio import (
     datagram_pair,
 )
 from caesura.errors import Error
+from caesura.wire.data import Data
 
 
 def BIO_s_mem() -> type[MemoryBIO]:

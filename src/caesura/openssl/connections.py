@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from caesura.bio import (
     BIO,
-    Data,
     borrow_datagram_socket,
     borrow_socket,
 )
@@ -41,6 +40,7 @@ from caesura.sslobject.quic import QUICSSL
 from caesura.sslobject.quic_listener import Listener
 from caesura.sslobject.quic_object import QUICObject
 from caesura.sslobject.quic_stream import QUICStream
+from caesura.wire.data import Data
 
 _EARLY_DATA: Final = {
     EarlyDataStatus.NOT_SENT: SSL_EARLY_DATA_NOT_SENT,

@@ -53,14 +53,13 @@ from caesura.quic.streams import is_bulk
 from caesura.quic.transport_parameters import TransportParameters
 from caesura.quic.version_negotiation import choose
 from caesura.quic.versions import RETRY, VERSIONS, VersionParameters
+from caesura.wire.data import Data
 from caesura.wire.extensions import EARLY_DATA_TICKET
 from caesura.wire.messages import NewSessionTicket
 from caesura.wire.registries import Version
 
 _PING: Final = b"\x01"
 _BLACK_HOLE: Final = 3  # probe timeouts in a row without an answer
-
-Data = bytes | bytearray | memoryview
 
 
 class QUICConnection(FrameHandling):

@@ -12,6 +12,7 @@ from typing import Final
 
 from caesura.errors import TransportParameterError
 from caesura.events import EarlyDataReason, EarlyDataStatus
+from caesura.handshake.early_state import EarlyState
 from caesura.quic.transport_parameters import TransportParameters, decode_untrusted
 
 _LIMITS: Final = (
@@ -56,14 +57,13 @@ def nothing_lowered(before: TransportParameters, now: TransportParameters) -> bo
     return all(getattr(now, name) >= getattr(before, name) for name in _LIMITS)
 
 
-class EarlyData:
-    """What became of one connection's 0-RTT. `wanted`: on this side. `remembered`: the limits that a client goes by."""
+class EarlyData(EarlyState):
+    """What became of one connection's 0-RTT. `remembered`: the limits that a client goes by."""
 
-    __slots__ = ("reason", "remembered", "status")
+    __slots__ = ("remembered",)
 
     def __init__(self, *, wanted: bool) -> None:
-        self.status = EarlyDataStatus.NOT_SENT
-        self.reason = EarlyDataReason.UNKNOWN if wanted else EarlyDataReason.DISABLED
+        super().__init__(wanted=wanted)
         self.remembered: TransportParameters | None = None
 
     @property

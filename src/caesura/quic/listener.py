@@ -18,7 +18,7 @@ from caesura.errors import ConnectionRefused, InvalidToken
 from caesura.handshake.performer import Awaiter
 from caesura.handshake.role import check_role
 from caesura.jobs import WaitContext
-from caesura.quic.connection import Data, QUICConnection
+from caesura.quic.connection import QUICConnection
 from caesura.quic.levels import INITIAL
 from caesura.quic.packets import (
     LONG_HEADER,
@@ -32,6 +32,7 @@ from caesura.quic.sender import Datagram
 from caesura.quic.stateless import Address, StatelessAnswers
 from caesura.quic.tokens import AddressTokens, Validated
 from caesura.quic.turn import Turn
+from caesura.wire.data import Data
 
 _SHORTEST: Final = 21  # bytes of the shortest datagram that a stateless reset could answer
 

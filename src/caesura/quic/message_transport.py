@@ -10,7 +10,7 @@ from typing import Final
 
 from caesura.crypto.secrets import TrafficSecret
 from caesura.errors import MissingExtension, NoApplicationProtocol, ProtocolViolation, UnexpectedMessage
-from caesura.events import EarlyDataReason, EarlyDataRejected, EarlyDataStatus
+from caesura.events import EarlyDataReason, EarlyDataRejected
 from caesura.handshake.state import Established
 from caesura.handshake.transport import Epoch, Keys
 from caesura.quic.connection_ids import PREFERRED
@@ -168,16 +168,6 @@ class HandshakeTransport(Parts):
     def may_write(self) -> bool:
         """Whether streams may be opened: the handshake is complete, or 0-RTT is under way."""
         return self.handshake_complete or self._early.open
-
-    @property
-    def early_data_status(self) -> EarlyDataStatus:
-        """What became of 0-RTT."""
-        return self._early.status
-
-    @property
-    def early_data_reason(self) -> EarlyDataReason:
-        """Why."""
-        return self._early.reason
 
     def completed(self, established: Established) -> None:
         """The handshake is done: 1-RTT packets are read, streams may be opened; to a server it is confirmed too."""

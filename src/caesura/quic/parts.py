@@ -56,7 +56,6 @@ class Parts(Endpoint):
         "_begun",
         "_chosen",
         "_datagrams",
-        "_early",
         "_ending",
         "_idle",
         "_ids",
@@ -98,6 +97,7 @@ class Parts(Endpoint):
 
     _reader: Receiver
     _writer: Sender
+    _early: EarlyData
 
     def __init__(
         self,

@@ -10,7 +10,6 @@ here: meanwhile every call, and `handle_events` above all, goes on reading, ackn
 
 from __future__ import annotations
 
-from caesura.bio import Data
 from caesura.events import (
     EarlyDataReason,
     EarlyDataStatus,
@@ -18,6 +17,7 @@ from caesura.events import (
 from caesura.quic.path import Address
 from caesura.sslobject.ends import Want
 from caesura.sslobject.quic_streams import DefaultStreamMode, IncomingStreamPolicy, StreamCalls
+from caesura.wire.data import Data
 
 __all__ = ["QUICSSL", "DefaultStreamMode", "IncomingStreamPolicy"]
 

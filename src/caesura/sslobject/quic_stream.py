@@ -10,13 +10,14 @@ import threading
 from enum import IntEnum, unique
 from typing import TYPE_CHECKING, Final
 
-from caesura.bio import BIO, Data
+from caesura.bio import BIO
 from caesura.context import Context
 from caesura.errors import Error, StreamReset, StreamStopped, UnexpectedEOF, UsageError, ZeroReturn
 from caesura.readiness import PollEvent
 from caesura.sslobject.base import CLOSED
 from caesura.sslobject.ends import Want
 from caesura.sslobject.quic_object import EventHandling, QUICObject
+from caesura.wire.data import Data
 
 if TYPE_CHECKING:
     from caesura.sslobject.domain import Domain

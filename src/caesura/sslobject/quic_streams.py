@@ -7,7 +7,6 @@ from enum import IntEnum, unique
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
-from caesura.bio import Data
 from caesura.errors import Error, UsageError, ZeroRTTRejected
 from caesura.events import (
     EarlyDataRejected,
@@ -22,6 +21,7 @@ from caesura.sslobject.ends import Want
 from caesura.sslobject.quic_base import QUICBase
 from caesura.sslobject.quic_object import QUICObject
 from caesura.sslobject.quic_stream import SERVER, UNIDIRECTIONAL, QUICStream
+from caesura.wire.data import Data
 
 _NO_STREAM: Final = "no stream: this connection has no default stream; make one with new_stream or accept_stream"
 

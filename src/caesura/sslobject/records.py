@@ -29,7 +29,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NoReturn
 
-from caesura.bio import BIO, Data, DatagramBIO
+from caesura.bio import BIO, DatagramBIO
 from caesura.context import Method
 from caesura.dtls.connection import DTLSConnection
 from caesura.dtls.listener import DTLSListener
@@ -52,6 +52,7 @@ from caesura.sslobject.base import CLOSED, NO_ROLE, NO_TYPE, SSL
 from caesura.sslobject.ends import Want
 from caesura.tls.connection import TLSConnection
 from caesura.transfer import CHUNK, Connection, DatagramTransfer, StreamTransfer, Transfer
+from caesura.wire.data import Data
 
 _RECORD_OPERATIONS = frozenset({Operation.SEAL_RECORD, Operation.OPEN_RECORD})
 _TIMERS_FAILED = (ReadTimeoutExpired, IdleTimeout)

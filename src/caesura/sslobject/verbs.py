@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from caesura.bio import Data
 from caesura.errors import UsageError
+from caesura.wire.data import Data
 
 if TYPE_CHECKING:
     from caesura.sslobject.quic_stream import QUICStream

@@ -22,16 +22,10 @@ from caesura.errors import (
     UnexpectedEOF,
     UnexpectedMessage,
     UnsupportedExtension,
-    UsageError,
 )
-from caesura.events import (
-    EarlyDataReason,
-    EarlyDataReceived,
-    EarlyDataRejected,
-    EarlyDataStatus,
-    Event,
-)
+from caesura.events import EarlyDataReason, EarlyDataRejected
 from caesura.handshake.performer import Awaiter
+from caesura.handshake.record_endpoint import early_data_asked
 from caesura.handshake.state import Established
 from caesura.handshake.transport import Epoch, Keys, Profile, Tracer
 from caesura.jobs import NoJobs, WaitContext
@@ -43,12 +37,11 @@ from caesura.tls.reader import RecordReader
 from caesura.tls.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, record_key
 from caesura.tls.records12 import AnyRecordKey, RecordKey12
 from caesura.tls.writer import RecordWriter
+from caesura.wire.data import Data
 from caesura.wire.extensions import RECORD_SIZE_LIMIT, Extensions
 from caesura.wire.registries import ContentType, ExtensionType, HandshakeType, Version
 
 PROFILE: Final = Profile(name=b"tls")
-
-Data = bytes | bytearray | memoryview
 
 
 class TLSConnection(PostHandshake):
@@ -76,7 +69,6 @@ class TLSConnection(PostHandshake):
 
     __slots__ = (
         "_armed",
-        "_early",
         "_epoch",
         "_reader",
         "_run_key",
@@ -92,6 +84,7 @@ class TLSConnection(PostHandshake):
     _profile = PROFILE
     _reader: RecordReader
     _writer: RecordWriter
+    _early: EarlyData
 
     def __init__(
         self,
@@ -105,11 +98,7 @@ class TLSConnection(PostHandshake):
         async_mode: bool | None = None,
         early_data: Data | bool | None = None,
     ) -> None:
-        if server_side and early_data not in (None, True, False):
-            raise UsageError("early_data: a server receives it")
-        early: bytes | None = None  # None: there is to be none
-        if early_data is not False and (server_side or early_data is not None):
-            early = b"" if early_data is None or early_data is True else bytes(early_data)
+        early = early_data_asked(early_data, server_side=server_side)
         super().__init__(
             context.settings,
             Method.TLS,
@@ -199,12 +188,6 @@ class TLSConnection(PostHandshake):
             self.needs_job = self.needs_job or needed  # for what `advance` goes on with
         return self._writer.take()
 
-    def next_event(self) -> Event | None:
-        """What happened, in order; None when there is no more for now."""
-        if self._early.received:
-            return EarlyDataReceived(self._early.read(-1))
-        return super().next_event()
-
     # --- the application ------------------------------------------------------------------------------------------
 
     def read(self, size: int = -1) -> bytes:
@@ -254,49 +237,15 @@ class TLSConnection(PostHandshake):
             finally:
                 self._settle()
 
-    def write_early_data(self, data: Data) -> int:
-        """Send early data as far as there is room for it: how many bytes were taken, 0 when none may go, or no more.
-
-        What was taken may yet be rejected: `early_data_status` knows when the handshake is complete.
-        """
-        if self.error is not None or self._closed:
-            raise self._cannot_write()
-        if self.server_side:
-            raise UsageError("write_early_data: a server sends none")
+    def _write_early(self, data: Data) -> int:
         return self._early.write(data)
-
-    def read_early_data(self, size: int = -1) -> bytes:
-        """Up to `size` bytes of early data that have come (all by default); b"" when there are none now.
-
-        They may be a copy, made by anybody, of what was sent before (RFC 9846 section 8).
-        """
-        return self._early.read(size)
 
     # --- facts ----------------------------------------------------------------------------------------------------
 
     @property
-    def early_data_status(self) -> EarlyDataStatus:
-        """What became of early data."""
-        return self._early.status
-
-    @property
-    def early_data_reason(self) -> EarlyDataReason:
-        """Why that is so."""
-        return self._early.reason
-
-    @property
-    def early_data_decided(self) -> bool:
-        """Whether it is known if there will be early data: a client knows with its hello, a server with its answer."""
-        return self._early.decided
-
-    @property
     def early_data_ended(self) -> bool:
         """Whether no more early data will be sent, or come; what has come may still be there to be read."""
-        if self.handshake_complete or self.error is not None or self._closed:
-            return True
-        if self.server_side and self._epoch is Epoch.HANDSHAKE:
-            return True
-        return self._early.ended
+        return super().early_data_ended or (self.server_side and self._epoch is Epoch.HANDSHAKE)
 
     @property
     def may_write(self) -> bool:
@@ -554,10 +503,6 @@ class TLSConnection(PostHandshake):
         """How it stands with early data: on a server that refuses it, it is passed over."""
         if self._early.told(accepted, limit, reason):
             self._events.append(EarlyDataRejected(reason))
-
-    def accepts_early_data(self, ticket_state: bytes) -> bool:  # noqa: ARG002
-        """A stream has no conditions."""
-        return True
 
     def completed(self, established: Established) -> None:
         """The handshake is done; a server's tickets follow, or what a client keeps."""

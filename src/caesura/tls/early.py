@@ -4,24 +4,24 @@ of it. Whether there is any is for the handshake to say (`handshake.early_data`)
 
 from __future__ import annotations
 
-from caesura.errors import UnexpectedMessage
 from caesura.events import EarlyDataReason, EarlyDataStatus
+from caesura.handshake.early_state import EarlyBytes
 from caesura.handshake.transport import Epoch
 from caesura.tls.reader import RecordReader
 from caesura.tls.records import RecordKey
 from caesura.tls.writer import RecordWriter
+from caesura.wire.data import Data
 from caesura.wire.records import MAX_INNER_PLAINTEXT
 
 
-class EarlyData:
+class EarlyData(EarlyBytes):
     """A client sends it, beginning with `to_send` (None: it has not asked for any); a server receives it.
 
-    `into` is where a server's goes, instead of `received`.
+    `into` is where a server's goes, instead of what `read` gives.
     """
 
     __slots__ = (
-        "_into", "_left", "_max_inner", "_reader", "_records", "_server_side", "_to_send", "_writer", "ended",
-        "may_answer", "reason", "received", "status",
+        "_into", "_max_inner", "_reader", "_received", "_records", "_to_send", "_writer", "may_answer",
     )  # fmt: skip
 
     def __init__(
@@ -33,28 +33,19 @@ class EarlyData:
         to_send: bytes | None = None,
         into: list[bytes] | None = None,
     ) -> None:
+        super().__init__(wanted=to_send is not None, server_side=server_side)
         self._reader = reader
         self._writer = writer
-        self._server_side = server_side
         self._to_send = to_send or b""
-        self._left = 0  # bytes that may still be sent, or come
         self._records = 0  # that may still be sent under the one key there is
         self._max_inner = 0  # of the records that follow
-        self.received: list[bytes] = []
-        self._into = self.received if into is None else into
-        self.ended = False  # nothing more will be sent, or come
+        self._received: list[bytes] = []
+        self._into = self._received if into is None else into
         self.may_answer = False  # a server may write before the client's Finished has come
-        self.status = EarlyDataStatus.NOT_SENT
-        self.reason = EarlyDataReason.DISABLED if to_send is None else EarlyDataReason.UNKNOWN
 
     # --- what the application does --------------------------------------------------------------------------------
 
-    @property
-    def decided(self) -> bool:
-        """Whether it is known if there is any."""
-        return self.reason is not EarlyDataReason.UNKNOWN or self.status is not EarlyDataStatus.NOT_SENT
-
-    def write(self, data: bytes | bytearray | memoryview) -> int:
+    def write(self, data: Data) -> int:
         """Send as far as there is room: how many bytes were taken."""
         if self.ended or self.status is EarlyDataStatus.NOT_SENT:
             return 0
@@ -66,46 +57,36 @@ class EarlyData:
             self._writer.write(bytes(memoryview(data)[:taken]))
         return taken
 
+    @property
+    def unread(self) -> bool:
+        """Whether something has come that was not read."""
+        return bool(self._received)
+
     def read(self, size: int) -> bytes:
         """Up to `size` bytes of what has come, all of it if `size` is negative."""
-        data = b"".join(self.received)
-        self.received.clear()
+        data = b"".join(self._received)
+        self._received.clear()
         if 0 <= size < len(data):
-            self.received.append(data[size:])
+            self._received.append(data[size:])
             data = data[:size]
         return data
 
     # --- what the handshake says ----------------------------------------------------------------------------------
 
     def told(self, accepted: bool, limit: int, reason: EarlyDataReason) -> bool:
-        """How it stands now (see MessageTransport); whether a client's has come to nothing."""
-        if not accepted:
-            return self._refused(limit, reason)
-        if self._server_side:
-            self._left = limit
-        elif self.status is EarlyDataStatus.NOT_SENT:  # from now on it may be sent
-            self._left = limit
-            self.status = EarlyDataStatus.PENDING
-            to_send, self._to_send = self._to_send, b""
+        """How it stands now (see MessageTransport); whether a client's has come to nothing.
+
+        What is refused a server passes over, and a client drops what it has not sent yet.
+        """
+        offered = super().told(accepted, limit, reason)
+        to_send, self._to_send = self._to_send, b""
+        if accepted:
             self.write(to_send)
             return False
-        self.status = EarlyDataStatus.ACCEPTED
-        self.reason = reason
-        return False
-
-    def _refused(self, limit: int, reason: EarlyDataReason) -> bool:
-        """A server passes over what was offered, a client drops what it has not sent yet."""
-        offered = limit > 0 if self._server_side else self.status is EarlyDataStatus.PENDING
         if self._server_side:
             self._reader.skip(limit)
         elif offered:
             self._writer.abandon()
-        self._left = 0
-        self._to_send = b""
-        self.ended = True
-        self.reason = reason
-        if offered:
-            self.status = EarlyDataStatus.REJECTED
         return not self._server_side
 
     def written_under(self, epoch: Epoch, key: RecordKey) -> None:
@@ -131,7 +112,5 @@ class EarlyData:
 
     def receive_untrusted(self, content: bytes) -> None:
         """What a record has brought; UnexpectedMessage beyond what the ticket allows."""
-        if len(content) > self._left:
-            raise UnexpectedMessage("more early data than the ticket allows", section="RFC 9846 section 4.7.1")
-        self._left -= len(content)
+        super().receive_untrusted(content)
         self._into.append(content)

@@ -27,6 +27,7 @@ from caesura.wire.codec import (
     Struct,
     Vector,
 )
+from caesura.wire.data import Data
 from caesura.wire.extensions import EXTENSIONS, HELLO_EXTENSIONS, PRE_SHARED_KEY_CLIENT, Extensions
 from caesura.wire.registries import (
     CertificateCompressionAlgorithm,
@@ -95,7 +96,7 @@ def read_message(cls: type[M], raw: bytes) -> M:
     return message
 
 
-def message_length(data: bytes | bytearray | memoryview, pos: int = 0) -> int | None:
+def message_length(data: Data, pos: int = 0) -> int | None:
     """Return the length with header, in bytes, of the message that begins at `pos`; None while its header is cut short.
 
     Known as soon as four bytes are there, so that a message too long to be wanted need not be collected first.

@@ -9,6 +9,7 @@ import struct
 from typing import Final
 
 from caesura.errors import RecordOverflow, UnexpectedMessage
+from caesura.wire.data import Data
 from caesura.wire.registries import ContentType
 
 HEADER: Final = struct.Struct(">BHH")
@@ -35,9 +36,7 @@ _FIRST_TYPE: Final = int(ContentType.change_cipher_spec)
 _LAST_TYPE: Final = int(ContentType.application_data)
 
 
-def split_records(
-    buffer: bytes | bytearray | memoryview, pos: int = 0, limit: int = MAX_CIPHERTEXT
-) -> list[tuple[int, int, int]]:
+def split_records(buffer: Data, pos: int = 0, limit: int = MAX_CIPHERTEXT) -> list[tuple[int, int, int]]:
     """Return (content type, start, stop) of each whole record from `pos` on; nothing is copied.
 
     `start` is where the fragment begins, behind its header; the next record begins at `stop`. A short tail is normal.
