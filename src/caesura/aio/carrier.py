@@ -46,12 +46,17 @@ class Carrier(ABC, Generic[L]):
         waiting, self._waiting = self._waiting, {}
         now = self.endpoint.loop.time()
         for link in waiting:
-            link.settle(now)
+            link.guard(link.settle, now)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """The socket is closed."""
         if not self.lost.done():
             self.lost.set_result(None)
+
+    def report(self, error: Exception) -> None:
+        """Something of ours, or of the application's, has failed where nobody waits for it."""
+        message = f"a {self.endpoint.method.name} connection failed unexpectedly"
+        self.endpoint.loop.call_exception_handler({"message": message, "exception": error})
 
     # --- what links tell --------------------------------------------------------------------------------------------
 

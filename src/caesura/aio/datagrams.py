@@ -54,7 +54,7 @@ class ClientSocket(ClientCarrier[DatagramLink]):
         for datagrams, _, ecn in batches:
             for datagram in datagrams:
                 self.link.ssl.receive_datagram(datagram, None, now, ecn)
-        self.link.settle(now)
+        self.link.guard(self.link.settle, now)
 
 
 async def connect_datagram(
@@ -129,7 +129,11 @@ class ServerSocket(ServerCarrier[DatagramLink, DTLSConnection]):
         touched: dict[DTLSConnection, None] = {}
         for datagrams, addr, ecn in batches:
             for datagram in datagrams:
-                connection = listener.receive_datagram(datagram, addr, now, ecn)
+                try:
+                    connection = listener.receive_datagram(datagram, addr, now, ecn)
+                except Exception as error:  # noqa: BLE001 - what one datagram does is no affair of the others
+                    self.report(error)
+                    continue
                 if connection is not None:
                     touched[connection] = None
         self.settle(touched, now)
@@ -138,7 +142,7 @@ class ServerSocket(ServerCarrier[DatagramLink, DTLSConnection]):
         """A client has proved its address, perhaps one that had an association there, which has failed by that."""
         old = None if replaced is None else self.links.get(replaced)
         if old is not None:
-            old.settle(self.endpoint.loop.time())
+            old.guard(old.settle, self.endpoint.loop.time())
         self.links[connection] = DatagramLink(self, connection)
 
     def begin(self, connection: DTLSConnection) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from caesura.aio.completion import Pause
@@ -130,19 +131,24 @@ class Link(ABC, Generic[C]):
 
     def resume_paused(self, now: float) -> None:
         """Let the handshake, or paused work, go on."""
-        if self._ended:
-            return
-        try:
-            self.ssl.advance(now)
-            self.settle(now)
-        except Exception as error:  # noqa: BLE001 - a bug must not leave a link that nothing will ever wake
-            message = f"a {self.endpoint.method.name} connection failed unexpectedly"
-            self.loop.call_exception_handler({"message": message, "exception": error})
-            self.fail(error)
+        if not self._ended:
+            self.guard(self._advance, now)
+
+    def _advance(self, now: float) -> None:
+        self.ssl.advance(now)
+        self.settle(now)
 
     @abstractmethod
     def settle(self, now: float) -> None:
         """Send what is to be sent, follow paused work and timers, tell whoever waits."""
+
+    def guard(self, step: Callable[[float], object], now: float) -> None:
+        """Take a step that nobody waits for: one that fails ends this link, and is no affair of the others' there."""
+        try:
+            step(now)
+        except Exception as error:  # noqa: BLE001 - a bug must not leave a link that nothing will ever wake
+            self._carrier.report(error)
+            self.fail(error)
 
     def _follow_pause(self, now: float) -> None:
         connection = self.ssl
@@ -165,6 +171,9 @@ class Link(ABC, Generic[C]):
 
     def expired(self, now: float) -> None:
         """A timer of the protocol's, or one of ours."""
+        self.guard(self._expire, now)
+
+    def _expire(self, now: float) -> None:
         if self._until is not None and self._until <= now:
             self._until = None
             if self._complete or self.over:

@@ -72,7 +72,7 @@ class ServerCarrier(Carrier[L], Generic[L, C]):
         for connection in touched:
             link = self.links.get(connection)
             if link is not None:
-                link.settle(now)
+                link.guard(link.settle, now)
 
     @property
     def accepting(self) -> bool:

@@ -56,7 +56,7 @@ class ClientSocket(ClientCarrier[QUICLink]):
         now = self.endpoint.loop.time()
         for datagrams, _, ecn in batches:
             self.link.ssl.receive_datagrams(datagrams, self._addr, now, ecn)
-        self.link.settle(now)
+        self.link.guard(self.link.settle, now)
 
 
 async def connect_quic(
@@ -139,7 +139,12 @@ class ServerSocket(ServerCarrier[QUICLink, QUICConnection]):
         listener, now = self.listener, self.endpoint.loop.time()
         touched: dict[QUICConnection, None] = {}
         for datagrams, addr, ecn in batches:
-            for connection in listener.receive_datagrams(datagrams, addr, now, ecn):
+            try:
+                found = listener.receive_datagrams(datagrams, addr, now, ecn)
+            except Exception as error:  # noqa: BLE001 - what one peer's datagrams do is no affair of the others
+                self.report(error)
+                continue
+            for connection in found:
                 touched[connection] = None
         self.settle(touched, now)
 

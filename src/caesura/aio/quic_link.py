@@ -162,7 +162,7 @@ class QUICLink(Link[QUICConnection]):
 
     def _now(self) -> None:
         self._soon = False
-        self.settle(self.loop.time())
+        self.guard(self.settle, self.loop.time())
 
     def settle(self, now: float) -> None:
         """Take what has come, send what is to be sent, follow paused work and timers, tell whoever waits."""
