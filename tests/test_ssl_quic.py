@@ -335,6 +335,32 @@ def test_what_has_ended_in_another_turn_is_unwound_in_the_applications(accepted:
         assert (len(key.cleaned), key.open) == (1, [])
 
 
+@pytest.mark.parametrize("how", ["closed", "failed"])
+def test_what_is_paused_of_a_connection_that_nobody_accepts_is_given_back(how: str) -> None:
+    """Its descriptors are closed when the listener has dropped it, not when the collector finds it."""
+    key = PausingKey()
+    listener, net, clock = listening(validate=False, **pausing_server(key))
+    client = calling(net, clock)
+    with pytest.raises(WantRead):
+        client.do_handshake()
+    listener.handle_events()
+    assert len(key.open) == listener.accept_connection_queue_len == 1
+    domain = listener.domain
+    assert domain is not None
+    (connection,) = domain.listener.connections  # type: ignore[union-attr]
+    if how == "closed":
+        listener.close()
+    else:
+        client.shutdown(rapid=True)
+        listener.handle_events()
+        assert listener.accept_connection_queue_len == 0
+        assert not connection.terminated  # it still drains, for which it needs no descriptor
+        listener.handle_events()
+    assert key.unwound == 1
+    assert (len(key.cleaned), key.open) == (1, [])
+    assert connection.wait_context.closed
+
+
 def test_a_callback_of_a_tick_may_call_other_objects_of_the_domain() -> None:
     listener, net, clock = listening(validate=False)
     seen: list[object] = []

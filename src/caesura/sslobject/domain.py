@@ -69,6 +69,7 @@ class Domain:
 
     __slots__ = (
         "__weakref__",
+        "_abandoned",
         "_at_once",
         "_callers",
         "_connections",
@@ -130,6 +131,7 @@ class Domain:
         self.only: QUICConnection | None = None
         self.paused: dict[Member, None] = {}  # with work that is
         self.waiting: list[WaitContext] = []  # of those who wait for something to happen
+        self._abandoned: list[WaitContext] = []  # of connections that nobody has
         self.turn = turn
         self.lock = DomainLock()
 
@@ -179,6 +181,11 @@ class Domain:
 
     # --- what happens ---------------------------------------------------------------------------------------------
 
+    def abandon(self, context: WaitContext) -> None:
+        """Nobody will wait for the work of a connection any more: its descriptors are closed, in the next turn."""
+        if context.get_all_fds():
+            self._abandoned.append(context)
+
     def now(self) -> float:
         """Seconds, monotonic."""
         return self._monotonic()
@@ -216,6 +223,8 @@ class Domain:
                     member.resume(now)
                     self._stirred[member] = None
                 self._withheld.clear()
+                while self._abandoned:
+                    self._abandoned.pop().close()
             else:
                 self._withheld |= self._stirred
             self._settle(now)

@@ -345,6 +345,11 @@ class QUICBase(QUICObject, SSL):
                 domain.remove(self)  # even if another thread has still to unwind what is paused
             domain.wake()
 
+    def give_up(self) -> None:
+        """Close it where nobody has it, or ever will: no call can come that would unwind what is paused."""
+        self._closing = True
+        self._close()
+
     def _cancel(self) -> None:
         domain = self._domain
         if domain is None:

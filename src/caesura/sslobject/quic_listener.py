@@ -127,8 +127,10 @@ class Listener(QUICObject, OverBIOs):
 
     def _forget_failures(self) -> None:
         """Drop those that have ended before their handshake was complete: nobody can do anything with them."""
-        if any(each.over for each in self._pending):
-            self._pending = deque(each for each in self._pending if each.handshake_complete or not each.over)
+        for failed in [each for each in self._pending if each.over and not each.handshake_complete]:
+            self._pending.remove(failed)
+            assert self._domain is not None
+            self._domain.abandon(failed.connection.wait_context)
 
     def new_connection(
         self, *, context: Context | None = None, server_hostname: str | None = None, session: Session | None = None
@@ -172,7 +174,7 @@ class Listener(QUICObject, OverBIOs):
             with domain.lock:
                 domain.listening = False
                 while self._pending:
-                    self._pending.popleft().close()
+                    self._pending.popleft().give_up()
             domain.wake()
 
     # --- asynchronous operations --------------------------------------------------------------------------------------
