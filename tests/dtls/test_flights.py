@@ -30,13 +30,17 @@ class Sealer:
         return sent
 
 
+def message(size: int) -> bytes:
+    return (11 << 24 | size).to_bytes(4, "big") + bytes(size)
+
+
 def flight(*sizes: int, remembered: int = 64) -> Flight:
-    messages = [OutgoingMessage(2, 11, seq, bytes(size)) for seq, size in enumerate(sizes)]
+    messages = [OutgoingMessage(2, seq, message(size)) for seq, size in enumerate(sizes)]
     return Flight(messages, Ending.ANSWERED, remembered=remembered)
 
 
 def transmit(each: Flight, sealer: Sealer, mtu: int = 65) -> list[bytes]:
-    return each.transmit(sealer, {2: 5}, mtu, 16384)
+    return each.transmit(sealer, {2: 5}.__getitem__, mtu, 16384)
 
 
 def test_unacknowledged_it_is_sent_whole() -> None:
@@ -100,9 +104,9 @@ def test_lost_is_lost() -> None:
 
 @pytest.mark.parametrize("answered", [False, True])
 def test_keys_are_kept_for_what_may_be_sent_again(answered: bool) -> None:
-    messages = [OutgoingMessage(epoch, 11, epoch, bytes(10)) for epoch in (0, 2)]
+    messages = [OutgoingMessage(epoch, epoch, message(10)) for epoch in (0, 2)]
     each, sealer = Flight(messages, Ending.ANSWERED if answered else Ending.ACKNOWLEDGED, remembered=64), Sealer()
-    each.transmit(sealer, {0: 5, 2: 5}, 100, 16384)
+    each.transmit(sealer, {0: 5, 2: 5}.__getitem__, 100, 16384)
     assert each.epochs == {0, 2}
     each.acknowledge([(0, 0)])
     assert each.epochs == ({0, 2} if answered else {2})

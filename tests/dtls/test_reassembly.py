@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from caesura.dtls.reassembly import PartialMessage, Reassembly, Verdict
 from caesura.errors import IllegalParameter
-from caesura.wire.dtls import Fragment
+from caesura.wire.dtls import Fragment, decode_fragments
 
 
 def new(limit: int = 10_000, ahead: int = 7, budget: int = 100_000) -> Reassembly:
@@ -52,6 +52,51 @@ def test_whatever_the_order(given_: tuple[list[bytes], list[Fragment]]) -> None:
     assert found == [raw(body) for body in bodies]
     assert reassembly.empty
     assert reassembly.next_seq == len(bodies)
+
+
+@given(st.data(), st.lists(st.binary(max_size=40), max_size=5), st.integers(0, 2), st.booleans())
+def test_the_short_way_says_what_the_long_way_says(
+    data: st.DataObject, bodies: list[bytes], first: int, damaged: bool
+) -> None:
+    content = b"".join(whole(seq, body).encode() for seq, body in enumerate(bodies, first))
+    if damaged and content:
+        at = data.draw(st.integers(0, len(content) - 1))
+        content = content[:at] + bytes((data.draw(st.integers(0, 255)),)) + content[at + 1 :]
+    content = content[: data.draw(st.integers(0, len(content)))] if data.draw(st.booleans()) else content
+    short, long = Reassembly(30, 4, 2000), Reassembly(30, 4, 2000)
+    taken = short.add_whole(content)
+    assert taken or short.empty
+    in_order = [whole(seq, body).encode() for seq, body in enumerate(bodies)]
+    if content == b"".join(in_order) and 0 < len(bodies) <= 4 and max(map(len, bodies)) <= 30:
+        assert taken
+    if taken:
+        verdicts = [long.add(fragment) for fragment in decode_fragments(content)]
+        assert verdicts == [Verdict.KEPT] * len(verdicts)
+        while not short.empty:
+            assert short.pop() == long.pop() is not None
+        assert long.empty
+
+
+def test_the_short_way_is_for_whole_messages_in_their_order() -> None:
+    one, two, piece = whole(0, b"a").encode(), whole(1, b"b").encode(), Fragment(11, 2, 0, 0, b"a").encode()
+    for content in (
+        b"",
+        two,
+        two + one,
+        piece,
+        one + piece,
+        one + two[:-1],
+        one + bytes(3),
+        whole(0, bytes(31)).encode(),
+    ):
+        reassembly = Reassembly(30, 4, 2000)
+        assert not reassembly.add_whole(content)
+        assert reassembly.empty
+    assert not Reassembly(30, 1, 2000).add_whole(one + two)  # further ahead than messages are kept
+    assert not Reassembly(30, 4, 500).add_whole(one)  # what could be more than is held for later
+    reassembly = Reassembly(30, 4, 2000)
+    reassembly.add(whole(1, b"b"))
+    assert not reassembly.add_whole(one)
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 1000, 9999])

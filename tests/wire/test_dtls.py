@@ -30,7 +30,7 @@ U64 = st.integers(0, 2**64 - 1)
 
 def test_plaintext_header() -> None:
     assert PLAINTEXT_HEADER_LENGTH == 13
-    packed = PLAINTEXT_HEADER.pack(22, 0xFEFD, 1, 0x0203, 0x04050607, 8)
+    packed = PLAINTEXT_HEADER.pack(22, 0xFEFD, 1 << 48 | 0x0203_0405_0607, 8)
     assert packed.hex(" ") == "16 fe fd 00 01 02 03 04 05 06 07 00 08"
 
 

@@ -280,9 +280,10 @@ class DTLSConnection(DTLSParts):
         """What there is to do behind the handshake, once that has gone on."""
         if self._heard is None:
             self._heard = now
-        for record in self._reader.finished(now):
-            self._record(record, now)
-            self._run_handshake(now)
+        if self._reader.paused or self._reader.holding:
+            for record in self._reader.finished(now):
+                self._record(record, now)
+                self._run_handshake(now)
         if self._ack_now:
             self._send_ack()
         if self._post:
@@ -358,16 +359,17 @@ class DTLSConnection(DTLSParts):
         """
         busy, ran = self._reader.paused, False
         for record in self._reader.records(datagram, now):
-            if record.content_type != _APPLICATION_DATA or not self.handshake_complete:
+            content_type = record.content_type
+            if content_type != _APPLICATION_DATA or not self.handshake_complete:
                 busy = True
-            proves = record.epoch > (0 if self._dtls12 else Epoch.EARLY_DATA)
-            if proves and self._ids.length and record[:2] > self._newest:
+            proves = self._ids.length and record.epoch > (0 if self._dtls12 else Epoch.EARLY_DATA)
+            if proves and record[:2] > self._newest:
                 self._newest, self.heard_from = record[:2], addr
             self._record(record, now)
-            if busy:
+            if busy and content_type != _CHANGE_CIPHER_SPEC:  # which says nothing to the handshake
                 self._run_handshake(now)
                 ran = True
-        if self._reader.early and self._version is Version.DTLS13 and not self._parked:
+        if self._version is Version.DTLS13 and self._reader.early and not self._parked:
             # They cannot be acknowledged, but that they came says that something before them has not: even an ACK
             # without a number makes the peer send it again (RFC 9147 section 7.1).
             self._acks.schedule(now + self._ack_delay())
@@ -429,40 +431,52 @@ class DTLSConnection(DTLSParts):
         epoch = record.epoch
         if self.handshake_complete and not epoch:
             return
-        try:
-            fragments = decode_fragments(record.content)
-        except (DecodeError, IllegalParameter) as error:
-            self._wrong(epoch, error)
-            return
-        kept = True
-        for fragment in fragments:
-            if self._dtls12 and self.handshake_complete and fragment.msg_type in _RENEGOTIATION:
-                self._renegotiation(fragment.msg_type)
-            elif fragment.message_seq < self._reassembly.next_seq:
-                last = fragment.message_seq == self._reassembly.next_seq - 1 and fragment.stop == fragment.length
-                if last and not self._reader.paused:  # else what it has not answered yet may be an answer to us
-                    self._retransmission.repeated(now)
-            elif epoch != self._read_epoch:
-                text = "a new handshake message under old keys"
-                self._wrong(epoch, UnexpectedMessage(text, section="RFC 9147 section 8"))
+        content, kept = record.content, True
+        if (
+            epoch == self._read_epoch
+            and not (self._dtls12 and self.handshake_complete)
+            and self._reassembly.add_whole(content)
+        ):
+            self._begins_to_answer()
+        else:
+            try:
+                fragments = decode_fragments(content)
+            except (DecodeError, IllegalParameter) as error:
+                self._wrong(epoch, error)
                 return
-            else:
-                kept = self._take(epoch, fragment) and kept
+            for fragment in fragments:
+                if self._dtls12 and self.handshake_complete and fragment.msg_type in _RENEGOTIATION:
+                    self._renegotiation(fragment.msg_type)
+                elif fragment.message_seq < self._reassembly.next_seq:
+                    last = fragment.message_seq == self._reassembly.next_seq - 1 and fragment.stop == fragment.length
+                    if last and not self._reader.paused:  # else what it has not answered yet may be an answer to us
+                        self._retransmission.repeated(now)
+                elif epoch != self._read_epoch:
+                    text = "a new handshake message under old keys"
+                    self._wrong(epoch, UnexpectedMessage(text, section="RFC 9147 section 8"))
+                    return
+                else:
+                    kept = self._take(epoch, fragment) and kept
         if kept:
             self._alerts.heard()
-            self._acks.received(record[:2])
-            if self._version is Version.DTLS13:
-                self._acks.schedule(now + self._ack_delay())
+            if not self._dtls12:
+                self._acks.received(record[:2])
+                if self._version is Version.DTLS13:
+                    self._acks.schedule(now + self._ack_delay())
 
     def _take(self, epoch: int, fragment: Fragment) -> bool:
         """A fragment of a message that is still to come; False when it is dropped."""
-        if self._driver is not None and self._version is Version.DTLS13:
-            self._retransmission.answered()  # the peer's next flight has begun (RFC 9147 section 7.1)
+        self._begins_to_answer()
         try:
             return self._reassembly.add(fragment) is not Verdict.BEYOND
         except IllegalParameter as error:
             self._wrong(epoch, error)
             return False
+
+    def _begins_to_answer(self) -> None:
+        """The peer's next flight has begun (RFC 9147 section 7.1)."""
+        if self._version is Version.DTLS13 and self._driver is not None:
+            self._retransmission.answered()
 
     def _acknowledged(self, record: Record, now: float) -> None:
         if self._version is not Version.DTLS13 or (self.handshake_complete and not record.epoch):
@@ -487,7 +501,7 @@ class DTLSConnection(DTLSParts):
         """
         self._ack_now = False
         epoch = self._retransmission.first_epoch(self._writer.current)
-        if not self.handshake_complete and self._acks.in_the_clear and 0 in self._writer.overheads:
+        if not self.handshake_complete and self._acks.in_the_clear and self._writer.has_keys(0):
             epoch = 0
         content = self._acks.take(self._writer.room(epoch))
         self._writer.send(_ACK, content, epoch)

@@ -18,9 +18,9 @@ from caesura.handshake import stateless
 from caesura.handshake.negotiate import check_client_hello
 from caesura.handshake.stateless import Retried
 from caesura.handshake.transport import Profile
-from caesura.wire.dtls import DTLSClientHello, HelloVerifyRequest, encode_fragment
+from caesura.wire.dtls import DTLSClientHello, HelloVerifyRequest, numbered
 from caesura.wire.extensions import COOKIE, Extensions
-from caesura.wire.messages import HEADER_LENGTH, ClientHello, HandshakeMessage, decode_message
+from caesura.wire.messages import ClientHello, HandshakeMessage, decode_message
 from caesura.wire.registries import ContentType, ExtensionType, Version
 
 PROFILE: Final = Profile(
@@ -77,9 +77,7 @@ def answer(settings: Settings, raw: bytes, address: Address, sequence: int, mess
             )
     except LocalAlert as error:
         return alert(error.description, sequence)
-    message = request.encode()
-    body = message[HEADER_LENGTH:]
-    return plaintext_record(_HANDSHAKE, sequence, encode_fragment(message[0], len(body), message_seq, 0, body))
+    return plaintext_record(_HANDSHAKE, sequence, numbered(request.encode(), message_seq))
 
 
 def prove(settings: Settings, hello: ClientHello, address: Address, sequence: int, message_seq: int) -> Proven | None:

@@ -12,12 +12,16 @@ ACK, which may cover a part, or by the peer's answer. What differs between fligh
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum, auto
+from typing import Final
 
 from caesura.dtls.fragments import ChangeCipherSpec, OutgoingMessage, Part, plan
 from caesura.wire.dtls import RecordNumber
+from caesura.wire.registries import ContentType
+
+_CHANGE_CIPHER_SPEC: Final = int(ContentType.change_cipher_spec)
+_HANDSHAKE: Final = int(ContentType.handshake)
 
 Seal = Callable[[int, int, bytes], tuple[RecordNumber, bytes]]
 """Seals content of a type under the keys of an epoch: the record's number and the record."""
@@ -32,7 +36,7 @@ class Ending(Enum):
 
 
 class Flight:
-    """Messages on their way. `remembered`: how many records are matched against ACKs."""
+    """Messages on their way. `remembered`: how many records are matched against ACKs, which DTLS 1.2 has not."""
 
     __slots__ = ("_remembered", "_sent", "ending", "messages")
 
@@ -42,20 +46,24 @@ class Flight:
         self.messages = messages
         self.ending = ending
         self._remembered = remembered
-        self._sent: OrderedDict[RecordNumber, list[Part]] = OrderedDict()
+        self._sent: dict[RecordNumber, list[Part]] = {}  # oldest first
 
-    def transmit(self, seal: Seal, overheads: Mapping[int, int], mtu: int, max_content: int) -> list[bytes]:
+    def transmit(self, seal: Seal, overhead_of: Callable[[int], int], mtu: int, max_content: int) -> list[bytes]:
         """Datagrams with what the peer is not known to have."""
-        datagrams = []
-        for records in plan(self.messages, overheads, mtu, max_content):
+        datagrams, sent = [], self._sent
+        for records in plan(self.messages, overhead_of, mtu, max_content):
             sealed = []
-            for record in records:
-                number, whole = seal(record.epoch, record.content_type, record.content())
-                self._sent[number] = record.parts
-                sealed.append(whole)
+            for epoch, parts in records:
+                if parts:
+                    content = b"".join([message.fragment(start, stop) for message, start, stop in parts])
+                    number, record = seal(epoch, _HANDSHAKE, content)
+                else:
+                    number, record = seal(epoch, _CHANGE_CIPHER_SPEC, b"\x01")
+                sent[number] = parts
+                sealed.append(record)
             datagrams.append(b"".join(sealed))
-        while len(self._sent) > self._remembered:
-            self._sent.popitem(last=False)
+        while len(sent) > self._remembered:
+            del sent[next(iter(sent))]
         return datagrams
 
     def acknowledge(self, numbers: Iterable[RecordNumber]) -> bool:
@@ -91,13 +99,13 @@ class RetransmissionTimer:
 
     __slots__ = ("_choose", "_initial", "_maximum", "_started", "duration", "expiries")
 
+    _started: float | None
+
     def __init__(self, initial: float, maximum: float, choose: Callable[[float], float] | None) -> None:
         self._initial = initial
         self._maximum = maximum
         self._choose = choose
-        self._started: float | None = None
-        self.expiries = 0
-        self.duration = self._first()
+        self.reset()
 
     @property
     def deadline(self) -> float | None:
@@ -116,7 +124,7 @@ class RetransmissionTimer:
         """The peer has been heard: stop, and begin with the initial duration the next time."""
         self._started = None
         self.expiries = 0
-        self.duration = self._first()
+        self.duration = self._initial if self._choose is None else self._choose(0.0)
 
     def expire(self, now: float) -> None:
         """It has expired: run on with the next duration."""
@@ -132,6 +140,3 @@ class RetransmissionTimer:
         self._initial = seconds
         if self._choose is None:
             self.duration = min(seconds * 2**self.expiries, self._maximum)
-
-    def _first(self) -> float:
-        return self._initial if self._choose is None else self._choose(0.0)

@@ -6,35 +6,30 @@ sealed here, and nothing is known of why something is sent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Final
 
 from caesura.errors import InternalError
-from caesura.wire.dtls import FRAGMENT_HEADER_LENGTH, encode_fragment
-from caesura.wire.registries import ContentType
-
-_CHANGE_CIPHER_SPEC: Final = int(ContentType.change_cipher_spec)
-_HANDSHAKE: Final = int(ContentType.handshake)
+from caesura.wire.dtls import FRAGMENT_HEADER_LENGTH, numbered, piece
+from caesura.wire.messages import HEADER_LENGTH
 
 Range = tuple[int, int]  # from, to: bytes of a message's body; (0, 0) stands for the header of an empty one
 
 
 class OutgoingMessage:
-    """A message of ours; `missing` is what the peer is not known to have."""
+    """A message of ours of `length` bytes, header aside; `missing` is what the peer is not known to have."""
 
-    __slots__ = ("body", "epoch", "message_seq", "missing", "msg_type")
+    __slots__ = ("epoch", "length", "missing", "whole")
 
-    def __init__(self, epoch: int, msg_type: int, message_seq: int, body: bytes) -> None:
+    def __init__(self, epoch: int, message_seq: int, message: bytes) -> None:
         self.epoch = epoch
-        self.msg_type = msg_type
-        self.message_seq = message_seq
-        self.body = body
-        self.missing: list[Range] = [(0, len(body))]
+        self.whole = numbered(message, message_seq)  # in one piece, as nearly always
+        self.length = len(message) - HEADER_LENGTH
+        self.missing: list[Range] = [(0, self.length)]
 
     def lose(self) -> None:
         """Nothing of it is known to have arrived."""
-        self.missing = [(0, len(self.body))]
+        self.missing = [(0, self.length)]
 
     def arrived(self, start: int, stop: int) -> None:
         """The peer has this part."""
@@ -51,7 +46,7 @@ class OutgoingMessage:
 
     def fragment(self, start: int, stop: int) -> bytes:
         """One fragment of it, with its header."""
-        return encode_fragment(self.msg_type, len(self.body), self.message_seq, start, self.body[start:stop])
+        return self.whole if stop - start == self.length else piece(self.whole, start, stop)
 
 
 @dataclass(slots=True, eq=False)
@@ -68,58 +63,52 @@ class ChangeCipherSpec:
 Part = tuple[OutgoingMessage, int, int]  # a message, and which bytes of it
 
 
-@dataclass(slots=True, eq=False)
-class PlannedRecord:
-    """A record to be sealed: of the handshake, or ChangeCipherSpec."""
-
-    epoch: int
-    parts: list[Part]
-    content_type: int = _HANDSHAKE
-
-    def content(self) -> bytes:
-        """Its fragments, one behind the other."""
-        if self.content_type == _CHANGE_CIPHER_SPEC:
-            return b"\x01"
-        return b"".join([message.fragment(start, stop) for message, start, stop in self.parts])
+PlannedRecord = tuple[int, list[Part]]
+"""A record to be sealed: its epoch, and what it holds; no part of any message where it is ChangeCipherSpec."""
 
 
 def plan(
-    messages: Iterable[OutgoingMessage | ChangeCipherSpec], overheads: Mapping[int, int], mtu: int, max_content: int
+    messages: Iterable[OutgoingMessage | ChangeCipherSpec],
+    overhead_of: Callable[[int], int],
+    mtu: int,
+    max_content: int,
 ) -> list[list[PlannedRecord]]:
     """Datagrams of at most `mtu` bytes, and the records in each, with all that is missing of the messages.
 
-    `overheads`: what a record of each epoch costs besides its content, in bytes. `max_content`: bytes of content that a
+    `overhead_of`: what a record of an epoch costs besides its content, in bytes. `max_content`: bytes of content that a
     record may have. Raises InternalError when not a single byte would fit.
     """
     datagrams: list[list[PlannedRecord]] = []
-    record: PlannedRecord | None = None
+    parts: list[Part] = []
+    current = -1  # the epoch of the record to which these belong, if there is one
     left = room = 0  # bytes that still fit into the datagram, and of a body into the record
     for message in messages:
         if isinstance(message, ChangeCipherSpec):
-            needed = overheads[message.epoch] + 1
+            needed = overhead_of(message.epoch) + 1
             if left < needed:
                 left = mtu
                 datagrams.append([])
-            datagrams[-1].append(PlannedRecord(message.epoch, [], _CHANGE_CIPHER_SPEC))
+            datagrams[-1].append((message.epoch, []))
             left -= needed
-            record = None
+            current = -1
             continue
+        epoch = message.epoch
         for start, end in message.missing:
             while True:
-                if record is None or record.epoch != message.epoch or room < (start < end):
-                    overhead = overheads[message.epoch]  # only here: the keys of what has arrived may be gone
+                if epoch != current or room < (start < end):
+                    overhead = overhead_of(epoch)  # only here: the keys of what has arrived may be gone
                     needed = overhead + FRAGMENT_HEADER_LENGTH + (start < end)
                     if mtu < needed:
                         raise InternalError(f"mtu: {mtu} bytes leave no room beside {overhead} of a record")
                     if left < needed:
                         left = mtu
                         datagrams.append([])
-                    record = PlannedRecord(message.epoch, [])
-                    datagrams[-1].append(record)
+                    current, parts = epoch, []
+                    datagrams[-1].append((epoch, parts))
                     left -= overhead
                     room = min(left, max_content) - FRAGMENT_HEADER_LENGTH
-                stop = min(end, start + room)
-                record.parts.append((message, start, stop))
+                stop = end if end - start <= room else start + room
+                parts.append((message, start, stop))
                 used = FRAGMENT_HEADER_LENGTH + stop - start
                 left -= used
                 room -= used

@@ -5,6 +5,8 @@ from __future__ import annotations
 from caesura.errors import InternalError
 from caesura.wire.dtls import MAX_PLAINTEXT_SEQUENCE, PLAINTEXT_HEADER, PLAINTEXT_HEADER_LENGTH, RECORD_VERSION
 
+_pack_header = PLAINTEXT_HEADER.pack
+
 
 class PlaintextWriter:
     """Writes the records of epoch 0; the same verbs as a key that seals."""
@@ -24,12 +26,13 @@ class PlaintextWriter:
         if sequence > MAX_PLAINTEXT_SEQUENCE:
             raise InternalError("no record number is left", section="RFC 9147 section 4")
         self.sequence = sequence + 1
-        return plaintext_record(content_type, sequence, content, self.version)
+        header: bytes = _pack_header(content_type, self.version, sequence, len(content))
+        return header + content
 
 
-def plaintext_record(content_type: int, sequence: int, content: bytes, version: int = RECORD_VERSION) -> bytes:
+def plaintext_record(content_type: int, sequence: int, content: bytes) -> bytes:
     """A record of epoch 0 with this number."""
-    header = PLAINTEXT_HEADER.pack(content_type, version, 0, sequence >> 32, sequence & 0xFFFF_FFFF, len(content))
+    header: bytes = _pack_header(content_type, RECORD_VERSION, sequence, len(content))
     return header + content
 
 
@@ -41,6 +44,6 @@ def split_plaintext(datagram: bytes, pos: int) -> tuple[int, int, int, int, int]
     start = pos + PLAINTEXT_HEADER_LENGTH
     if start > len(datagram):
         return None
-    content_type, _version, epoch, high, low, length = PLAINTEXT_HEADER.unpack_from(datagram, pos)
+    content_type, _version, number, length = PLAINTEXT_HEADER.unpack_from(datagram, pos)
     stop = start + length
-    return None if stop > len(datagram) else (content_type, epoch, high << 32 | low, start, stop)
+    return None if stop > len(datagram) else (content_type, number >> 48, number & MAX_PLAINTEXT_SEQUENCE, start, stop)

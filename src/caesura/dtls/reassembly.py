@@ -14,7 +14,7 @@ from enum import Enum, auto
 
 from caesura.errors import IllegalParameter
 from caesura.handshake.inbox import Inbox, unexpected
-from caesura.wire.dtls import Fragment
+from caesura.wire.dtls import FRAGMENT_HEADER_LENGTH, Fragment, unpack_whole
 from caesura.wire.messages import HEADER_LENGTH, HandshakeMessage, read_message
 
 _PIECE = 64  # bytes that a piece costs besides its own
@@ -92,6 +92,29 @@ class Reassembly(Inbox):
         self._kept: dict[int, bytes | PartialMessage] = {}  # a whole one with the header that TLS gives it
         self.next_seq = next_seq
         self.last_type = -1  # of the messages that were handed over
+
+    def add_whole(self, content: bytes) -> bool:
+        """Take a record of whole messages, the next ones in their order, as nearly all are.
+
+        False, and nothing is done, for anything else: the long way, `add`, judges what was declined here.
+        """
+        size, first = len(content), self.next_seq
+        if self._kept or size + 2 * _PIECE * self._ahead > self._budget:
+            return False
+        pos, seq, end, found = 0, first, first + self._ahead, []
+        while size - pos >= FRAGMENT_HEADER_LENGTH and seq < end:
+            head, place = unpack_whole(content, pos)
+            length = head & 0xFFFFFF
+            stop = pos + FRAGMENT_HEADER_LENGTH + length
+            if place != seq << 48 | length or length > self.limit or stop > size:
+                return False
+            found.append(content[pos : pos + HEADER_LENGTH] + content[pos + FRAGMENT_HEADER_LENGTH : stop])
+            pos = stop
+            seq += 1
+        if pos < size or not found:
+            return False
+        self._kept.update(enumerate(found, first))
+        return True
 
     def add(self, fragment: Fragment) -> Verdict:
         """Take a fragment. IllegalParameter for one that contradicts an earlier one, or of too long a message."""

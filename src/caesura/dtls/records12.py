@@ -11,7 +11,7 @@ from typing import Final, NoReturn
 
 from caesura.crypto.protection12 import Protection12, additional_data
 from caesura.errors import InternalError
-from caesura.wire.dtls import PLAINTEXT_HEADER_LENGTH, RECORD_VERSION
+from caesura.wire.dtls import PLAINTEXT_HEADER, PLAINTEXT_HEADER_LENGTH, RECORD_VERSION
 from caesura.wire.registries import ContentType
 
 EPOCH: Final = 1
@@ -24,8 +24,7 @@ TLS12_CID: Final = int(ContentType.tls12_cid)
 
 _FIRST: Final = EPOCH << 48  # epoch and sequence number are one number of 64 bits
 _MAX_SEQUENCE: Final = 2**48 - 1
-_HEADER: Final = struct.Struct(">BHQH")  # type, version, epoch and sequence number, length
-_pack_header = _HEADER.pack
+_pack_header = PLAINTEXT_HEADER.pack
 _CID_HEADER: Final = struct.Struct(">BHQ")  # the same up to the connection id
 _LENGTH: Final = struct.Struct(">H")
 _APPLICATION_DATA: Final = int(ContentType.application_data)

@@ -54,7 +54,7 @@ class Retransmission:
         """A message for the next flight."""
         if self.next_seq > _LAST_SEQ:
             raise InternalError("no message_seq is left", section="RFC 9147 section 5.2")
-        self.queued.append(OutgoingMessage(epoch, message[0], self.next_seq, message[4:]))
+        self.queued.append(OutgoingMessage(epoch, self.next_seq, message))
         self.next_seq += 1
 
     def change_cipher_spec(self) -> None:
@@ -81,7 +81,7 @@ class Retransmission:
     def _transmit(self, now: float) -> None:
         writer, flight = self._writer, self.flight
         assert flight is not None
-        writer.out += flight.transmit(writer.seal, writer.overheads, writer.mtu, writer.max_content)
+        writer.out += flight.transmit(writer.seal, writer.overhead, writer.mtu, writer.max_content)
         self._sent_at = now
         if flight.ending is not Ending.FINAL:
             self.timer.start(now)

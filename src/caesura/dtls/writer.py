@@ -100,10 +100,13 @@ class RecordWriter(Working):
         key = self._epochs.get(epoch)
         return min(self.mtu - key.overhead, self.max_content) if key is not None else 0
 
-    @property
-    def overheads(self) -> dict[int, int]:
-        """What a record costs besides its content, by epoch."""
-        return {epoch: key.overhead for epoch, key in self._epochs.items()}
+    def overhead(self, epoch: int) -> int:
+        """What a record of an epoch costs besides its content; KeyError where its keys are gone."""
+        return self._epochs[epoch].overhead
+
+    def has_keys(self, epoch: int) -> bool:
+        """Whether something can still be sent in this epoch."""
+        return epoch in self._epochs
 
     # --- keys -------------------------------------------------------------------------------------------------------
 

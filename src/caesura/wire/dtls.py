@@ -18,8 +18,8 @@ from caesura.wire.registries import ConnectionIdUsage, HandshakeType
 
 # --- records (RFC 9147 section 4, RFC 6347 section 4.1) -------------------------------------------------------------
 
-PLAINTEXT_HEADER: Final = struct.Struct(">BHHHIH")
-"""DTLSPlaintext: type, legacy_record_version, epoch, the upper 16 and lower 32 bits of sequence_number, length. The
+PLAINTEXT_HEADER: Final = struct.Struct(">BHQH")
+"""DTLSPlaintext: type, legacy_record_version, epoch and sequence_number as one number of 16 and 48 bits, length. The
 records of DTLS 1.2 have it whether they are protected or not."""
 
 PLAINTEXT_HEADER_LENGTH: Final = PLAINTEXT_HEADER.size
@@ -46,8 +46,10 @@ FRAGMENT_HEADER_LENGTH: Final = 12
 """Bytes of msg_type, length, message_seq, fragment_offset and fragment_length."""
 
 _FRAGMENT_HEADER: Final = struct.Struct(">IHHBBH")  # numbers of 24 bits are taken apart
-_pack_fragment_header = _FRAGMENT_HEADER.pack
 _MESSAGE_SEQ: Final = struct.Struct(">H")
+
+unpack_whole = struct.Struct(">IQ").unpack_from
+"""The same header as two numbers: msg_type and length; the rest, which is `message_seq << 48 | length` in one piece."""
 
 
 @dataclass(slots=True)
@@ -72,16 +74,17 @@ class Fragment:
 
     def encode(self) -> bytes:
         """The piece with its header."""
-        return encode_fragment(self.msg_type, self.length, self.message_seq, self.offset, self.data)
+        size, offset = len(self.data), self.offset
+        header: bytes = _FRAGMENT_HEADER.pack(
+            self.msg_type << 24 | self.length, self.message_seq, offset >> 8, offset & 0xFF, size >> 16, size & 0xFFFF
+        )
+        return header + self.data
 
 
-def encode_fragment(msg_type: int, length: int, message_seq: int, offset: int, data: bytes) -> bytes:
-    """A piece of a message with its header."""
-    size = len(data)
-    header: bytes = _pack_fragment_header(
-        msg_type << 24 | length, message_seq, offset >> 8, offset & 0xFF, size >> 16, size & 0xFFFF
-    )
-    return header + data
+def piece(whole: bytes, start: int, stop: int) -> bytes:
+    """These bytes of a message's body with their header, cut out of the message in one piece."""
+    position = start.to_bytes(3, "big") + (stop - start).to_bytes(3, "big")
+    return whole[:6] + position + whole[FRAGMENT_HEADER_LENGTH + start : FRAGMENT_HEADER_LENGTH + stop]
 
 
 def decode_fragments(content: bytes) -> list[Fragment]:
@@ -107,9 +110,7 @@ def decode_fragments(content: bytes) -> list[Fragment]:
 
 
 def numbered(raw: bytes, message_seq: int) -> bytes:
-    """A message with the header that it has when it is sent in one piece: what the transcript of DTLS 1.2 takes (RFC
-    6347 section 4.2.6).
-    """
+    """A message with the header that it has in one piece: what the transcript of DTLS 1.2 takes (RFC 6347 4.2.6)."""
     return b"".join((raw[:4], _MESSAGE_SEQ.pack(message_seq), b"\0\0\0", raw[1:]))
 
 
