@@ -1,4 +1,4 @@
-"""Alerts on datagrams: what they say, who may have written them, and our own last one (RFC 9147 section 5.10).
+"""Alerts on datagrams: who may have written them, and our own last one (RFC 9147 section 5.10).
 
 An alert in the clear may be anybody's. A client believes one that answers its hello, as there is no other way to learn
 that a server cannot. Any other is doubted: it counts if the peer says nothing more while our flight is sent twice.
@@ -6,12 +6,8 @@ that a server cannot. Any other is doubted: it counts if the peer says nothing m
 
 from __future__ import annotations
 
-from typing import Final
-
-from caesura.errors import ALERTS, AlertDescription, DecodeError, IllegalParameter, PeerAlert
-
-WARNING: Final = 1
-FATAL: Final = 2
+from caesura.errors import ALERTS, PeerAlert
+from caesura.wire.alerts import FATAL
 
 
 class Alerts:
@@ -24,15 +20,6 @@ class Alerts:
         self._sent: bytes | None = None
         self._doubted: PeerAlert | None = None
         self._repeated = False  # whether our flight was sent again since
-
-    @staticmethod
-    def decode(content: bytes, *, older: bool) -> tuple[int, int]:
-        """Level and description of an alert, the latter as a member if it is known; in DTLS 1.3 any level will do."""
-        if len(content) != 2:
-            raise DecodeError("a record of type alert holds one alert", section="RFC 9846 section 5.1")
-        if older and content[0] not in (WARNING, FATAL):
-            raise IllegalParameter(f"an alert of level {content[0]}", section="RFC 5246 section 7.2")
-        return content[0], ALERTS.get(content[1], content[1])
 
     # --- those that anybody may have written ------------------------------------------------------------------------
 
@@ -53,16 +40,6 @@ class Alerts:
             self._repeated = True
 
     # --- our own ----------------------------------------------------------------------------------------------------
-
-    @staticmethod
-    def fatal(description: AlertDescription) -> bytes:
-        """The content of a record that ends the connection."""
-        return bytes((FATAL, description))
-
-    @staticmethod
-    def warning(description: AlertDescription) -> bytes:
-        """The content of a record that does not, or that ends one direction."""
-        return bytes((WARNING, description))
 
     def sent(self, datagram: bytes) -> None:
         """Our last words."""

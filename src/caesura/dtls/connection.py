@@ -17,7 +17,6 @@ from collections.abc import Iterable
 from typing import Final, TypeVar
 
 from caesura.crypto.secrets import TrafficSecret
-from caesura.dtls.alerts import WARNING
 from caesura.dtls.cookies import Address
 from caesura.dtls.flights import Ending
 from caesura.dtls.greeting import Greeter, hello_in
@@ -40,6 +39,7 @@ from caesura.errors import (
 )
 from caesura.handshake.state import Established
 from caesura.handshake.transport import Epoch
+from caesura.wire import alerts
 from caesura.wire.data import Data
 from caesura.wire.dtls import (
     Fragment,
@@ -527,33 +527,20 @@ class DTLSConnection(DTLSParts):
                 self._alerts.doubt(content)
             return
         try:
-            level, description = self._alerts.decode(content, older=self._dtls12)
+            level, description = alerts.read_untrusted(content, older=self._dtls12)
         except (DecodeError, IllegalParameter) as error:
             self._wrong(epoch, error)
             return
         self._trace("alert received", getattr(description, "name", str(description)))
-        if description is AlertDescription.close_notify:
-            if not self.handshake_complete:
-                raise PeerAlert(description)
-            self.close_notify_received = True
-            self._data.close(record[:2])
-            self._quick = False
-        elif description is AlertDescription.user_canceled or self._only_warns(level, description):
-            self._warnings += 1
-            if self._warnings > self._settings.limits.warning_alerts:
-                raise UnexpectedMessage(f"more than {self._settings.limits.warning_alerts} warnings")
-        else:
+        if description is not AlertDescription.close_notify:
+            undecided = self._version is None and Version.DTLS12 in self._settings.versions
+            self._alerted(level, description, older=self._dtls12, undecided=undecided)
+            return
+        if not self.handshake_complete:
             raise PeerAlert(description)
-
-    def _only_warns(self, level: int, description: int) -> bool:
-        """Whether the alert leaves the connection as it is, which DTLS 1.3 does not have (RFC 5246 section 7.2.2).
-
-        Before its hello, a server of DTLS 1.2 may warn that it does not know our name (RFC 6066 section 3).
-        """
-        if level != WARNING or self._dtls12:
-            return level == WARNING
-        early = self._version is None and Version.DTLS12 in self._settings.versions
-        return early and description is AlertDescription.unrecognized_name
+        self.close_notify_received = True
+        self._data.close(record[:2])
+        self._quick = False
 
     def _believes_anybody(self) -> bool:
         """Whether an alert in the clear may be the peer's: a server's that cannot answer our hello, and no other."""
@@ -617,7 +604,7 @@ class DTLSConnection(DTLSParts):
         self._trace("received", HandshakeType.hello_request.name)
         self._key_updates.asked_again()
         if not self.close_notify_sent:
-            self._writer.send(_ALERT, self._alerts.warning(AlertDescription.no_renegotiation), self._writer.current)
+            self._writer.send(_ALERT, alerts.warning(AlertDescription.no_renegotiation), self._writer.current)
             self._trace("alert sent", AlertDescription.no_renegotiation.name)
 
     # --- the end of the handshake ------------------------------------------------------------------------------------
@@ -642,10 +629,10 @@ class DTLSConnection(DTLSParts):
 
     def _send_close_notify(self) -> None:
         """It is not sent again when it is lost (RFC 9147 section 5.10)."""
-        self._writer.send(_ALERT, self._alerts.warning(AlertDescription.close_notify), self._writer.current)
+        self._writer.send(_ALERT, alerts.warning(AlertDescription.close_notify), self._writer.current)
 
     def _send_fatal_alert(self, description: AlertDescription) -> bool:
-        self._alerts.sent(self._writer.fatal_alert(self._alerts.fatal(description)))
+        self._alerts.sent(self._writer.fatal_alert(alerts.fatal(description)))
         return True
 
     def _drop(self) -> None:

@@ -18,6 +18,7 @@ from caesura.handshake import stateless
 from caesura.handshake.negotiate import check_client_hello
 from caesura.handshake.stateless import Retried
 from caesura.handshake.transport import Profile
+from caesura.wire import alerts
 from caesura.wire.dtls import DTLSClientHello, HelloVerifyRequest, numbered
 from caesura.wire.extensions import COOKIE, Extensions
 from caesura.wire.messages import ClientHello, HandshakeMessage, decode_message
@@ -41,7 +42,6 @@ PROFILE: Final = Profile(
 
 _HANDSHAKE: Final = int(ContentType.handshake)
 _ALERT: Final = int(ContentType.alert)
-_FATAL: Final = 2
 _VERIFY_VERSION: Final = 0xFEFF  # DTLS 1.0, whatever will be agreed on (RFC 6347 section 4.2.1)
 
 Address = object
@@ -97,7 +97,7 @@ def prove(settings: Settings, hello: ClientHello, address: Address, sequence: in
 
 def alert(description: AlertDescription, sequence: int) -> bytes:
     """A fatal alert to somebody we keep nothing of."""
-    return plaintext_record(_ALERT, sequence, bytes((_FATAL, description)))
+    return plaintext_record(_ALERT, sequence, alerts.fatal(description))
 
 
 def read_beginning(body: bytes) -> DTLSClientHello | None:

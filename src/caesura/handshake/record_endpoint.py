@@ -1,16 +1,17 @@
-"""What a connection of records is beside what every connection is: in TLS and DTLS early data is bytes of its own.
+"""What a connection of records is beside what every connection is: early data of its own, and alerts.
 
-In QUIC it is in streams, as any other.
+In QUIC early data is in streams, as any other, and alerts are error codes.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 
-from caesura.errors import UsageError
+from caesura.errors import AlertDescription, PeerAlert, UnexpectedMessage, UsageError
 from caesura.events import EarlyDataReceived, Event
 from caesura.handshake.early_state import EarlyBytes
 from caesura.handshake.endpoint import Endpoint
+from caesura.wire.alerts import WARNING
 from caesura.wire.data import Data
 
 
@@ -77,3 +78,16 @@ class RecordEndpoint(Endpoint):
     def accepts_early_data(self, ticket_state: bytes) -> bool:  # noqa: ARG002
         """What a ticket remembers of this transport is nothing, and that has not changed."""
         return True
+
+    def _alerted(self, level: int, description: int, *, older: bool, undecided: bool) -> None:
+        """An alert has come, not close_notify: it ends the connection, unless it is a warning, and there were few.
+
+        In 1.3 only user_canceled is one, in `older` versions what says so (RFC 5246 section 7.2.2). While that is
+        `undecided`, a server may warn that it does not know our name (RFC 6066 section 3).
+        """
+        warns = older or (undecided and description is AlertDescription.unrecognized_name)
+        if description is not AlertDescription.user_canceled and not (warns and level == WARNING):
+            raise PeerAlert(description)
+        self._warnings += 1
+        if self._warnings > self._settings.limits.warning_alerts:
+            raise UnexpectedMessage(f"more than {self._settings.limits.warning_alerts} warnings")

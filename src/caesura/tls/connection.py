@@ -2,7 +2,7 @@
 
 It is a switchboard. The reader opens records, one at a time; this module hands each to its owner: handshake messages to
 the driver's inbox, application data to the application, early data to `early`. What follows a handshake is in
-`post_handshake`, the form of alerts in `alerts`, the size of records in `record_size`. What the handshake wants sent
+`post_handshake`, the size of records in `record_size`. What the handshake wants sent
 goes to the writer. An exception that ends the connection is turned into an alert in one place, `Endpoint._fail`.
 
 Three kinds of waiting are kept apart: for the peer, for work that is paused (a handshake, a record being opened, a
@@ -30,13 +30,14 @@ from caesura.handshake.state import Established
 from caesura.handshake.transport import Epoch, Keys, Profile, Tracer
 from caesura.jobs import NoJobs, WaitContext
 from caesura.sessions import Session
-from caesura.tls import alerts, record_size
+from caesura.tls import record_size
 from caesura.tls.early import EarlyData
 from caesura.tls.post_handshake import PostHandshake
 from caesura.tls.reader import RecordReader
 from caesura.tls.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, record_key
 from caesura.tls.records12 import AnyRecordKey, RecordKey12
 from caesura.tls.writer import RecordWriter
+from caesura.wire import alerts
 from caesura.wire.data import Data
 from caesura.wire.extensions import RECORD_SIZE_LIMIT, Extensions
 from caesura.wire.registries import ContentType, ExtensionType, HandshakeType, Version
@@ -411,28 +412,18 @@ class TLSConnection(PostHandshake):
         return self._inbox.taken > 0
 
     def _alert(self, content: bytes) -> None:
-        level, description = alerts.read_untrusted(content, tls12=self._tls12)
+        if not content:
+            raise UnexpectedMessage("an empty alert record", section="RFC 9846 section 5.4")
+        level, description = alerts.read_untrusted(content, older=self._tls12)
         self._trace("alert received", getattr(description, "name", str(description)))
-        if description is AlertDescription.close_notify:
-            self.close_notify_received = True
-            if not self.handshake_complete:
-                raise PeerAlert(description)
-        elif description is AlertDescription.user_canceled or self._only_warns(level, description):
-            self._warnings += 1
-            if self._warnings > self._settings.limits.warning_alerts:
-                raise UnexpectedMessage(f"more than {self._settings.limits.warning_alerts} warnings")
-        else:
+        if description is not AlertDescription.close_notify:
+            hello_phase = not self.server_side and self._epoch is Epoch.INITIAL
+            undecided = hello_phase and Version.TLS12 in self._settings.versions
+            self._alerted(level, description, older=self._tls12, undecided=undecided)
+            return
+        self.close_notify_received = True
+        if not self.handshake_complete:
             raise PeerAlert(description)
-
-    def _only_warns(self, level: int, description: int) -> bool:
-        """Whether the alert leaves the connection as it is, which TLS 1.3 does not have (RFC 5246 section 7.2.2).
-
-        Before its hello, a server of TLS 1.2 may warn that it does not know our name (RFC 6066 section 3).
-        """
-        if level != alerts.WARNING or self._tls12:
-            return level == alerts.WARNING
-        early = not self.server_side and self._epoch is Epoch.INITIAL and Version.TLS12 in self._settings.versions
-        return early and description is AlertDescription.unrecognized_name
 
     # --- the seam under the handshake (MessageTransport) ----------------------------------------------------------
 

@@ -15,13 +15,12 @@ from caesura.handshake.performer import NOT_YET, Ongoing, Performer, Working
 from caesura.handshake.requests import Perform
 from caesura.tls.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, RecordKey
 from caesura.tls.records12 import AnyRecordKey, RecordKey12
+from caesura.wire import alerts
 from caesura.wire.messages import KeyUpdate
 from caesura.wire.records import HEADER, INITIAL_RECORD_VERSION, LEGACY_RECORD_VERSION, MAX_PLAINTEXT
 from caesura.wire.registries import KeyUpdateRequest
 
 _CHANGE_CIPHER_SPEC: Final = HEADER.pack(CHANGE_CIPHER_SPEC, LEGACY_RECORD_VERSION, 1) + b"\x01"
-_WARNING: Final = 1
-_FATAL: Final = 2
 _SESSION_ID_LENGTH: Final = 38  # where the length of the session id stands in either hello, header included
 
 
@@ -108,7 +107,7 @@ class RecordWriter(Working):
     def alert(self, description: AlertDescription) -> None:
         """A closing alert, behind whatever was to be sent before it."""
         self.end_flight()
-        self._fragment(ALERT, bytes((_WARNING, description)))
+        self._fragment(ALERT, alerts.warning(description))
 
     def fatal_alert(self, description: AlertDescription) -> None:
         """The last record: sealed at once, before anything that is still queued."""
@@ -116,7 +115,7 @@ class RecordWriter(Working):
         self._queue.clear()
         if self._client and self._key is not None:  # an alert may be the whole of a second flight
             self._send_change_cipher_spec()
-        self._seal(ALERT, bytes((_FATAL, description)))
+        self._seal(ALERT, alerts.fatal(description))
 
     def install(self, key: RecordKey, *, early: bool = False) -> None:
         """Seal with this key whatever comes from now on; `early`: right after the first hello."""
