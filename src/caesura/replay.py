@@ -14,6 +14,7 @@ from heapq import heappop, heappush
 from typing import Protocol
 
 from caesura.engines import Answer
+from caesura.jobs.wakeup import Lock
 
 
 class ReplayStore(Protocol):
@@ -48,7 +49,8 @@ class ReplayCache:
     def _start(self) -> None:
         self._process = os.getpid()
         self._zone = secrets.token_bytes(16)
-        self._uses: dict[bytes, object] = {}
+        self._lock = Lock()
+        self._uses: set[bytes] = set()
         self._oldest: list[tuple[float, bytes]] = []  # a heap
         self._forgotten = float("-inf")  # whatever ran out until then is not known any more
 
@@ -64,23 +66,16 @@ class ReplayCache:
 
     def first_use(self, key: bytes, now: float, until: float) -> bool:
         """Whether `key` comes for the first time. Threads may ask at once."""
-        self._forget(now)
-        if until <= self._forgotten or len(self._uses) >= self._size:
-            return False
-        mine = object()
-        if self._uses.setdefault(key, mine) is not mine:
-            return False
-        heappush(self._oldest, (until, key))
-        return True
+        with self._lock:
+            self._forget(now)
+            if until <= self._forgotten or key in self._uses or len(self._uses) >= self._size:
+                return False
+            self._uses.add(key)
+            heappush(self._oldest, (until, key))
+            return True
 
     def _forget(self, now: float) -> None:
         while self._oldest and self._oldest[0][0] < now:
-            try:
-                until, key = heappop(self._oldest)
-            except IndexError:  # another thread was faster
-                return
-            if until >= now:
-                heappush(self._oldest, (until, key))
-                return
+            until, key = heappop(self._oldest)
             self._forgotten = max(self._forgotten, until)
-            self._uses.pop(key, None)
+            self._uses.discard(key)
