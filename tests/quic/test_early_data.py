@@ -280,6 +280,21 @@ def test_packets_that_come_before_the_hello_is_whole_wait_for_it() -> None:
     link.establish()
 
 
+def test_packets_that_waited_for_their_keys_are_not_counted_twice() -> None:
+    """Against what may be sent to an address that has proved nothing (RFC 9000 section 8.1)."""
+    groups = {"groups": ["X25519MLKEM768", "x25519"]}
+    late = ByHand(acts={1: lambda datagram: [(0.02, datagram)]})
+    link = World(groups, groups).started(DATA[:1000], network=late)
+    link.wait(0.025)
+    assert link.theirs.streams[0]
+    came = sum(len(each.data) for each in link.sent if each.by_client)
+    link.network = ByHand(acts={number: lambda _: [] for number in range(1000)})
+    link.theirs.connection.write_stream(0, bytes(200_000), fin=True)
+    link.wait(20.0)
+    said = sum(len(each.data) for each in link.sent if not each.by_client)
+    assert 2 * came < said <= 3 * came
+
+
 def test_data_is_read_while_the_server_s_work_is_paused() -> None:
     """It cannot be acknowledged yet, and no timer rings in vain for that."""
     engine = VirtualEngine(3.0, [Operation.KEY_EXCHANGE])

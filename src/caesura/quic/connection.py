@@ -400,6 +400,9 @@ class QUICConnection(FrameHandling):
                 return
         if not self._begun or not (self._paths.find(addr) or self._may_move):
             return
+        path = self._paths.active
+        if datagram[0] & LONG_HEADER and addr == path.address:  # counted here, as a packet that is kept is read again
+            path.received += len(datagram)
         if not self._packets(datagram, addr, ecn):
             self._unopened(datagram)
 
@@ -427,7 +430,6 @@ class QUICConnection(FrameHandling):
                     self._spun(datagram[0])
             return opened is not None
         found = False
-        self._paths.active.received += len(datagram)
         for opened in self._reader.packets(datagram, addr, self._now, ecn):
             found = True
             if opened[3] is not None:
