@@ -521,6 +521,10 @@ def test_the_application_hears_that_it_may_open_more() -> None:
     client.streams.on_max_streams(4, False)
     client.streams.on_max_streams(9, True)
     assert list(client.events) == [StreamsPermitted(False), StreamsPermitted(True)]
+    for number in range(10, 1000):  # the same again tells nothing more, and would wait as long as nobody looks
+        for one_way in (False, True):
+            client.streams.on_max_streams(number, one_way)
+    assert list(client.events) == [StreamsPermitted(False), StreamsPermitted(True)]
 
 
 def test_frames_for_a_stream_that_is_over_are_nothing() -> None:

@@ -299,7 +299,9 @@ class Streams:
         self._permitted[kind] = maximum
         if kind in self._blocked:
             self._blocked.pop(kind).call_off()
-        self._events.append(StreamsPermitted(unidirectional))
+        event = StreamsPermitted(unidirectional)
+        if event not in self._events[-2:]:  # else a peer could make news faster than anybody takes it
+            self._events.append(event)
 
     def on_stream_data_blocked(self, stream_id: int) -> None:
         """STREAM_DATA_BLOCKED: the stream must be one that can be."""
