@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from caesura.errors import DecodeError, IllegalParameter, UnsupportedExtension
 from caesura.wire import extensions as x
+from caesura.wire.codec import Remembered
 from caesura.wire.extensions import Extension, Extensions
 from caesura.wire.registries import ExtensionType, HandshakeType, NamedGroup
 from tests.wire.rows import EXTENSIONS, UNBOUNDED_EXTENSIONS
@@ -88,6 +90,22 @@ def test_every_row_of_the_table_is_tried() -> None:
 @pytest.mark.parametrize(("extension", "value", "text"), EXTENSIONS + UNBOUNDED_EXTENSIONS, ids=name)
 def test_read(extension: Extension[Any], value: object, text: str) -> None:
     assert extension.decode(bytes.fromhex(text)) == value
+
+
+def unchangeable(value: object) -> bool:
+    if dataclasses.is_dataclass(value):
+        frozen = value.__dataclass_params__.frozen  # type: ignore[attr-defined]
+        return frozen and all(unchangeable(getattr(value, each.name)) for each in dataclasses.fields(value))
+    if isinstance(value, tuple):
+        return all(map(unchangeable, value))
+    return isinstance(value, int | str | bytes)
+
+
+def test_what_comes_to_several_connections_none_can_change() -> None:
+    shared = [row for row in EXTENSIONS + UNBOUNDED_EXTENSIONS if isinstance(row[0].codec, Remembered)]
+    assert shared
+    for extension, _value, text in shared:
+        assert unchangeable(extension.decode(bytes.fromhex(text))), extension
 
 
 @pytest.mark.parametrize(("extension", "value", "text"), EXTENSIONS + UNBOUNDED_EXTENSIONS, ids=name)

@@ -15,6 +15,7 @@ from caesura.wire.extensions import Extensions
 from caesura.wire.messages import (
     HELLO_RETRY_REQUEST_RANDOM,
     Certificate,
+    CertificateEntry,
     CertificateRequest,
     CertificateVerify,
     ClientHello,
@@ -121,6 +122,29 @@ def test_round_trip_of_a_hello_with_all_it_may_carry(data: st.DataObject) -> Non
 
 
 # --- headers ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_comes_to_several_connections_none_can_change() -> None:
+    extensions = Extensions()
+    extensions.put(x.STATUS_RESPONSE, b"good")
+    raw = Certificate(b"", (CertificateEntry(b"leaf", extensions), CertificateEntry(b"ca"))).encode()
+    mine, other = decode_message(Certificate, raw), decode_message(Certificate, raw)
+    assert mine.certificate_list[0] is other.certificate_list[0]
+    entry = mine.certificate_list[0]
+    for name, value in (("cert_data", b"forged"), ("extensions", Extensions())):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(entry, name, value)
+    for change in (
+        lambda: entry.extensions.put(x.STATUS_RESPONSE, b"revoked"),
+        lambda: entry.extensions.put(x.SIGNED_CERTIFICATE_TIMESTAMP_LIST, (b"log",)),
+        lambda: entry.extensions.put_data(1234, b"new"),
+        lambda: entry.extensions.remove(x.STATUS_RESPONSE.code),
+    ):
+        with pytest.raises(TypeError):
+            change()
+    assert other.certificate_list[0].extensions.get(x.STATUS_RESPONSE) == b"good"
+    assert other.encode() == raw
+    entry.extensions.copy().remove(x.STATUS_RESPONSE.code)  # one's own copy can be
 
 
 def test_another_type_is_an_unexpected_message() -> None:

@@ -480,8 +480,8 @@ class Remembered(Codec[T]):
 
     Clients of one kind send the same lists of suites, groups, schemes and versions in every hello, and looking a short
     list up costs a fifth of reading it. Bounded, so that nobody fills memory with lists that never come again: `kept`
-    values of at most `longest` bytes, the least recently used go first. Only for values that nobody changes; `writing`
-    too is remembered only where they can be hashed.
+    values of at most `longest` bytes, the least recently used go first. Only for values that cannot be changed, as
+    several connections get the same; `writing` too is remembered only where they can be hashed.
     """
 
     __slots__ = ("_decode", "_encode", "_encode_run", "_read_run", "codec", "longest")

@@ -14,7 +14,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Container
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from types import MappingProxyType
+from typing import Any, Final, Generic, TypeVar, cast
 
 from caesura.errors import DecodeError, IllegalParameter, UnsupportedExtension
 from caesura.wire.codec import (
@@ -131,21 +132,28 @@ class Extensions:
     def put(self, extension: Extension[T], value: T) -> None:
         """Append the extension, or give it another value in its place."""
         code = extension.code
-        if code in self._data:
-            self._forget(code)
+        known = code in self._data
         self._data[code] = extension.codec.encode(value)
+        if known:
+            self._forget(code)
         self._values[extension] = value
 
     def put_data(self, code: int, data: bytes) -> None:
         """Append an extension as bytes, or replace it in its place: for codes that are not in the table."""
-        if code in self._data:
-            self._forget(code)
+        known = code in self._data
         self._data[code] = data
+        if known:
+            self._forget(code)
 
     def remove(self, code: int) -> None:
         """Take the extension out, if it is there."""
-        if self._data.pop(code, None) is not None:
+        if code in self._data:
+            del self._data[code]
             self._forget(code)
+
+    def freeze(self) -> None:
+        """Refuse every change from now on with a TypeError: these are handed to several connections."""
+        self._data = cast("dict[int, bytes]", MappingProxyType(self._data))
 
     def copy(self) -> Extensions:
         """Return extensions of the same content, to be changed independently."""
@@ -199,14 +207,16 @@ class _ExtensionsCodec(Codec[Extensions]):
     """`Extension extensions<minimum..2^16-1>`.
 
     `optional`: at the end of a hello, where before TLS 1.3 the whole field may be missing (RFC 9846 section 4.2.2).
+    `frozen`: what is read can no more be changed.
     """
 
-    __slots__ = ("_optional",)
+    __slots__ = ("_frozen", "_optional")
 
     _HEAD: Final = struct.Struct(">HH")  # extension_type, length of extension_data
 
-    def __init__(self, *, optional: bool) -> None:
+    def __init__(self, *, optional: bool = False, frozen: bool = False) -> None:
         self._optional = optional
+        self._frozen = frozen
 
     def read(self, data: bytes, pos: int) -> tuple[Extensions, int]:
         extensions = Extensions()
@@ -226,6 +236,8 @@ class _ExtensionsCodec(Codec[Extensions]):
             found[code] = data[start:pos]
         if pos != end:  # a short head is left over, or the last extension_data points outside
             raise DecodeError("an extension is cut short")
+        if self._frozen:
+            extensions.freeze()
         return extensions, end
 
     def encode(self, value: Extensions) -> bytes:
@@ -236,7 +248,8 @@ class _ExtensionsCodec(Codec[Extensions]):
 
 
 _EXTENSIONS_BODY: Final = Opaque(0, _OPAQUE16)
-EXTENSIONS: Final = _ExtensionsCodec(optional=False)
+EXTENSIONS: Final = _ExtensionsCodec()
+FROZEN_EXTENSIONS: Final = _ExtensionsCodec(frozen=True)
 HELLO_EXTENSIONS: Final = _ExtensionsCodec(optional=True)
 
 

@@ -28,7 +28,7 @@ from caesura.wire.codec import (
     Vector,
 )
 from caesura.wire.data import Data
-from caesura.wire.extensions import EXTENSIONS, HELLO_EXTENSIONS, PRE_SHARED_KEY_CLIENT, Extensions
+from caesura.wire.extensions import EXTENSIONS, FROZEN_EXTENSIONS, HELLO_EXTENSIONS, PRE_SHARED_KEY_CLIENT, Extensions
 from caesura.wire.registries import (
     CertificateCompressionAlgorithm,
     CipherSuite,
@@ -231,11 +231,11 @@ CertificateRequest.codec = Struct(
 # --- authentication messages (section 4.5) -------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class CertificateEntry:
     """One certificate in DER, or a SubjectPublicKeyInfo where raw public keys were agreed (RFC 9846 section 4.5.1).
 
-    One that was received is not to be changed: other connections may have got the same.
+    One that was received cannot be changed, nor can its extensions: other connections may have got the same.
     """
 
     cert_data: bytes
@@ -245,7 +245,7 @@ class CertificateEntry:
 CERTIFICATE_ENTRY: Final = Struct(
     CertificateEntry,
     cert_data=Opaque(1, 2**24 - 1),
-    extensions=EXTENSIONS,
+    extensions=FROZEN_EXTENSIONS,
 )
 
 
