@@ -21,18 +21,9 @@ from caesura.events import EarlyDataStatus
 from caesura.quic.connection import QUICConnection
 from caesura.sessions import Session
 from caesura.tls.connection import TLSConnection
-from caesura.wire.registries import Version
+from caesura.wire.registries import VERSION_NAMES
 
 Speaker: TypeAlias = TLSConnection | DTLSConnection | QUICConnection
-
-_VERSIONS: Final = {  # as OpenSSL spells them
-    Version.TLS12: "TLSv1.2",
-    Version.TLS13: "TLSv1.3",
-    Version.DTLS12: "DTLSv1.2",
-    Version.DTLS13: "DTLSv1.3",
-    Version.QUIC1: "QUICv1",
-    Version.QUIC2: "QUICv2",
-}
 
 _EXPORTER_LABEL: Final = "EXPORTER-Channel-Binding"  # RFC 9266 section 2
 _EXPORTER_LENGTH: Final = 32
@@ -82,7 +73,7 @@ class SSLObjectView:
     def version(self) -> str | None:
         """The protocol's name, such as "TLSv1.3"; None before it is known."""
         version = self._connection.version
-        return None if version is None else _VERSIONS[version]
+        return None if version is None else VERSION_NAMES[version]
 
     def cipher(self) -> tuple[str, str, int] | None:
         """Suite, protocol and bits of the key; None before they are known."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from caesura.context import Method
 from caesura.crypto.suites import SUITES
 from caesura.errors import CertificateVerifyError
@@ -12,16 +10,7 @@ from caesura.openssl.calls import call as _call
 from caesura.openssl.calls import failure as _failure
 from caesura.openssl.constants import X509_V_OK, TLSEXT_NAMETYPE_host_name
 from caesura.sslobject import SSL
-from caesura.wire.registries import Version
-
-_VERSION_NAMES: Final = {
-    Version.TLS12: "TLSv1.2",
-    Version.TLS13: "TLSv1.3",
-    Version.DTLS12: "DTLSv1.2",
-    Version.DTLS13: "DTLSv1.3",
-    Version.QUIC1: "QUICv1",
-    Version.QUIC2: "QUICv2",
-}
+from caesura.wire.registries import VERSION_NAMES
 
 
 def SSL_is_init_finished(s: SSL) -> int:
@@ -57,7 +46,7 @@ def SSL_version(s: SSL) -> int:
 
 def SSL_get_version(s: SSL) -> str:
     """The protocol version's name. SSL_get_version(3)."""
-    return "unknown" if s.version is None else _VERSION_NAMES[s.version]
+    return "unknown" if s.version is None else VERSION_NAMES[s.version]
 
 
 def SSL_get_cipher_name(s: SSL) -> str | None:

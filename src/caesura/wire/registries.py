@@ -1,4 +1,4 @@
-"""The registries' code points under the registries' own spellings, and nothing else.
+"""The registries' code points under the registries' own spellings, versions also under OpenSSL's, and nothing else.
 
 Sources: the IANA "TLS Parameters", "TLS Extensions" and "QUIC" registries as RFC 9846 section 11 lists them, with the
 documents named beside each entry. Listed is what an endpoint may meet that speaks TLS 1.3 and 1.2, DTLS and QUIC as
@@ -7,7 +7,9 @@ this library does; every other code is legal on the wire and stays a plain int. 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum, unique
+from typing import Final
 
 
 @unique
@@ -20,6 +22,17 @@ class Version(IntEnum):
     DTLS13 = 0xFEFC  # RFC 9147
     QUIC1 = 0x00000001  # RFC 9000
     QUIC2 = 0x6B3343CF  # RFC 9369
+
+
+VERSION_NAMES: Final[Mapping[Version, str]] = {
+    Version.TLS12: "TLSv1.2",
+    Version.TLS13: "TLSv1.3",
+    Version.DTLS12: "DTLSv1.2",
+    Version.DTLS13: "DTLSv1.3",
+    Version.QUIC1: "QUICv1",
+    Version.QUIC2: "QUICv2",
+}
+"""As OpenSSL spells them (SSL_get_version(3))."""
 
 
 @unique
