@@ -8,7 +8,7 @@ import pytest
 
 from caesura.context import Limits
 from caesura.errors import PeerClose, StatelessReset, TransportErrorCode
-from caesura.quic import QUICListener, packets
+from caesura.quic import QUICConnection, QUICListener, packets
 from caesura.quic.levels import INITIAL
 from caesura.quic.versions import QUIC1
 from caesura.wire.registries import Version
@@ -160,6 +160,35 @@ def test_what_is_over_makes_room() -> None:
     link.clients = quic_link(clients=3).clients[2:]
     link.start().run(lambda: link.client.connection.handshake_confirmed)
     assert len(link.listener.connections) == 2
+
+
+def test_a_full_listener_does_not_look_at_all_for_each_packet_of_nobody_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it take forever to see that there is room again."""
+    count = 130
+    link = quic_link(server={"limits": Limits(associations=count)}, listener=True, clients=count)
+    link.start().run(lambda: len(link.servers) == count)
+    listener = link.listener
+    assert listener is not None
+    looked = 0
+
+    def terminated(self: QUICConnection) -> bool:
+        nonlocal looked
+        looked += 1
+        return False
+
+    noise = random.Random(99).randbytes  # else their ids would be those of the clients that are there
+    more = [quic_link({"random": noise}).start().sent[0].data for _ in range(40)]
+    with monkeypatch.context() as patch:
+        patch.setattr(QUICConnection, "terminated", property(terminated))
+        for port, datagram in enumerate(more):
+            assert listener.receive_datagram(datagram, ("198.51.100.1", port), link.now) is None
+    assert count <= looked <= count + 64 * len(more)
+    link.servers[0].connection.close()
+    found = [
+        listener.receive_datagram(datagram, ("198.51.100.2", port), link.now)
+        for port, datagram in enumerate(more[: 1 + count // 64])
+    ]
+    assert [each for each in found if each is not None]
 
 
 def test_a_version_that_is_not_spoken() -> None:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from caesura.context import Context, Method
+from caesura.context import Context, Limits, Method
 from caesura.errors import ConnectionRefused, InvalidToken
 from caesura.handshake.performer import Awaiter
 from caesura.handshake.role import check_role
@@ -34,6 +34,7 @@ from caesura.quic.tokens import AddressTokens, Validated
 from caesura.quic.turn import Turn
 from caesura.wire.data import Data
 
+_LOOKED_AT: Final = 64  # connections, on average, for one packet of nobody's to a listener that is full
 _SHORTEST: Final = 21  # bytes of the shortest datagram that a stateless reset could answer
 
 
@@ -96,6 +97,7 @@ class QUICListener:
         self._half_open: set[QUICConnection] = set()
         self._new: deque[QUICConnection] = deque()
         self._out: list[Datagram] = []
+        self._in_vain = 0  # so many more attempts to make room are left out: see `_has_room`
         self._closed = False
 
     # --- driving --------------------------------------------------------------------------------------------------
@@ -255,14 +257,29 @@ class QUICListener:
         return connection
 
     def _has_room(self) -> bool:
-        """Whether there may be one more. Handshakes that are complete, and connections that are over, do not count."""
+        """Whether there may be one more. Handshakes that are complete, and connections that are over, do not count.
+
+        When all are alive, that was much work for a packet that anybody could have sent: it is not done for each.
+        """
         limits = self.context.settings.limits
+        if self._is_full(limits):
+            if self._in_vain:
+                self._in_vain -= 1
+            else:
+                self._make_room(limits)
+                if self._is_full(limits):
+                    self._in_vain = max(len(self._half_open), len(self._associations)) // _LOOKED_AT
+        return not self._is_full(limits)
+
+    def _is_full(self, limits: Limits) -> bool:
+        return len(self._half_open) >= limits.half_open or len(self._associations) >= limits.associations
+
+    def _make_room(self, limits: Limits) -> None:
         if len(self._half_open) >= limits.half_open:
             self._half_open = {each for each in self._half_open if not each.handshake_complete and not each.terminated}
         if len(self._associations) >= limits.associations:
             for connection in [each for each in self._associations if each.terminated]:
                 self.forget(connection)
-        return len(self._half_open) < limits.half_open and len(self._associations) < limits.associations
 
     def _register(self, association: _Association, ids: list[bytes]) -> None:
         if association.forgotten:
