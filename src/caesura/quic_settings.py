@@ -100,6 +100,7 @@ class QUICSettings:
     paths: int = _whole(4, 1, 64)  # besides the active one; the oldest is given up for another
     path_responses: int = _whole(4, 1, 64)  # that wait to be sent on one path; the latest are
     used_tokens: int = _whole(65_536, 1)  # that are remembered, so that they are used once
+    token_length: int = _whole(1024, 0, 1024)  # bytes of one that a client takes: a longer one leaves its hello no room
     max_amplification: int = _whole(3, 1, 3)  # times what came from an address that has proved nothing (section 8)
     crypto_buffer: int = _whole(65_536, 4096, 2**24)  # per level, ahead of its turn: CRYPTO_BUFFER_EXCEEDED
     undecryptable_packets: int = _whole(16, 0, 1024)  # whose keys are not there yet; the rest is dropped

@@ -24,7 +24,7 @@ from caesura.events import (
     SessionReceived,
     StreamOpened,
 )
-from caesura.quic import QUICConnection, packets
+from caesura.quic import QUICConnection, packets, varint
 from caesura.quic.levels import INITIAL
 from caesura.quic.protection import WriteKey
 from caesura.quic.versions import QUIC1
@@ -409,6 +409,35 @@ def test_suites_that_protect_no_packets_are_not_offered() -> None:
 
 
 # --- tokens -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("length", "taken"), [(1, True), (1024, True), (1025, False), (60_000, False)])
+def test_a_token_that_leaves_no_room_is_not_taken(length: int, taken: bool) -> None:
+    """Of a Retry, of NEW_TOKEN, or from the application: no datagram is larger for it than all may be."""
+    link = linked()
+    link.start()
+    header = packets.read_long(link.sent[0].data, 0)
+    assert header is not None
+    retry = packets.encode_retry(QUIC1, header.source, b"elsewhere", header.destination, bytes(length), 0)
+    link.client.receive_datagram(retry, SERVER, link.now)
+    for _ in range(4):
+        link._pump()
+        link.now = link.client.timeout() or link.now
+        link.client.handle_timeout(link.now)
+    said = [packets.read_long(each.data, 0) for each in link.sent]
+    assert (b"elsewhere" in [each.destination for each in said if each is not None]) is taken
+    assert max(len(each.data) for each in link.sent) == 1200
+
+    forger = Forger(by_client=False)
+    forger.link.establish()
+    forger.say(b"\x07" + varint.encode(length) + b"t" * length)
+    assert (forger.victim.new_token == b"t" * length) is taken
+
+    if taken:
+        linked(token=bytes(length))
+    else:
+        with pytest.raises(ConfigError, match=r"quic\.token_length"):
+            linked(token=bytes(length))
 
 
 def test_a_server_s_first_packets_have_no_token() -> None:

@@ -527,7 +527,7 @@ class QUICConnection(FrameHandling):
             header.parameters is not self._chosen
             or header.destination != self._local_ids.first
             or header.source == self._ids.original
-            or not header.token
+            or not 0 < len(header.token) <= self._settings.quic.token_length
             or not retry_is_genuine(header, datagram, self._ids.original)
         ):
             return

@@ -48,7 +48,8 @@ class FrameHandling(HandshakeTransport):
 
     def on_new_token(self, token: bytes) -> None:
         """NEW_TOKEN: the latest is kept, for the application to give to its next connection (`token`)."""
-        self.new_token = token
+        if len(token) <= self._settings.quic.token_length:
+            self.new_token = token
 
     def on_stream(self, stream_id: int, offset: int, data: bytes, fin: bool) -> None:
         """STREAM."""

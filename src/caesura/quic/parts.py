@@ -11,6 +11,7 @@ from typing import Final
 
 from caesura.context import Context, Method
 from caesura.crypto.secrets import TrafficSecret
+from caesura.errors import ConfigError
 from caesura.handshake.endpoint import Endpoint
 from caesura.handshake.performer import Awaiter
 from caesura.jobs import WaitContext
@@ -123,6 +124,8 @@ class Parts(Endpoint):
         self._roams = roams and not server_side
         self.deserted = False  # what is paused has lost its connection, and waits for the application to unwind it
         options = settings.quic
+        if len(token) > options.token_length:
+            raise ConfigError(f"token: {len(token)} bytes, where quic.token_length is {options.token_length}")
         first = VERSIONS[options.versions[0]]
         self._profile = PROFILES[first.version]
         super().__init__(
