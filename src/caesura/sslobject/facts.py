@@ -104,12 +104,12 @@ class Facts(OverBIOs):
     @property
     def early_data_status(self) -> EarlyDataStatus:
         """What became of early data (SSL_get_early_data_status(3))."""
-        return EarlyDataStatus.NOT_SENT
+        return self._connection.early_data_status if self._connection is not None else EarlyDataStatus.NOT_SENT
 
     @property
     def early_data_reason(self) -> EarlyDataReason:
         """Why that is so."""
-        return EarlyDataReason.UNKNOWN
+        return self._connection.early_data_reason if self._connection is not None else EarlyDataReason.UNKNOWN
 
     def export_keying_material(self, label: str | bytes, context: bytes | None, length: int) -> bytes:
         """`length` bytes that both ends derive from this connection (RFC 9846 section 7.5).

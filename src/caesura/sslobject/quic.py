@@ -10,10 +10,6 @@ here: meanwhile every call, and `handle_events` above all, goes on reading, ackn
 
 from __future__ import annotations
 
-from caesura.events import (
-    EarlyDataReason,
-    EarlyDataStatus,
-)
 from caesura.quic.path import Address
 from caesura.sslobject.ends import Want
 from caesura.sslobject.quic_streams import DefaultStreamMode, IncomingStreamPolicy, StreamCalls
@@ -80,13 +76,3 @@ class QUICSSL(StreamCalls):
     def new_token(self) -> bytes | None:
         """What the server has given a client for its next connection: see `token` (RFC 9000 section 8.1.3)."""
         return self._connection.new_token if self._connection is not None else None
-
-    @property
-    def early_data_status(self) -> EarlyDataStatus:
-        """What became of 0-RTT."""
-        return self._connection.early_data_status if self._connection is not None else EarlyDataStatus.NOT_SENT
-
-    @property
-    def early_data_reason(self) -> EarlyDataReason:
-        """Why that is so."""
-        return self._connection.early_data_reason if self._connection is not None else EarlyDataReason.UNKNOWN
