@@ -104,7 +104,7 @@ class RecordConnection(QUICConnection):
 
     # --- the seam under the handshake ---
 
-    def send(self, epoch: Epoch, message: bytes) -> None:
+    def send(self, epoch: Epoch, message: bytes) -> bytes:
         """Out of the level's CRYPTO stream into records."""
         super().send(epoch, message)
         stream = self._spaces[SPACES[epoch]].crypto
@@ -112,6 +112,7 @@ class RecordConnection(QUICConnection):
         while stream:
             stream.write_frame(_ROOM, [], recalls)
         self._record(ContentType.handshake, epoch, b"".join(recall[3] for recall in recalls))
+        return message
 
     def install_write(self, epoch: Epoch, keys: Keys) -> None:
         """Keep the secret, to be shown."""

@@ -32,9 +32,10 @@ class FakeTransport:
     version: Version | None = None
     takes_early_data: bool = True
 
-    def send(self, epoch: Epoch, message: bytes) -> None:
+    def send(self, epoch: Epoch, message: bytes) -> bytes:
         self.sent.append(message)
         self.told.append(f"{epoch.name.lower()}: {HandshakeType(message[0]).name}")
+        return message
 
     def install_read(self, epoch: Epoch, secret: TrafficSecret) -> None:
         self.told.append(f"read {epoch.name.lower()}")

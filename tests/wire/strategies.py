@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from caesura.wire import codec as c
 from caesura.wire import extensions as x
+from caesura.wire import messages12 as m12
 from caesura.wire.extensions import Extension, Extensions
 from caesura.wire.messages import HandshakeMessage
 from caesura.wire.registries import HandshakeType
@@ -86,6 +87,11 @@ def _(codec: c.ClosedEnumerated) -> st.SearchStrategy[int]:
 @values.register
 def _(codec: c.Struct) -> st.SearchStrategy[Any]:
     return st.builds(codec.cls, *[values(field) for _name, field in codec.fields])
+
+
+@values.register
+def _(codec: m12._ParamsCodec) -> st.SearchStrategy[Any]:
+    return values(m12._PARAMS)
 
 
 @values.register

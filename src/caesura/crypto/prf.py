@@ -32,15 +32,19 @@ class PRF:
 
     def __call__(self, label: bytes, seed: bytes, length: int) -> Secret:
         """PRF(secret, label, seed), the first `length` bytes of it."""
-        seed = label + seed
-        output, block = b"", seed
-        while len(output) < length:
-            block = self._hmac(block)  # A(i)
-            output += self._hmac(block + seed)
-        return Secret(output[:length])
+        return Secret(self.public(label, seed, length))
 
-    def _hmac(self, data: bytes) -> bytes:
-        inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(data)
-        outer.update(inner.digest())
-        return outer.digest()
+    def public(self, label: bytes, seed: bytes, length: int) -> bytes:
+        """The same where what comes of it is sent for everybody to see."""
+        seed = label + seed
+        output, data = b"", seed
+        while len(output) < length:
+            inner, outer = self._inner.copy(), self._outer.copy()
+            inner.update(data)
+            outer.update(inner.digest())
+            data = outer.digest()  # A(i)
+            inner, outer = self._inner.copy(), self._outer.copy()
+            inner.update(data + seed)
+            outer.update(inner.digest())
+            output += outer.digest()
+        return output[:length]

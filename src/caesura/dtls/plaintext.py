@@ -1,4 +1,7 @@
-"""DTLSPlaintext: the records of epoch 0, which anybody can write (RFC 9147 section 4, figure 2)."""
+"""DTLSPlaintext: the records of epoch 0, which anybody can write (RFC 9147 section 4, figure 2).
+
+Those of DTLS 1.2 that are protected, in epoch 1, have the same header (RFC 6347 section 4.1).
+"""
 
 from __future__ import annotations
 

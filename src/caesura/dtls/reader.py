@@ -15,7 +15,7 @@ from caesura.context import Settings
 from caesura.dtls.connection_id import ConnectionIds
 from caesura.dtls.epochs import EarlyRecords, ReadEpoch, ReadEpochs
 from caesura.dtls.plaintext import split_plaintext
-from caesura.dtls.records12 import CONNECTION_ID_AT, TLS12_CID, ReadKey12, split_protected
+from caesura.dtls.records12 import CONNECTION_ID_AT, EPOCH, TLS12_CID, ReadKey12, split_with_id
 from caesura.dtls.records13 import ReadKey, Sealed, split_ciphertext, split_inner
 from caesura.engines import Operation
 from caesura.errors import BadRecordMAC, RecordOverflow
@@ -84,14 +84,22 @@ class RecordReader:
         pos, size, ids = 0, len(datagram), self._ids
         while pos < size:
             first = datagram[pos]
-            if first in _PLAINTEXT_TYPES and datagram[pos + 3 : pos + 5] == b"\0\0":  # epoch 0
+            if first in _PLAINTEXT_TYPES:
                 plain = split_plaintext(datagram, pos)
                 if plain is None:
                     return
-                content_type, epoch, sequence, start, pos = plain
-                yield Record(epoch, sequence, content_type, datagram[start:pos])
-            elif first in _PLAINTEXT_TYPES or first == TLS12_CID:
-                found = split_protected(datagram, pos, ids.length if first == TLS12_CID else 0)
+                _, epoch, sequence, start, stop = plain
+                if not epoch:
+                    yield Record(0, sequence, first, datagram[start:stop])
+                elif epoch == EPOCH:
+                    record = self._protected12(datagram, pos, sequence, start, stop, now)
+                    if record is not None:
+                        yield record
+                else:
+                    return
+                pos = stop
+            elif first == TLS12_CID:
+                found = split_with_id(datagram, pos, ids.length)
                 if found is None:
                     return
                 sequence, start, stop = found

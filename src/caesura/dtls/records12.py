@@ -141,11 +141,10 @@ class ReadKey12:
         raise InternalError("DTLS 1.2 has no KeyUpdate")
 
 
-def split_protected(datagram: bytes, pos: int, id_length: int) -> tuple[int, int, int] | None:
-    """Sequence number, and where the ciphertext starts and stops, of the record of epoch 1 at `pos`.
+def split_with_id(datagram: bytes, pos: int, id_length: int) -> tuple[int, int, int] | None:
+    """Sequence number, and where the ciphertext starts and stops, of the tls12_cid record at `pos`.
 
-    `id_length`: bytes of the connection id, if the record is one that has it. None for what is cut short, and for an
-    epoch that there is not.
+    `id_length`: bytes of the connection id. None for what is cut short, and for an epoch that there is not.
     """
     start = pos + PLAINTEXT_HEADER_LENGTH + id_length
     if start > len(datagram):

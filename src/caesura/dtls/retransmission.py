@@ -50,12 +50,14 @@ class Retransmission:
 
     # --- sending ----------------------------------------------------------------------------------------------------
 
-    def queue(self, epoch: int, message: bytes) -> None:
-        """A message for the next flight."""
+    def queue(self, epoch: int, message: bytes) -> bytes:
+        """A message for the next flight; as it stands there in one piece."""
         if self.next_seq > _LAST_SEQ:
             raise InternalError("no message_seq is left", section="RFC 9147 section 5.2")
-        self.queued.append(OutgoingMessage(epoch, self.next_seq, message))
+        outgoing = OutgoingMessage(epoch, self.next_seq, message)
+        self.queued.append(outgoing)
         self.next_seq += 1
+        return outgoing.whole
 
     def change_cipher_spec(self) -> None:
         """What is queued from here on has new keys: DTLS 1.2 says so."""

@@ -6,6 +6,8 @@ halves of a key block. That is all a handshake's messages and keys have to do wi
 
 from __future__ import annotations
 
+from typing import Final
+
 from caesura.crypto.protection12 import Protection12
 from caesura.crypto.secrets import TrafficSecret
 from caesura.dtls.connection_id import ConnectionIds
@@ -26,6 +28,8 @@ from caesura.wire.dtls import RECORD_VERSION
 from caesura.wire.extensions import RECORD_SIZE_LIMIT, Extensions
 from caesura.wire.records import MAX_INNER_PLAINTEXT, MAX_PLAINTEXT
 from caesura.wire.registries import ContentType, ExtensionType, HandshakeType, Version
+
+_CHANGE_CIPHER_SPEC: Final = ContentType.change_cipher_spec.name
 
 
 class DTLSTransport(LaterAuthentication):
@@ -61,9 +65,9 @@ class DTLSTransport(LaterAuthentication):
     _read_epoch: int  # in which the next handshake message comes
     _installed: Epoch | None  # for which early records may now be read
 
-    def send(self, epoch: Epoch, message: bytes) -> None:
-        """Send one whole handshake message, with the flight it belongs to."""
-        self._retransmission.queue(self._writer.current if self._dtls12 else epoch, message)
+    def send(self, epoch: Epoch, message: bytes) -> bytes:
+        """Send one whole handshake message, with the flight it belongs to; as it stands there in one piece."""
+        return self._retransmission.queue(self._writer.current if self._dtls12 else epoch, message)
 
     def install_read(self, epoch: Epoch, keys: Keys) -> None:
         """Read these keys' epoch too; messages of the one before may not remain."""
@@ -89,7 +93,7 @@ class DTLSTransport(LaterAuthentication):
         """Write in this epoch from now on; in DTLS 1.2 behind ChangeCipherSpec."""
         if isinstance(keys, Protection12):
             self._retransmission.change_cipher_spec()
-            self._trace("sent", ContentType.change_cipher_spec.name, 1)
+            self._trace("sent", _CHANGE_CIPHER_SPEC, 1)
             self._writer.install(WriteKey12(keys, self._ids.theirs))
             return
         key = WriteKey(keys, PROFILE.label_prefix, epoch, self._ids.theirs)
@@ -102,7 +106,7 @@ class DTLSTransport(LaterAuthentication):
     def _spec(self, *, came: bool) -> None:
         """The peer's ChangeCipherSpec has come, or it is due: whichever is second has it traced, once."""
         if self._spec_came is not None and self._spec_came is not came:
-            self._trace("received", ContentType.change_cipher_spec.name, 1)
+            self._trace("received", _CHANGE_CIPHER_SPEC, 1)
         self._spec_came = came or self._spec_came is True
 
     def version_chosen(self, version: Version) -> None:

@@ -42,9 +42,8 @@ class Driver(Working, Generic[T]):
 
         Raises what the handshake raises, after which it is done; and NoJobs, after which it stands where it stood.
         """
-        inbox, steps = self.inbox, self._steps
+        inbox, steps, request = self.inbox, self._steps, self._request
         while not self.done:
-            request = self._request
             try:
                 if isinstance(request, Receive):
                     answer = inbox.take(request.types)
@@ -66,14 +65,14 @@ class Driver(Working, Generic[T]):
                 raise
             except BaseException as error:  # noqa: BLE001 - thrown into the generator, and so out of it
                 self._throw(error)
-            else:
-                try:
-                    self._request = steps.send(answer)
-                except StopIteration:
-                    self.done = True
-                except BaseException:
-                    self.done = True
-                    raise
+                return
+            try:
+                request = self._request = steps.send(answer)
+            except StopIteration:
+                self.done = True
+            except BaseException:
+                self.done = True
+                raise
 
     def expire(self, now: float) -> None:
         """Fail the work under way, in the handshake, if its deadline has passed; raises OperationTimeout."""

@@ -439,8 +439,8 @@ class Endpoint(Facts):
     # --- the seam under the handshake (MessageTransport) ----------------------------------------------------------
 
     @abstractmethod
-    def send(self, epoch: Epoch, message: bytes) -> None:
-        """Send one whole handshake message."""
+    def send(self, epoch: Epoch, message: bytes) -> bytes:
+        """Send one whole handshake message; as it stands there when it is in one piece."""
 
     @abstractmethod
     def install_read(self, epoch: Epoch, keys: Keys) -> None:

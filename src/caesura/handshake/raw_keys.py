@@ -61,7 +61,7 @@ def _agreed(chosen: int | None, offered: Sequence[CertificateType], does: str) -
     kind = X509 if chosen is None else chosen
     if kind not in offered:
         raise UnsupportedCertificate(f"the server {does} a certificate of type {kind}", section=_SECTION)
-    return CertificateType(kind)
+    return offered[offered.index(kind)]
 
 
 # --- the server ---------------------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ class MainSecret12:
     def verify_data(self, transcript_hash: bytes, *, by_server: bool) -> bytes:
         """What a Finished carries (RFC 5246 section 7.4.9). Compare in constant time."""
         label = _SERVER_FINISHED if by_server else _CLIENT_FINISHED
-        return self._prf(label, transcript_hash, VERIFY_DATA_LENGTH).reveal()
+        return self._prf.public(label, transcript_hash, VERIFY_DATA_LENGTH)
 
     def exporter(self, client_random: bytes, server_random: bytes) -> Exporter12:
         """What keying material is exported with once the handshake is forgotten."""

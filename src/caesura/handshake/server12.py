@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from caesura.context import Settings, Verify
 from caesura.crypto.groups import Group, KeyPair, group_of
@@ -51,6 +52,9 @@ from caesura.wire.registries import (
     NamedGroup,
     SignatureScheme,
 )
+
+_SERVER_HELLO_DONE: Final = ServerHelloDone()
+_SERVER_HELLO_DONE.encode()
 
 
 @dataclass(slots=True)
@@ -110,7 +114,7 @@ def agree(
     request = certificate_request(hs.settings) if choice.client_type is not None else None
     if request is not None:
         hs.send(request)
-    hs.send(ServerHelloDone())
+    hs.send(_SERVER_HELLO_DONE, _SERVER_HELLO_DONE.raw)
 
     suite = choice.suite
     if request is None:

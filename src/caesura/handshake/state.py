@@ -108,9 +108,9 @@ class Handshake:
         """Send a message, of which `raw` is the encoding if there is one already; it joins the transcript."""
         if raw is None:
             raw = message.encode()
-        self.transcript.add(numbered(raw, self.sent) if self.numbered else raw)
+        sent = self.transport.send(self.epoch, raw)
+        self.transcript.add(sent if self.numbered else raw)
         self.sent += 1
-        self.transport.send(self.epoch, raw)
         if self.trace is not None:
             self.trace("sent", message.msg_type.name, len(raw))
 

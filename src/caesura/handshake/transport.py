@@ -64,8 +64,8 @@ class Profile:
 class MessageTransport(Protocol):
     """Carries handshake messages and changes keys when it is told to."""
 
-    def send(self, epoch: Epoch, message: bytes) -> None:
-        """Send one whole handshake message under the keys of `epoch`."""
+    def send(self, epoch: Epoch, message: bytes) -> bytes:
+        """Send one whole handshake message under the keys of `epoch`; as it stands there when it is in one piece."""
 
     def install_read(self, epoch: Epoch, keys: Keys) -> None:
         """Read with these keys from now on; UnexpectedMessage when bytes of the old epoch remain.

@@ -37,11 +37,12 @@ class HandshakeTransport(Parts):
 
     __slots__ = ()
 
-    def send(self, epoch: Epoch, message: bytes) -> None:
-        """One handshake message, in CRYPTO frames; a client's first one begins the connection."""
+    def send(self, epoch: Epoch, message: bytes) -> bytes:
+        """One handshake message, in CRYPTO frames, as it is; a client's first one begins the connection."""
         if not self._begun:
             self._begin(self._ids.original)
         self._spaces[SPACES[epoch]].crypto.write(message)
+        return message
 
     def install_write(self, epoch: Epoch, keys: Keys) -> None:
         """Packets of this level can be sent."""

@@ -427,9 +427,10 @@ class TLSConnection(PostHandshake):
 
     # --- the seam under the handshake (MessageTransport) ----------------------------------------------------------
 
-    def send(self, epoch: Epoch, message: bytes) -> None:  # noqa: ARG002 - a stream has one epoch to write in
-        """Send one whole handshake message."""
+    def send(self, epoch: Epoch, message: bytes) -> bytes:  # noqa: ARG002 - a stream has one epoch to write in
+        """Send one whole handshake message, as it is."""
         self._writer.handshake(message)
+        return message
 
     def version_chosen(self, version: Version) -> None:
         """Both sides speak this version. In TLS 1.2 nothing is passed over, nor should anything have been."""

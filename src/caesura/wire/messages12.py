@@ -8,11 +8,11 @@ other key exchanges are not read, as no suite that needs them is ever agreed to.
 from __future__ import annotations
 
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from caesura.errors import IllegalParameter, UnsupportedExtension
-from caesura.wire.codec import U8, U16, U32, Case, Enumerated, Opaque, Remembered, Struct, Vector
+from caesura.wire.codec import U8, U16, U32, Case, Codec, Enumerated, Opaque, Remembered, Struct, Vector
 from caesura.wire.extensions import (
     ALPN_SERVER,
     CLIENT_CERTIFICATE_TYPE,
@@ -107,21 +107,41 @@ CertificateStatus.codec = Struct(
 
 @dataclass(slots=True)
 class ServerECDHParams:
-    """The server's half of the key exchange: what its signature covers, behind both randoms."""
+    """The server's half of the key exchange: what its signature covers, behind both randoms. It does not change."""
 
     named_curve: int  # explicit curves are read no more
     public: bytes
+    raw: bytes = field(init=False, default=b"", compare=False, repr=False)
 
     def encode(self) -> bytes:
-        """The bytes that are signed. What was received has just one encoding, so these are its bytes too."""
-        return SERVER_ECDH_PARAMS.encode(self)
+        """The bytes that are signed, as they were received or encoded the first time."""
+        if not self.raw:
+            self.raw = _PARAMS.encode(self)
+        return self.raw
 
 
-SERVER_ECDH_PARAMS: Final = Struct(
+_PARAMS: Final = Struct(
     ServerECDHParams,
     named_curve=Case(U8, ECCurveType.named_curve, Enumerated(NamedGroup, U16)),
     public=Opaque(1, 2**8 - 1),
 )
+
+
+class _ParamsCodec(Codec[ServerECDHParams]):
+    """The same bytes are signed and stand in a message."""
+
+    __slots__ = ()
+
+    def read(self, data: bytes, pos: int) -> tuple[ServerECDHParams, int]:
+        params, stop = _PARAMS.read(data, pos)
+        params.raw = data[pos:stop]
+        return params, stop
+
+    def encode(self, value: ServerECDHParams) -> bytes:
+        return value.encode()
+
+
+SERVER_ECDH_PARAMS: Final = _ParamsCodec()
 
 
 @dataclass(slots=True)
