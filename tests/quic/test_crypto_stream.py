@@ -70,6 +70,32 @@ def test_what_is_lost_is_sent_again(seed: int) -> None:
     assert not ear.stream.ahead
 
 
+def test_what_has_arrived_is_not_sent_again() -> None:
+    """A probe has put everything into the queue again, and then the ACK of the first copy comes, or of parts of it."""
+
+    def resent(stream: CryptoStream) -> list[tuple[int, int]]:
+        ear = Ear()
+        for payload, _ in packets(stream):
+            frames.dispatch_untrusted(payload, INITIAL, ALLOWED, ear)
+        return ear.seen
+
+    for arrived, left in (
+        ((0, 900), []),
+        ((0, 400), [(400, 500)]),
+        ((600, 900), [(0, 600)]),
+        ((200, 300), [(0, 200), (300, 600)]),
+        ((900, 1000), [(0, 900)]),
+    ):
+        stream = CryptoStream(65_536)
+        stream.write(BODY[:1000])
+        resent(stream)
+        stream.lost(0, 0, BODY[:900])
+        stream.acked(arrived[0], 0, BODY[slice(*arrived)])
+        assert resent(stream) == left
+        stream.lost(0, 0, BODY[:900])  # the copy, too
+        assert resent(stream) == ([] if arrived == (0, 900) else [(400, 500)] if arrived == (0, 400) else [(0, 900)])
+
+
 def test_a_frame_is_worth_its_while() -> None:
     stream = CryptoStream(65_536)
     stream.write(BODY[:100])

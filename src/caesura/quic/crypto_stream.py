@@ -21,13 +21,14 @@ _WORTHWHILE: Final = 32  # bytes; no frame for less, unless that is all there is
 class CryptoStream:
     """One level's handshake bytes. `limit`: bytes that are kept ahead of those before them."""
 
-    __slots__ = ("_data", "_limit", "_lost", "_offset", "_unsent")
+    __slots__ = ("_arrived", "_data", "_limit", "_lost", "_offset", "_unsent")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._data = Reassembly(PieceBudget(_PIECES))
         self._unsent = b""
         self._offset = 0  # of the first byte that was never sent
+        self._arrived = 0  # up to where the peer is known to have it
         self._lost: list[tuple[int, bytes]] = []  # a few at most; a list, as an empty deque takes 760 bytes
 
     # --- from the peer --------------------------------------------------------------------------------------------
@@ -84,12 +85,24 @@ class CryptoStream:
         recalls.append((self, offset, 0, data))
         return 3 + len(place) + size
 
-    def acked(self, at: int, mark: int, data: bytes) -> None:
-        """It has arrived."""
+    def acked(self, at: int, mark: int, data: bytes) -> None:  # noqa: ARG002 - Recallable
+        """It has arrived: if it was to be sent again, it need not be."""
+        stop = at + len(data)
+        if at <= self._arrived < stop:
+            self._arrived = stop
+        waiting, self._lost = self._lost, []
+        for offset, piece in waiting:
+            if offset < at:
+                self._lost.append((offset, piece[: at - offset]))
+            behind = max(stop - offset, 0)
+            if behind < len(piece):
+                self._lost.append((offset + behind, piece[behind:]))
 
     def lost(self, at: int, mark: int, data: bytes) -> None:  # noqa: ARG002 - Recallable
-        """It may not have arrived."""
-        self._lost.append((at, data))
+        """It may not have arrived, unless another packet has brought it."""
+        behind = max(self._arrived - at, 0)
+        if behind < len(data):
+            self._lost.append((at + behind, data[behind:]))
 
     def close(self) -> None:
         """The level's keys are gone: nothing can be sent or read any more."""
