@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from caesura.errors import Error, FlowControlError, IdleTimeout, PeerClose, StatelessReset
-from caesura.quic import frames
+from caesura.quic import QUICConnection, frames
 from caesura.quic.levels import APPLICATION_SPACE, HANDSHAKE, INITIAL, ONE_RTT
 from caesura.quic.qlog import Qlog, frames_of, transport_error
 from caesura.quic.transport_parameters import TransportParameters
+from tests.quic.link import client_context, server_context
 from tests.quic.recovery import Sender
 from tests.quic.world import Bottleneck, quic_link
+from tests.support.datagram_link import CLIENT, SERVER
 
 
 def new() -> tuple[Qlog, list[dict[str, Any]]]:
@@ -261,3 +263,67 @@ def test_the_log_of_two_connections() -> None:
         assert 0 <= sum(map(len, link.datagrams(by_client))) - sum(sizes) < 100  # but for the last words
         (closed,) = [each["data"] for each in records if each.get("name") == "quic:connection_closed"]
         assert closed["initiator"] == ("local" if by_client else "remote")
+
+
+def logged() -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Settings of a connection that logs, and its records."""
+    records: list[dict[str, Any]] = []
+    return {"quic": {"qlog": lambda _: lambda record: records.append(json.loads(record[1:]))}}, records
+
+
+def named(records: list[dict[str, Any]]) -> list[str]:
+    return [each.get("name", "").removeprefix("quic:") for each in records]
+
+
+def meet(client: QUICConnection, server: QUICConnection) -> None:
+    """Let them talk until the client, and only the client, has completed the handshake."""
+    for _ in range(9):
+        if client.handshake_complete:
+            return
+        for datagram, _ in client.datagrams_to_send(0.0):
+            server.receive_datagram(datagram, CLIENT, 0.0)
+        for datagram, _ in server.datagrams_to_send(0.0):
+            client.receive_datagram(datagram, SERVER, 0.0)
+    raise AssertionError("no handshake")
+
+
+def two(client: dict[str, Any], server: dict[str, Any]) -> tuple[QUICConnection, QUICConnection]:
+    """A client that has begun, and a server."""
+    one = QUICConnection(client_context(**client), server_side=False, server_hostname="example.test", addr=SERVER)
+    one.advance(0.0)
+    return one, QUICConnection(server_context(**server), server_side=True)
+
+
+def test_what_comes_before_its_keys_is_buffered_and_not_dropped() -> None:
+    log, records = logged()
+    client, server = two({}, log)
+    meet(client, server)
+    stream_id = client.open_stream()
+    assert stream_id is not None
+    client.write_stream(stream_id, bytes(3000), fin=True)
+    finished, *data = [datagram for datagram, _ in client.datagrams_to_send(0.0)]
+    alone = [datagram for datagram in data if not datagram[0] & 0x80]
+    assert alone
+    before = len(records)
+    for datagram in (*alone, b"\x40" + bytes(50), finished):
+        server.receive_datagram(datagram, CLIENT, 0.0)
+    names = named(records[before:])
+    assert names[: len(alone) + 1] == ["packet_buffered"] * len(alone) + ["packet_dropped"]
+    assert {"packet_buffered", "packet_dropped"}.isdisjoint(names[len(alone) + 1 :])
+    assert server.read_stream(stream_id) == (bytes(3000), True)
+    assert records[before]["data"] == {
+        "header": {"packet_type": "1RTT"},
+        "raw": {"length": len(alone[0])},
+        "trigger": "keys_unavailable",
+    }
+
+
+def test_what_is_buffered_is_told_once_however_often_it_is_tried() -> None:
+    log, records = logged()
+    client, server = two(log, {})
+    hello = client.datagrams_to_send(0.0)
+    client.receive_datagram(b"\x40" + client.connection_ids[0] + bytes(50), SERVER, 0.0)
+    for datagram, _ in hello:
+        server.receive_datagram(datagram, CLIENT, 0.0)
+    meet(client, server)  # tried with the keys of the handshake, and in vain with those of 1-RTT packets
+    assert named(records).count("packet_buffered") == 1

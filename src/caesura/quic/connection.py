@@ -403,13 +403,14 @@ class QUICConnection(FrameHandling):
         path = self._paths.active
         if datagram[0] & LONG_HEADER and addr == path.address:  # counted here, as a packet that is kept is read again
             path.received += len(datagram)
+        kept = self._reader.kept
         if not self._packets(datagram, addr, ecn):
+            if self._qlog is not None and self._reader.kept == kept:
+                self._qlog.packet_dropped(len(datagram), self._now)
             self._unopened(datagram)
 
     def _unopened(self, datagram: bytes) -> None:
-        """Nothing in it is the peer's, or it cannot be read; it may be a reset."""
-        if self._qlog is not None:
-            self._qlog.packet_dropped(len(datagram), self._now)
+        """Nothing in it is the peer's, or it cannot be read yet; it may be a reset."""
         if self.server_side and self._reader.source is None:
             self._forget()
         elif self._is_reset(datagram):

@@ -234,7 +234,7 @@ class Parts(Endpoint):
         self._begun = True
         if self._qlog is None:
             self._qlog = log_of(self._settings, self._ids.original, self._now, client=not self.server_side)
-        self._writer.qlog = self._qlog
+        self._reader.qlog = self._writer.qlog = self._qlog
         if self._qlog is not None:
             self._qlog.exponent = self._settings.quic.ack_delay_exponent
             self._loss.on_lost = self._qlog.packet_lost

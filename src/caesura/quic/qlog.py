@@ -99,8 +99,13 @@ class Qlog:
         self.event("packet_received", now, _packet(level, number, size, payload, self.peer_exponent))
 
     def packet_dropped(self, size: int, now: float) -> None:
-        """One that came and is not the peer's, or cannot be read yet."""
+        """One that came and is not the peer's, or can never be read."""
         self.event("packet_dropped", now, {"raw": {"length": size}, "trigger": "general"})
+
+    def packet_buffered(self, level: int, size: int, now: float) -> None:
+        """One that came before its keys, and is kept until they are there: then `packet_received` follows."""
+        header = {"packet_type": _PACKET_TYPES[level]}
+        self.event("packet_buffered", now, {"header": header, "raw": {"length": size}, "trigger": "keys_unavailable"})
 
     def packet_lost(self, space: int, number: int, by_number: bool, now: float) -> None:
         """Loss detection has given one up."""

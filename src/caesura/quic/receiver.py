@@ -13,10 +13,11 @@ from caesura.errors import AEADLimitReached
 from caesura.handshake.performer import Working
 from caesura.quic.connection_ids import LocalConnectionIds
 from caesura.quic.key_update import KeyPhases, Numbered
-from caesura.quic.levels import APPLICATION_SPACE, HANDSHAKE, INITIAL, SPACES, ZERO_RTT
+from caesura.quic.levels import APPLICATION_SPACE, HANDSHAKE, INITIAL, ONE_RTT, SPACES, ZERO_RTT
 from caesura.quic.packets import FIXED_BIT, LONG_HEADER, LongHeader, read_long
 from caesura.quic.path import Address
 from caesura.quic.protection import InitialKeys, ReadKey
+from caesura.quic.qlog import Qlog
 from caesura.quic.space import PacketSpace
 from caesura.quic.versions import RETRY
 
@@ -33,10 +34,12 @@ class Receiver(Working):
     `initial` are the keys of Initial packets, of any version while it is being agreed on; `version` is that of
     Handshake packets. `early` opens 0-RTT packets, which may come while they are `early_expected`, `phases` 1-RTT
     packets. `original` is where a client's first packets went; `source` the Source Connection ID that the peer has
-    chosen, None before that. `fixed_bit`: whether it has to be set (RFC 9287).
+    chosen, None before that. `fixed_bit`: whether it has to be set (RFC 9287). `kept` counts the packets that were
+    kept, each once.
     """
 
     __slots__ = (
+        "_again",
         "_failures",
         "_ids",
         "_kept",
@@ -46,8 +49,10 @@ class Receiver(Working):
         "early_expected",
         "fixed_bit",
         "initial",
+        "kept",
         "original",
         "phases",
+        "qlog",
         "source",
         "version",
     )
@@ -64,6 +69,9 @@ class Receiver(Working):
         self._ids = ids
         self._limit = limit
         self._kept: list[Kept] = []
+        self._again = False  # what is read was kept before
+        self.kept = 0
+        self.qlog: Qlog | None = None
         self._failures = 0
         self.initial: InitialKeys | None = None
         self.version = 0
@@ -90,15 +98,19 @@ class Receiver(Working):
             header = read_long(datagram, pos)
             if header is None:
                 return
-            opened = self._long(datagram, header, address, ecn)
+            opened = self._long(datagram, header, address, now, ecn)
             if opened is not None:
                 yield opened
             pos = header.stop
 
-    def take_kept(self) -> list[Kept]:
-        """What was kept and may open now; it is kept no more, unless it does not."""
+    def take_kept(self) -> Iterator[Kept]:
+        """What was kept and may open now, to be read again; it is kept no more, unless it does not open."""
         kept, self._kept = self._kept, []
-        return kept
+        before, self._again = self._again, True
+        try:
+            yield from kept
+        finally:
+            self._again = before
 
     def close(self) -> None:
         """Forget keys and packets."""
@@ -117,7 +129,7 @@ class Receiver(Working):
             return None
         space, phases = self._spaces[APPLICATION_SPACE], self.phases
         if phases is None:
-            self._keep(packet, address, ecn)
+            self._keep(ONE_RTT, packet, address, now, ecn)
             return None
         opened = phases.open_untrusted(packet, number_at, space.acks.largest, now)
         if opened is None:
@@ -140,7 +152,7 @@ class Receiver(Working):
                 self._failed(phases.integrity_limit)
         return found
 
-    def _long(self, datagram: bytes, header: LongHeader, address: Address, ecn: int) -> Opened | None:
+    def _long(self, datagram: bytes, header: LongHeader, address: Address, now: float, ecn: int) -> Opened | None:
         kind, version = header.kind, int(header.parameters.version)
         if kind == RETRY or not self._is_ours(datagram, header):
             return None
@@ -153,7 +165,7 @@ class Receiver(Working):
             key = space.read if kind == HANDSHAKE else self.early
         if key is None:
             if kind == HANDSHAKE or (kind == ZERO_RTT and self.early_expected):
-                self._keep(datagram[header.start : header.stop], address, ecn)
+                self._keep(kind, datagram[header.start : header.stop], address, now, ecn)
             return None
         opened = key.open_untrusted(datagram, header.start, header.number_at, header.stop, space.acks.largest)
         if opened is None:
@@ -172,9 +184,14 @@ class Receiver(Working):
             return True
         return header.kind in (INITIAL, ZERO_RTT) and header.destination == self.original != b""
 
-    def _keep(self, packet: bytes, address: Address, ecn: int) -> None:
-        if len(self._kept) < self._limit:
-            self._kept.append((packet, address, ecn))
+    def _keep(self, level: int, packet: bytes, address: Address, now: float, ecn: int) -> None:
+        if len(self._kept) >= self._limit:
+            return
+        self._kept.append((packet, address, ecn))
+        if not self._again:
+            self.kept += 1
+            if self.qlog is not None:
+                self.qlog.packet_buffered(level, len(packet), now)
 
     def _failed(self, limit: int) -> None:
         self._failures += 1
