@@ -140,3 +140,19 @@ async def test_a_bug_in_a_client(method: Method, monkeypatch: pytest.MonkeyPatch
         assert reported == [Bug]
         assert link.raw.is_closing()
         server.abort_clients()
+
+
+@virtual_time
+async def test_a_cleanup_that_fails_leaves_no_link_behind() -> None:
+    async with serving(Method.DTLS) as server:
+        link = await connect(server)
+        end = of(link, server)
+
+        def cleanup(*_: object) -> None:
+            raise Bug
+
+        end.wait_context.set_wait_fd(cleanup, 0, None, cleanup)
+        with pytest.raises(Bug):
+            end.abort()
+        assert server.links == ()
+        link.abort()

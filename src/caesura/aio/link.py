@@ -202,11 +202,13 @@ class Link(ABC, Generic[C]):
         self._ended = True
         self._release_pause()
         self._carrier.deadlines.forget(self)
-        self._end_streams()
-        self.ssl.close()
-        self.ssl.wait_context.close()
-        self._carrier.ended(self)
-        self._tell()
+        try:
+            self._end_streams()
+            self.ssl.close()
+            self.ssl.wait_context.close()
+        finally:  # a cleanup of the application's may raise
+            self._carrier.ended(self)
+            self._tell()
 
     def _end_streams(self) -> None:
         """Where there are streams: tell them, while what has come can still be read."""
