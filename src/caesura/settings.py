@@ -187,7 +187,8 @@ class TraceEvent:
 
     `kind` is "sent", "received", "alert sent", "alert received", or of work "started", "paused", "resumed", "finished"
     or "failed". `name` is the message's or the operation's. Beside messages there are "ack" (DTLS 1.3, and QUIC in
-    packets of the handshake), "ping" (a probe of QUIC's there) and, before TLS 1.3, "change_cipher_spec".
+    packets of the handshake), "ping" (a probe of QUIC's there) and, before TLS 1.3, "change_cipher_spec". What `trace`
+    raises is reported by `threading.excepthook`, and changes nothing.
     """
 
     time: float  # seconds, the context's monotonic clock

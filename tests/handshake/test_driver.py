@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from caesura.errors import (
     Error,
     IllegalParameter,
     JobCancelled,
+    LocalAlert,
     OperationFailed,
     OperationTimeout,
     UnexpectedMessage,
@@ -27,7 +29,8 @@ from caesura.handshake.transport import Epoch
 from caesura.jobs import Completion, NoJobs, Pending, WaitContext, cleanup_thread, init_thread
 from caesura.wire.messages import Finished, KeyUpdate
 from caesura.wire.registries import KeyUpdateRequest
-from tests.tls.world import client_context
+from tests.support.link import link
+from tests.tls.world import client_context, server_context
 
 SIGN, KEY_EXCHANGE = Operation.SIGN, Operation.KEY_EXCHANGE
 
@@ -378,6 +381,39 @@ def test_close_cancels_and_unwinds(steps: Callable[[], Steps[Any]]) -> None:
         assert pending.set_result("late") is False
     bench.advance()
     assert bench.driver.done
+
+
+@pytest.mark.parametrize("steps", [one, both], ids=["one", "both"])
+def test_an_engine_that_cannot_cancel_keeps_nothing_from_ending(
+    steps: Callable[[], Steps[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reported: list[str] = []
+    monkeypatch.setattr(threading, "excepthook", lambda arguments: reported.append(str(arguments.exc_value)))
+
+    def fail() -> None:
+        raise OSError("the device is gone")
+
+    bench = Bench(steps).advance()
+    for pending in bench.engine.pendings:
+        pending._on_cancel = fail
+    bench.driver.close()
+    assert bench.ended == ["closed"]
+    assert reported == ["the device is gone"] * len(bench.engine.works)
+
+
+def test_a_trace_that_fails_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a handshake that goes well nor one that ends: of that nothing is left out."""
+    reported: list[str] = []
+    monkeypatch.setattr(threading, "excepthook", lambda arguments: reported.append(str(arguments.exc_value)))
+
+    def trace(event: TraceEvent) -> None:
+        raise OSError(event.kind)
+
+    pair = link(client_context(trace=trace), server_context(trace=trace), server_hostname="example.test").handshake()
+    pair.client.receive_data(b"no record at all", 0.0)
+    assert isinstance(pair.client.error, LocalAlert)
+    assert pair.client._reader._key is None
+    assert {"sent", "received", "started", "finished", "alert sent"} <= set(reported)
 
 
 def test_close_before_the_beginning() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -327,3 +328,27 @@ def test_what_is_buffered_is_told_once_however_often_it_is_tried() -> None:
         server.receive_datagram(datagram, CLIENT, 0.0)
     meet(client, server)  # tried with the keys of the handshake, and in vain with those of 1-RTT packets
     assert named(records).count("packet_buffered") == 1
+
+
+@pytest.mark.parametrize("left", [0, 1, 2, 9])
+@pytest.mark.parametrize("server_side", [False, True])
+def test_a_log_that_cannot_be_written_ends_and_nothing_else(
+    left: int, server_side: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk is no reason for a connection to fail; it is reported once."""
+    reported: list[str] = []
+    monkeypatch.setattr(threading, "excepthook", lambda arguments: reported.append(str(arguments.exc_value)))
+    room = left
+
+    def write(record: str) -> None:
+        nonlocal room
+        room -= 1
+        if room < 0:
+            raise OSError("no space left")
+
+    logged = {"quic": {"qlog": lambda name: write}}
+    link = quic_link(**({"server": logged} if server_side else {"client": logged})).handshake()
+    link.client.connection.shutdown()
+    link.run(lambda: link.client.connection.terminated and link.server.connection.terminated)
+    assert link.server.connection.close_notify_received
+    assert reported == ["no space left"]

@@ -22,6 +22,7 @@ from caesura.handshake.requests import Perform, PerformBoth
 from caesura.jobs import Pending, WaitContext, current_job, wait
 from caesura.jobs.pending import announce
 from caesura.jobs.pool import need_job
+from caesura.jobs.wakeup import report
 from caesura.replay import ReplayCache
 from caesura.sessions import ServerSessionCache, SessionCache
 
@@ -237,7 +238,10 @@ class Ongoing:
         """Drop what is not done; the engine hears of it and a late result goes nowhere."""
         for _request, pending in self._pieces:
             if not pending.done():
-                pending.cancel()
+                try:
+                    pending.cancel()
+                except Exception as error:  # noqa: BLE001 - an engine that cannot let go must not keep us from doing so
+                    report(error)
 
 
 class Working:
@@ -280,4 +284,11 @@ def tracer(settings: Settings, server_side: bool) -> Callable[[str, str, int], o
     trace = settings.trace
     if trace is None:
         return None
-    return lambda kind, name, size: trace(TraceEvent(settings.clock.monotonic(), server_side, kind, name, size))
+
+    def tell(kind: str, name: str, size: int) -> None:
+        try:
+            trace(TraceEvent(settings.clock.monotonic(), server_side, kind, name, size))
+        except Exception as error:  # noqa: BLE001 - it looks on, and must not decide what becomes of a connection
+            report(error)
+
+    return tell

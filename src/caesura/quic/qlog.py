@@ -24,6 +24,7 @@ from caesura.errors import (
     TransportError,
     TransportErrorCode,
 )
+from caesura.jobs.wakeup import report
 from caesura.quic import frames
 from caesura.quic.frames import AckRanges, EcnCounts
 from caesura.quic.levels import HANDSHAKE, INITIAL, ONE_RTT, ZERO_RTT
@@ -49,6 +50,10 @@ def log_of(settings: Settings, group: bytes, now: float, *, client: bool) -> Qlo
     moment = datetime.fromtimestamp(settings.clock.wall(), UTC)
     wall = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return Qlog(write, client=client, group=group, now=now, wall=wall)
+
+
+def _nowhere(record: str) -> None:
+    """Where the records go of a log that could not be written."""
 
 
 class Qlog:
@@ -82,7 +87,11 @@ class Qlog:
         )
 
     def _record(self, value: Json) -> None:
-        self._write("\x1e" + json.dumps(value, separators=(",", ":")) + "\n")
+        try:
+            self._write("\x1e" + json.dumps(value, separators=(",", ":")) + "\n")
+        except Exception as error:  # noqa: BLE001 - a log that cannot be written ends, and no connection with it
+            report(error)
+            self._write = _nowhere
 
     def event(self, name: str, now: float, data: Json) -> None:
         """One event of the quic namespace."""
