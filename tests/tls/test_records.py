@@ -109,6 +109,20 @@ def test_read_gives_as_much_as_is_asked_for(size: int) -> None:
     assert pair.server.pending() == 0
 
 
+def test_data_that_came_in_many_small_records_is_read_in_few_calls() -> None:
+    """How finely a peer cuts its data must not decide how long it takes to read it."""
+    pair = link(client_context(), server_context()).handshake()
+    data = bytes(index % 251 for index in range(3000))
+    for index in range(len(data)):
+        pair.client.write(data[index : index + 1])
+    pair.server.receive_data(pair.client.data_to_send(0.0), 0.0)
+    assert pair.server.pending() == len(data)
+    found = [pair.server.read(size) for size in (1, 1, 7, 1000, 0, 1500, 4096, 5)]
+    assert [len(each) for each in found] == [1, 1, 7, 1000, 0, 1500, 491, 0]
+    assert b"".join(found) == data
+
+
+
 def test_nothing_is_sent_for_nothing() -> None:
     pair = link(client_context(), server_context()).handshake()
     pair.client.write(b"")

@@ -198,15 +198,21 @@ class TLSConnection(PostHandshake):
             return plaintext.pop()
         if not plaintext or size == 0:
             return b""
-        if size < 0 or size >= self.pending():
+        if size < 0:
             data = b"".join(plaintext)
             plaintext.clear()
             return data
-        data = plaintext[0]
-        if len(data) <= size:
-            del plaintext[0]
+        count = total = 0
+        for piece in plaintext:  # as many as are asked for and no more: a peer may have cut its data very fine
+            total += len(piece)
+            count += 1
+            if total >= size:
+                break
+        data = plaintext[0] if count == 1 else b"".join(plaintext[:count])
+        if total <= size:
+            del plaintext[:count]
         else:
-            plaintext[0] = data[size:]
+            plaintext[:count] = [data[size:]]
             data = data[:size]
         return data
 
