@@ -65,10 +65,14 @@ class Certificate:
         return self.native.not_valid_after_utc
 
     @cached_property
+    def expires(self) -> int:
+        """The last second of its validity, in seconds since 1970."""
+        return int(self.native.not_valid_after_utc.timestamp())
+
+    @cached_property
     def public_key(self) -> PublicKey:
         """The subject's key; UnsupportedCertificate if it is of a kind the library does not know."""
-        pss = self._read(lambda native: native.public_key_algorithm_oid == PublicKeyAlgorithmOID.RSASSA_PSS)
-        return self._read(lambda native: PublicKey(native.public_key(), pss=pss))
+        return self._read(_public_key)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -159,6 +163,10 @@ class Certificate:
             raise UnsupportedCertificate("a certificate has a key or signature of an unknown kind") from None
         except MALFORMED:
             raise BadCertificate("a certificate is malformed") from None
+
+
+def _public_key(native: x509.Certificate) -> PublicKey:
+    return PublicKey(native.public_key(), pss=native.public_key_algorithm_oid == PublicKeyAlgorithmOID.RSASSA_PSS)
 
 
 def printable(text: str) -> str:

@@ -154,9 +154,10 @@ class Keyed:
         """Derive-Secret."""
         return Secret(self._hmac(self._heads[label] + transcript_hash + b"\1"))
 
-    def traffic(self, label: bytes, transcript_hash: bytes, suite: Suite) -> TrafficSecret:
-        """Derive-Secret, for a secret that record keys will be made of."""
-        return TrafficSecret(self._hmac(self._heads[label] + transcript_hash + b"\1"), suite)
+    def traffic(self, transcript_hash: bytes, suite: Suite, *labels: bytes) -> list[TrafficSecret]:
+        """Derive-Secret with each of these labels, for secrets that record keys will be made of."""
+        hmac, heads, tail = self._hmac, self._heads, transcript_hash + b"\1"
+        return [TrafficSecret(hmac(heads[label] + tail), suite) for label in labels]
 
     def _hmac(self, data: bytes) -> bytes:
         inner, outer = self._inner.copy(), self._outer.copy()

@@ -48,10 +48,10 @@ _CURVES: Final = {"secp256r1": KeyKind.P256, "secp384r1": KeyKind.P384, "secp521
 
 
 def _kind(key: object, pss: bool) -> KeyKind:
-    if isinstance(key, RSAPublicKey):
-        return KeyKind.RSA_PSS if pss else KeyKind.RSA
     if isinstance(key, EllipticCurvePublicKey):
         return _CURVES.get(key.curve.name, KeyKind.OTHER)
+    if isinstance(key, RSAPublicKey):
+        return KeyKind.RSA_PSS if pss else KeyKind.RSA
     if isinstance(key, Ed25519PublicKey):
         return KeyKind.ED25519
     return KeyKind.ED448 if isinstance(key, Ed448PublicKey) else KeyKind.OTHER

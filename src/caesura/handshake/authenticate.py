@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import partial
 
 from caesura.context import PeerChain, Settings, Verify
 from caesura.crypto.certificates import Certificate as ParsedCertificate
@@ -127,7 +127,6 @@ def check_chain(settings: Settings, chain: tuple[bytes, ...], server_hostname: s
     return earliest_expiry(path)
 
 
-@lru_cache(maxsize=256)  # paths that were found good are handed out again and again
 def earliest_expiry(path: tuple[ParsedCertificate, ...]) -> int:
     """The earliest notAfter, in seconds since 1970."""
-    return int(min(certificate.not_after for certificate in path).timestamp())
+    return min([certificate.expires for certificate in path])

@@ -45,7 +45,7 @@ class EarlySecret:
     def client_traffic(self, suite: Suite, transcript_hash: bytes) -> TrafficSecret:
         """client_early_traffic_secret, over the ClientHello."""
         assert self._secret is not None, "early data needs a pre-shared key"
-        return self._secret.traffic(b"c e traffic", transcript_hash, suite)
+        return self._secret.traffic(transcript_hash, suite, b"c e traffic")[0]
 
     def handshake(self, suite: Suite, shared: SharedSecret) -> HandshakeSecret:
         """The next stage, from what the key exchange gave."""
@@ -79,10 +79,7 @@ class HandshakeSecret(_Stage):
 
     def traffic(self, transcript_hash: bytes) -> TrafficSecrets:
         """The handshake traffic secrets, over ClientHello to ServerHello."""
-        traffic, suite = self._secret.traffic, self._suite
-        return TrafficSecrets(
-            traffic(b"c hs traffic", transcript_hash, suite), traffic(b"s hs traffic", transcript_hash, suite)
-        )
+        return TrafficSecrets(*self._secret.traffic(transcript_hash, self._suite, b"c hs traffic", b"s hs traffic"))
 
     def main(self) -> MainSecret:
         """The last stage."""
@@ -98,10 +95,7 @@ class MainSecret(_Stage):
 
     def traffic(self, transcript_hash: bytes) -> TrafficSecrets:
         """The first application traffic secrets, over ClientHello to the server's Finished."""
-        traffic, suite = self._secret.traffic, self._suite
-        return TrafficSecrets(
-            traffic(b"c ap traffic", transcript_hash, suite), traffic(b"s ap traffic", transcript_hash, suite)
-        )
+        return TrafficSecrets(*self._secret.traffic(transcript_hash, self._suite, b"c ap traffic", b"s ap traffic"))
 
     def exporter(self, transcript_hash: bytes) -> Secret:
         """exporter_secret, over ClientHello to the server's Finished."""
