@@ -13,6 +13,7 @@ from cryptography.x509 import ocsp
 from tests.interop.datagram_world import World
 from tests.interop.pairs import Accept, Files, Line, showing
 from tests.interop.peers import PATIENCE, Setup, Workshop, listen
+from tests.interop.peers.quic import Ours, QUICPeer
 from tests.interop.subjects import SUBJECT, Connection, Subject
 from tests.support.pki import DAY, key_usage, pki, rsa_key
 
@@ -105,6 +106,12 @@ def server(files: Files, versions: tuple[str, ...]) -> Setup:
 @pytest.fixture
 def client(files: Files, versions: tuple[str, ...]) -> Setup:
     return Setup(versions=versions, trust=files["root"])
+
+
+@pytest.fixture
+def ours(files: Files, peer: QUICPeer) -> Ours:
+    """Our side of QUIC, for the `peer` of the test."""
+    return Ours(files, peer)
 
 
 @pytest.fixture

@@ -25,20 +25,10 @@ DATA = bytes(range(256)) * 4096  # 1 MiB
 ONE, TWO = Version.QUIC1, Version.QUIC2
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @pytest.fixture(params=[Aioquic, Qh3], ids=lambda peer: peer.name)
 def peer(request: pytest.FixtureRequest, files: dict[str, Path], workshop: Workshop) -> PythonPeer:
     made: PythonPeer = request.param(files, workshop)
     return made
-
-
-@pytest.fixture
-def ours(files: dict[str, Path], peer: PythonPeer) -> Ours:
-    return Ours(files, peer)
 
 
 # --- our client ---------------------------------------------------------------------------------------------------
@@ -116,7 +106,7 @@ async def test_versions_of_their_client(
 
 @pytest.mark.parametrize("peer", [Aioquic], ids=["aioquic"], indirect=True)  # qh3 2.1.0 and gtlsclient 0.12.1 cannot
 async def test_our_token_spares_them_the_retry(peer: PythonPeer, ours: Ours) -> None:
-    tokens: list[bytes] = []
+    tokens: asyncio.Queue[bytes] = asyncio.Queue()
     logs: list[list[str]] = []
 
     def log(_: str) -> Callable[[str], object]:
@@ -124,10 +114,10 @@ async def test_our_token_spares_them_the_retry(peer: PythonPeer, ours: Ours) -> 
         return logs[-1].append
 
     async with ours.serving(quic={"retry": True, "qlog": log}) as port:
-        async with peer.connected(port, token_handler=tokens.append) as client:
+        async with peer.connected(port, token_handler=tokens.put_nowait) as client:
             await exchange(*await client.create_stream(), b"x")
-            await wait_until(lambda: tokens)
-        async with peer.connected(port, token=tokens[0]) as client:
+            token = await tokens.get()
+        async with peer.connected(port, token=token) as client:
             await exchange(*await client.create_stream(), b"x")
     assert ["retry_source_connection_id" in "".join(each) for each in logs] == [True, False]
 

@@ -43,19 +43,9 @@ def clients(*features: str) -> pytest.MarkDecorator:
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 def peer(request: pytest.FixtureRequest, files: dict[str, Path], workshop: Workshop) -> QUICPeer:
     made: QUICPeer = request.param(files, workshop)
     return made
-
-
-@pytest.fixture
-def ours(files: dict[str, Path], peer: QUICPeer) -> Ours:
-    return Ours(files, peer)
 
 
 # --- our client ---------------------------------------------------------------------------------------------------
@@ -235,10 +225,12 @@ async def test_0rtt_of_their_client(peer: QUICPeer, ours: Ours) -> None:
 
 async def connection_of(ours: Ours, talking: asyncio.Task[Any]) -> QUICConnection:
     """Our server's connection, while their client is busy with it."""
-    await wait_until(lambda: talking.done() or not ours.links.empty())
-    if ours.links.empty():
+    coming = asyncio.create_task(ours.links.get())
+    await asyncio.wait([talking, coming], return_when=asyncio.FIRST_COMPLETED)
+    if not coming.done():
+        coming.cancel()
         await talking  # it says why nobody has come: their program may not be installed
-    return ours.links.get_nowait().ssl
+    return (await coming).ssl
 
 
 @clients()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from caesura import Context, Identity, TrustStore, Verify
+from caesura import SSL, Context, Error, Identity, TrustStore, Verify
 from caesura.wire.registries import Version
 from tests.interop.direct import accepted, connected, listening, read_exactly
 from tests.interop.peers import Workshop
@@ -74,36 +76,37 @@ def test_our_client(workshop: Workshop, keys: dict[str, Path], version: str, ask
     assert ("Certificate type: Raw Public Key" in said) is ask
 
 
-@Versions
-def test_our_server(workshop: Workshop, keys: dict[str, Path], version: str) -> None:
+@contextmanager
+def called_by_gnutls(
+    workshop: Workshop, keys: dict[str, Path], version: str, *, trusted: str
+) -> Iterator[tuple[SSL, Process]]:
+    """Our server, which asks for a key and trusts one, and a client that connects to it."""
     context = Context.server(
         identity=Identity.raw_public_key(keys["server.key"]),
         verify=Verify.REQUIRED,
-        trust=TrustStore.public_keys(keys["client.pub"]),
+        trust=TrustStore.public_keys(keys[trusted]),
     )
     with listening() as listener:
         port = listener.getsockname()[1]
         more = ("--port", str(port), "127.0.0.1", "--no-ca-verification", "--priority", CLIENT.format(version))
         client = gnutls(workshop, "gnutls-cli", "client", keys, *more)
         with accepted(listener, context) as tls:
-            tls.do_handshake()
-            client.wait_for("- Certificate type: Raw Public Key.*Handshake was completed")
-            client.send(b"from the client\n")
-            assert read_exactly(tls, 16) == b"from the client\n"
-            assert {tls.peer_public_key} == TrustStore.public_keys(keys["client.pub"]).keys
+            yield tls, client
+
+
+@Versions
+def test_our_server(workshop: Workshop, keys: dict[str, Path], version: str) -> None:
+    with called_by_gnutls(workshop, keys, version, trusted="client.pub") as (tls, client):
+        tls.do_handshake()
+        client.wait_for("- Certificate type: Raw Public Key.*Handshake was completed")
+        client.send(b"from the client\n")
+        assert read_exactly(tls, 16) == b"from the client\n"
+        assert {tls.peer_public_key} == TrustStore.public_keys(keys["client.pub"]).keys
 
 
 @Versions
 def test_gnutls_hears_that_its_key_is_not_known(workshop: Workshop, keys: dict[str, Path], version: str) -> None:
-    context = Context.server(
-        identity=Identity.raw_public_key(keys["server.key"]),
-        verify=Verify.REQUIRED,
-        trust=TrustStore.public_keys(keys["server.pub"]),
-    )
-    with listening() as listener:
-        port = listener.getsockname()[1]
-        more = ("--port", str(port), "127.0.0.1", "--no-ca-verification", "--priority", CLIENT.format(version))
-        client = gnutls(workshop, "gnutls-cli", "client", keys, *more)
-        with accepted(listener, context) as tls, pytest.raises(Exception, match="nobody vouches for"):
+    with called_by_gnutls(workshop, keys, version, trusted="server.pub") as (tls, client):
+        with pytest.raises(Error, match="nobody vouches for"):
             tls.do_handshake()
         client.wait_for(r"Received alert \[42\]")

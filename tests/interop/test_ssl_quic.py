@@ -21,21 +21,11 @@ DATA = bytes(range(256)) * 800  # 200 kB: an echo of it fits into the windows, w
 STREAMS = 3
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @pytest.fixture(params=[GoQUIC, Deno], ids=lambda peer: peer.name)
 def peer(request: pytest.FixtureRequest, files: dict[str, Path], workshop: Workshop) -> QUICPeer:
     made: Reporting = request.param(files, workshop)
     assert made.command  # where it is not installed the test is skipped here, before a server waits for it
     return made
-
-
-@pytest.fixture
-def ours(files: dict[str, Path], peer: QUICPeer) -> Ours:
-    return Ours(files, peer)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from caesura import Version
 from tests.interop.peers.process import Workshop, missing
-from tests.interop.peers.quic import HOST, PATIENCE, QUICPeer, Report, echo, exchange, wait_until
+from tests.interop.peers.quic import HOST, PATIENCE, QUICPeer, Report, echo, exchange
 
 BOTH = (Version.QUIC1, Version.QUIC2)
 
@@ -88,7 +88,7 @@ class PythonPeer(QUICPeer):
 
     async def talk(self, *ports: int, streams: int = 1, size: int = 1, **settings: Any) -> list[Report]:
         reports: list[Report] = []
-        tickets: list[Any] = []
+        tickets: asyncio.LifoQueue[Any] = asyncio.LifoQueue()
         completed: list[Any] = []
         events = self.events
 
@@ -98,11 +98,13 @@ class PythonPeer(QUICPeer):
                     completed.append(event)
                 super().quic_event_received(event)
 
-        settings |= {"create_protocol": Protocol, "session_ticket_handler": tickets.append}
+        settings |= {"create_protocol": Protocol, "session_ticket_handler": tickets.put_nowait}
         for port in ports:
             if reports:
-                await wait_until(lambda: tickets)
-                settings |= {"session_ticket": tickets[-1], "wait_connected": "early data" in self.lacks_as_client}
+                settings |= {
+                    "session_ticket": await tickets.get(),
+                    "wait_connected": "early data" in self.lacks_as_client,
+                }
             async with self.connected(port, **settings) as client:
                 made = []
                 for number in range(streams):
