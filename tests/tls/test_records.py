@@ -122,7 +122,6 @@ def test_data_that_came_in_many_small_records_is_read_in_few_calls() -> None:
     assert b"".join(found) == data
 
 
-
 def test_nothing_is_sent_for_nothing() -> None:
     pair = link(client_context(), server_context()).handshake()
     pair.client.write(b"")
