@@ -17,6 +17,7 @@ from caesura.crypto.groups import group_of
 from caesura.crypto.secrets import Secret
 from caesura.engines import Answer
 from caesura.errors import DecodeError, UsageError
+from caesura.jobs.wakeup import Lock
 from caesura.wire.codec import U8, U16, U32, U64, Codec, Opaque, Struct, Vector
 from caesura.wire.registries import NamedGroup
 
@@ -208,34 +209,38 @@ class SessionStore(Protocol):
 
 
 class SessionCache:
-    """Sessions in memory: the newest `per_binding` of each of the latest `bindings` conditions."""
+    """Sessions in memory, for any thread: the newest `per_binding` of each of the latest `bindings` conditions."""
 
     def __init__(self, bindings: int = 256, per_binding: int = 4) -> None:
         self._bindings = bindings
         self._per_binding = per_binding
+        self._lock = Lock()
         self._sessions: OrderedDict[bytes, list[Session]] = OrderedDict()
 
     def __len__(self) -> int:
-        return sum(map(len, self._sessions.values()))
+        with self._lock:
+            return sum(map(len, self._sessions.values()))
 
     def put(self, session: Session) -> None:
         """Keep a session; the oldest of its conditions, or the conditions longest unused, give way."""
-        kept = self._sessions.setdefault(session.binding, [])
-        kept.append(session)
-        del kept[: -self._per_binding]
-        self._sessions.move_to_end(session.binding)
-        while len(self._sessions) > self._bindings:
-            self._sessions.popitem(last=False)
+        with self._lock:
+            kept = self._sessions.setdefault(session.binding, [])
+            kept.append(session)
+            del kept[: -self._per_binding]
+            self._sessions.move_to_end(session.binding)
+            while len(self._sessions) > self._bindings:
+                self._sessions.popitem(last=False)
 
     def take(self, binding: bytes) -> Session | None:
         """The newest session made under these conditions, removed; None when there is none."""
-        kept = self._sessions.get(binding)
-        if not kept:
-            return None
-        session = kept.pop()
-        if not kept:
-            del self._sessions[binding]
-        return session
+        with self._lock:
+            kept = self._sessions.get(binding)
+            if not kept:
+                return None
+            session = kept.pop()
+            if not kept:
+                del self._sessions[binding]
+            return session
 
 
 class ServerSessionStore(Protocol):
@@ -251,10 +256,11 @@ class ServerSessionStore(Protocol):
 
 
 class ServerSessionCache:
-    """Sealed sessions in memory: the latest `size` of them."""
+    """Sealed sessions in memory, for any thread: the latest `size` of them."""
 
     def __init__(self, size: int = 1024) -> None:
         self._size = size
+        self._lock = Lock()
         self._sealed: OrderedDict[bytes, bytes] = OrderedDict()
 
     def __len__(self) -> int:
@@ -262,9 +268,10 @@ class ServerSessionCache:
 
     def put(self, session_id: bytes, sealed: bytes) -> None:
         """Keep a sealed session; the oldest gives way."""
-        self._sealed[session_id] = sealed
-        while len(self._sealed) > self._size:
-            self._sealed.popitem(last=False)
+        with self._lock:
+            self._sealed[session_id] = sealed
+            while len(self._sealed) > self._size:
+                self._sealed.popitem(last=False)
 
     def get(self, session_id: bytes) -> bytes | None:
         """The sealed session of this id, if it is still there."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import sys
+import threading
 from collections.abc import Callable
 from dataclasses import fields
 
@@ -10,7 +13,7 @@ import pytest
 from caesura.context import Limits
 from caesura.engines import DelayEngine, Operation
 from caesura.errors import AlertDescription, BadCertificate, ConfigError, IllegalParameter, UnexpectedMessage
-from caesura.sessions import Session, SessionCache
+from caesura.sessions import ServerSessionCache, Session, SessionCache
 from caesura.tls.records import ALERT, APPLICATION_DATA, HANDSHAKE
 from caesura.wire.extensions import Extensions
 from caesura.wire.messages import KeyUpdate, NewSessionTicket
@@ -196,6 +199,39 @@ def test_session_cache_is_bounded() -> None:
     assert [taken.ticket for taken in iter(lambda: cache.take(b"a"), None)] == [b"4", b"3", b"2"]
     assert [taken.ticket for taken in iter(lambda: cache.take(b"c"), None)] == [b"4", b"3", b"2"]
     assert len(cache) == 0
+
+
+def test_threads_may_share_a_session_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of a context's connections, or of its engine: no look-up fails, and no session is given twice."""
+    monkeypatch.setattr(threading, "excepthook", lambda arguments: failed.append(arguments.exc_value))
+    failed: list[object] = []
+    given: list[Session] = []  # all of them, so that no other has the same id
+    cache, sealed = SessionCache(bindings=2, per_binding=2), ServerSessionCache(2)
+    session, _, _ = fresh_session()
+
+    def use() -> None:
+        for number in range(8000):
+            kept = copy.copy(session)
+            kept.binding = bytes((number % 3,))
+            cache.put(kept)
+            for _ in range(2):
+                taken = cache.take(kept.binding)
+                if taken is not None:
+                    given.append(taken)
+            sealed.put(bytes((number % 7,)), b"")
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=use) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert failed == []
+    assert len(given) == len(set(map(id, given))) > 1000
 
 
 # --- key_updates -----------------------------------------------------------------------------------------------------
