@@ -138,6 +138,12 @@ def test_work_brings_what_the_engine_needs() -> None:
     assert work.run() == "DONE"
 
 
+def test_what_work_is_given_is_not_shown() -> None:
+    """Plaintext is among it, and keys; requests and work end up in tracebacks."""
+    assert "hidden" not in repr(Perform(SIGN, str.upper, ("hidden",)))
+    assert "hidden" not in repr(Work(SIGN, str.upper, ("hidden",)))
+
+
 def test_operations_that_the_engine_does_not_take_are_done_inline() -> None:
     engine = ByHandEngine()
     engine.operations = frozenset({KEY_EXCHANGE})

@@ -164,3 +164,11 @@ def test_anything_is_parameters_or_an_error(data: bytes, from_server: bool) -> N
     with contextlib.suppress(TransportParameterError):
         parameters = decode_untrusted(data, from_server=from_server)
         assert decode_untrusted(parameters.encode(), from_server=from_server) == parameters
+
+
+def test_tokens_that_end_a_connection_are_not_shown() -> None:
+    """Parameters are the application's to look at, and to log (RFC 9000 section 21.11)."""
+    parameters = TransportParameters(stateless_reset_token=TOKEN, preferred_address=PREFERRED)
+    assert "ipv4_port=4433" in repr(parameters)
+    assert repr(TOKEN)[2:-1] not in repr(parameters)
+    assert "token" not in repr(parameters)

@@ -7,7 +7,7 @@ every request by hand: canned messages, canned signatures, a failure or a cancel
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from caesura.engines import Answer, Operation
@@ -32,7 +32,7 @@ class Perform(Generic[T]):
 
     operation: Operation
     function: Callable[..., Answer[T]]
-    args: tuple[Any, ...] = ()
+    args: tuple[Any, ...] = field(default=(), repr=False)  # plaintext and keys are among them
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ together, and whether connection ids are the right ones, is for the connection.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, NamedTuple
 
 from caesura.crypto.quic import RESET_TOKEN_LENGTH
@@ -33,7 +33,7 @@ class PreferredAddress:
     ipv6_address: bytes
     ipv6_port: int
     connection_id: bytes
-    stateless_reset_token: bytes
+    stateless_reset_token: bytes = field(repr=False)  # whoever has it can end the connection
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ class TransportParameters:
 
     original_destination_connection_id: bytes | None = None
     max_idle_timeout: float = 0.0  # 0: none
-    stateless_reset_token: bytes | None = None
+    stateless_reset_token: bytes | None = field(default=None, repr=False)
     max_udp_payload_size: int = 65_527
     initial_max_data: int = 0
     initial_max_stream_data_bidi_local: int = 0
