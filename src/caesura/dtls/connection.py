@@ -534,7 +534,7 @@ class DTLSConnection(DTLSParts):
         self._trace("alert received", getattr(description, "name", str(description)))
         if description is not AlertDescription.close_notify:
             undecided = self._version is None and Version.DTLS12 in self._settings.versions
-            self._alerted(level, description, older=self._dtls12, undecided=undecided)
+            self._alerted(level, description, undecided=undecided)
             return
         if not self.handshake_complete:
             raise PeerAlert(description)

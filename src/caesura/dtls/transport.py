@@ -20,14 +20,14 @@ from caesura.dtls.records13 import ReadKey, WriteKey
 from caesura.dtls.retransmission import Retransmission
 from caesura.dtls.srtp import SRTP
 from caesura.dtls.writer import RecordWriter
-from caesura.errors import IllegalParameter, UnexpectedMessage, UnsupportedExtension
+from caesura.errors import UnexpectedMessage
 from caesura.events import EarlyDataReason
+from caesura.handshake import record_size
 from caesura.handshake.later_auth import LaterAuthentication
 from caesura.handshake.transport import Epoch, Keys
 from caesura.wire.dtls import RECORD_VERSION
-from caesura.wire.extensions import RECORD_SIZE_LIMIT, Extensions
-from caesura.wire.records import MAX_INNER_PLAINTEXT, MAX_PLAINTEXT
-from caesura.wire.registries import ContentType, ExtensionType, HandshakeType, Version
+from caesura.wire.extensions import Extensions
+from caesura.wire.registries import ContentType, HandshakeType, Version
 
 _CHANGE_CIPHER_SPEC: Final = ContentType.change_cipher_spec.name
 
@@ -115,44 +115,34 @@ class DTLSTransport(LaterAuthentication):
         self._writer.say_version(RECORD_VERSION)
         self._dtls12 = version is Version.DTLS12
 
+    @property
+    def _older(self) -> bool:
+        return self._dtls12
+
     def own_extensions(self, message: HandshakeType, peer: Extensions | None) -> Extensions:
         """connection_id (RFC 9146) in the hellos; record_size_limit (RFC 8449) as on a stream."""
         extensions = Extensions()
-        limit = self._settings.record_size_limit
-        most = MAX_PLAINTEXT if self._dtls12 else MAX_INNER_PLAINTEXT
         if peer is None:
             self._ids.offer(extensions)
             self._srtp.offer(extensions)
-            wanted = limit is not None
         else:
             if message is HandshakeType.server_hello:
                 self._ids.answer(peer, extensions)
-            answer = HandshakeType.server_hello if self._dtls12 else HandshakeType.encrypted_extensions
-            if message is answer:
+            if message is (HandshakeType.server_hello if self._dtls12 else HandshakeType.encrypted_extensions):
                 self._srtp.answer(peer, extensions)
-            wanted = ExtensionType.record_size_limit in peer and message is answer
-        if wanted:
-            extensions.put(RECORD_SIZE_LIMIT, min(limit or most, most))
+        record_size.put_own(extensions, self._settings.record_size_limit, message, peer, older=self._dtls12)
         return extensions
 
     def peer_extensions(self, extensions: Extensions) -> None:
-        """The peer's connection id, and its record_size_limit, which puts our own into force.
-
-        In DTLS 1.3 the limit counts the content type too.
-        """
-        if ExtensionType.quic_transport_parameters in extensions:
-            raise UnsupportedExtension("quic_transport_parameters without QUIC", section="RFC 9001 section 8.2")
+        """Also the peer's connection id, and what it says of SRTP."""
+        super().peer_extensions(extensions)
         if not self.server_side:
             self._ids.answered(extensions)
             self._srtp.answered(extensions)
-        limit = extensions.get(RECORD_SIZE_LIMIT)
-        if limit is not None:
-            counted = 0 if self._dtls12 else 1
-            if not self.server_side and limit > MAX_PLAINTEXT + counted:
-                raise IllegalParameter("a record_size_limit beyond that of the protocol", section="RFC 8449 section 4")
-            own = self._settings.record_size_limit or MAX_INNER_PLAINTEXT
-            self._writer.max_content = min(limit - counted, MAX_PLAINTEXT)
-            self._reader.max_inner = min(own + 1 - counted, MAX_INNER_PLAINTEXT)
+
+    def _limit_records(self, content: int, inner: int) -> None:
+        self._writer.max_content = content
+        self._reader.max_inner = inner
 
     def early_data(self, accepted: bool, limit: int, reason: EarlyDataReason) -> None:
         """How it stands with early data: what is refused is of an epoch that has no keys, and passed over as such."""

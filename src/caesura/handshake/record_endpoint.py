@@ -1,4 +1,4 @@
-"""What a connection of records is beside what every connection is: early data of its own, and alerts.
+"""What a connection of records is beside what every connection is: early data of its own, sizes of records, alerts.
 
 In QUIC early data is in streams, as any other, and alerts are error codes.
 """
@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-from caesura.errors import AlertDescription, PeerAlert, UnexpectedMessage, UsageError
+from caesura.errors import AlertDescription, PeerAlert, UnexpectedMessage, UnsupportedExtension, UsageError
 from caesura.events import EarlyDataReceived, Event
+from caesura.handshake import record_size
 from caesura.handshake.early_state import EarlyBytes
 from caesura.handshake.endpoint import Endpoint
 from caesura.wire.alerts import WARNING
 from caesura.wire.data import Data
+from caesura.wire.extensions import RECORD_SIZE_LIMIT, Extensions
+from caesura.wire.registries import ExtensionType
 
 
 def early_data_asked(data: Data | bool | None, *, server_side: bool) -> bytes | None:
@@ -33,6 +36,8 @@ class RecordEndpoint(Endpoint):
     __slots__ = ()
 
     _early: EarlyBytes
+
+    # --- early data -----------------------------------------------------------------------------------------------
 
     def write_early_data(self, data: Data) -> int:
         """Send early data: how many bytes were taken, 0 when none may go, or no more.
@@ -75,17 +80,41 @@ class RecordEndpoint(Endpoint):
         """Whether no more early data will be sent, or come; what has come may still be there to be read."""
         return self._early.ended or self.handshake_complete or self.error is not None or self._closed
 
+    # --- the version ----------------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def _older(self) -> bool:
+        """Whether 1.2 is agreed on, or all that may be."""
+
+    # --- what the handshake says (MessageTransport) ---------------------------------------------------------------
+
+    def peer_extensions(self, extensions: Extensions) -> None:
+        """The peer's record_size_limit; it puts our own into force."""
+        if ExtensionType.quic_transport_parameters in extensions:
+            raise UnsupportedExtension("quic_transport_parameters without QUIC", section="RFC 9001 section 8.2")
+        limit = extensions.get(RECORD_SIZE_LIMIT)
+        if limit is not None:
+            own = self._settings.record_size_limit
+            self._limit_records(*record_size.agreed(limit, own, older=self._older, server_side=self.server_side))
+
+    @abstractmethod
+    def _limit_records(self, content: int, inner: int) -> None:
+        """Our records may hold so much content from now on, the peer's so much with all that is sealed."""
+
     def accepts_early_data(self, ticket_state: bytes) -> bool:  # noqa: ARG002
         """What a ticket remembers of this transport is nothing, and that has not changed."""
         return True
 
-    def _alerted(self, level: int, description: int, *, older: bool, undecided: bool) -> None:
+    # --- alerts ---------------------------------------------------------------------------------------------------
+
+    def _alerted(self, level: int, description: int, *, undecided: bool) -> None:
         """An alert has come, not close_notify: it ends the connection, unless it is a warning, and there were few.
 
-        In 1.3 only user_canceled is one, in `older` versions what says so (RFC 5246 section 7.2.2). While that is
+        In 1.3 only user_canceled is one, in 1.2 whatever says so (RFC 5246 section 7.2.2). While the version is
         `undecided`, a server may warn that it does not know our name (RFC 6066 section 3).
         """
-        warns = older or (undecided and description is AlertDescription.unrecognized_name)
+        warns = self._older or (undecided and description is AlertDescription.unrecognized_name)
         if description is not AlertDescription.user_canceled and not (warns and level == WARNING):
             raise PeerAlert(description)
         self._warnings += 1

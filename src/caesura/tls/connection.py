@@ -2,8 +2,8 @@
 
 It is a switchboard. The reader opens records, one at a time; this module hands each to its owner: handshake messages to
 the driver's inbox, application data to the application, early data to `early`. What follows a handshake is in
-`post_handshake`, the size of records in `record_size`. What the handshake wants sent
-goes to the writer. An exception that ends the connection is turned into an alert in one place, `Endpoint._fail`.
+`post_handshake`. What the handshake wants sent goes to the writer. An exception that ends the connection is turned into
+an alert in one place, `Endpoint._fail`.
 
 Three kinds of waiting are kept apart: for the peer, for work that is paused (a handshake, a record being opened, a
 record being sealed), and for the transport, which is the adapter's affair.
@@ -21,16 +21,15 @@ from caesura.errors import (
     PeerAlert,
     UnexpectedEOF,
     UnexpectedMessage,
-    UnsupportedExtension,
 )
 from caesura.events import EarlyDataReason, EarlyDataRejected
+from caesura.handshake import record_size
 from caesura.handshake.performer import Awaiter
 from caesura.handshake.record_endpoint import early_data_asked
 from caesura.handshake.state import Established
 from caesura.handshake.transport import Epoch, Keys, Profile, Tracer
 from caesura.jobs import NoJobs, WaitContext
 from caesura.sessions import Session
-from caesura.tls import record_size
 from caesura.tls.early import EarlyData
 from caesura.tls.post_handshake import PostHandshake
 from caesura.tls.reader import RecordReader
@@ -39,8 +38,8 @@ from caesura.tls.records12 import AnyRecordKey, RecordKey12
 from caesura.tls.writer import RecordWriter
 from caesura.wire import alerts
 from caesura.wire.data import Data
-from caesura.wire.extensions import RECORD_SIZE_LIMIT, Extensions
-from caesura.wire.registries import ContentType, ExtensionType, HandshakeType, Version
+from caesura.wire.extensions import Extensions
+from caesura.wire.registries import ContentType, HandshakeType, Version
 
 PROFILE: Final = Profile(name=b"tls")
 
@@ -268,6 +267,10 @@ class TLSConnection(PostHandshake):
         return not waiting or self._reader.buffered < self._settings.limits.parked_bytes
 
     @property
+    def _older(self) -> bool:
+        return self._tls12
+
+    @property
     def sends_tickets_last(self) -> bool:
         """Whether what is still to be sent of the handshake is nothing the peer waits for: not so in TLS 1.2."""
         return self.server_side and not self._tls12
@@ -425,7 +428,7 @@ class TLSConnection(PostHandshake):
         if description is not AlertDescription.close_notify:
             hello_phase = not self.server_side and self._epoch is Epoch.INITIAL
             undecided = hello_phase and Version.TLS12 in self._settings.versions
-            self._alerted(level, description, older=self._tls12, undecided=undecided)
+            self._alerted(level, description, undecided=undecided)
             return
         self.close_notify_received = True
         if not self.handshake_complete:
@@ -484,18 +487,13 @@ class TLSConnection(PostHandshake):
 
     def own_extensions(self, message: HandshakeType, peer: Extensions | None) -> Extensions:
         """record_size_limit, and nothing else."""
-        return record_size.own_extension(self._settings.record_size_limit, message, peer, tls12=self._tls12)
+        extensions = Extensions()
+        record_size.put_own(extensions, self._settings.record_size_limit, message, peer, older=self._tls12)
+        return extensions
 
-    def peer_extensions(self, extensions: Extensions) -> None:
-        """The peer's record_size_limit; it puts our own into force."""
-        if ExtensionType.quic_transport_parameters in extensions:
-            raise UnsupportedExtension("quic_transport_parameters without QUIC", section="RFC 9001 section 8.2")
-        limit = extensions.get(RECORD_SIZE_LIMIT)
-        if limit is not None:
-            theirs, self._reader.max_inner = record_size.agreed(
-                limit, self._settings.record_size_limit, tls12=self._tls12, server_side=self.server_side
-            )
-            self._writer.max_fragment = min(theirs, self._settings.max_send_fragment)
+    def _limit_records(self, content: int, inner: int) -> None:
+        self._writer.max_fragment = min(content, self._settings.max_send_fragment)
+        self._reader.max_inner = inner
 
     def early_data(self, accepted: bool, limit: int, reason: EarlyDataReason) -> None:
         """How it stands with early data: on a server that refuses it, it is passed over."""
