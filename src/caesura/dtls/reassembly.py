@@ -5,7 +5,8 @@ the length it claims: until there could be enough to complete it, its pieces are
 one buffer with a bitmap. Messages ahead of the next one share a budget. The next one does not count in it, so that
 whatever was kept before cannot keep it out.
 
-A whole message stays here until the handshake asks for it: this is its inbox.
+A whole message stays here until the handshake asks for it: this is its inbox. It is kept as it would stand in one
+piece, with its number: so the transcript of DTLS 1.2 takes it. DTLS 1.3 has it with the header of TLS.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from enum import Enum, auto
 
 from caesura.errors import IllegalParameter
 from caesura.handshake.inbox import Inbox, unexpected
-from caesura.wire.dtls import FRAGMENT_HEADER_LENGTH, Fragment, unpack_whole
+from caesura.wire.dtls import FRAGMENT_HEADER_LENGTH, Fragment, numbered, unpack_whole
 from caesura.wire.messages import HEADER_LENGTH, HandshakeMessage, read_message
 
 _PIECE = 64  # bytes that a piece costs besides its own
@@ -83,13 +84,14 @@ class Reassembly(Inbox):
     those behind the next one.
     """
 
-    __slots__ = ("_ahead", "_budget", "_kept", "last_type", "next_seq")
+    __slots__ = ("_ahead", "_budget", "_kept", "last_type", "next_seq", "numbered")
 
     def __init__(self, limit: int, ahead: int, budget: int, next_seq: int = 0) -> None:
         super().__init__(limit)
         self._ahead = ahead
         self._budget = budget
-        self._kept: dict[int, bytes | PartialMessage] = {}  # a whole one with the header that TLS gives it
+        self._kept: dict[int, bytes | PartialMessage] = {}  # a whole one as it stands in one piece
+        self.numbered = False  # whether messages are handed over as they are kept: DTLS 1.2
         self.next_seq = next_seq
         self.last_type = -1  # of the messages that were handed over
 
@@ -108,7 +110,7 @@ class Reassembly(Inbox):
             stop = pos + FRAGMENT_HEADER_LENGTH + length
             if place != seq << 48 | length or length > self.limit or stop > size:
                 return False
-            found.append(content[pos : pos + HEADER_LENGTH] + content[pos + FRAGMENT_HEADER_LENGTH : stop])
+            found.append(content[pos:stop])
             pos = stop
             seq += 1
         if pos < size or not found:
@@ -134,35 +136,41 @@ class Reassembly(Inbox):
         if ahead and self._held_ahead() + len(data) + 2 * _PIECE > self._budget:
             return Verdict.BEYOND
         if len(data) == fragment.length:  # all of it at once, as nearly always
-            self._kept[seq] = header + data
+            self._kept[seq] = numbered(header + data, seq)
             return Verdict.KEPT
         partial = PartialMessage(header) if kept is None else kept
         partial.add(fragment.offset, data)
-        self._kept[seq] = header + partial.beginning() if partial.complete else partial
+        self._kept[seq] = numbered(header + partial.beginning(), seq) if partial.complete else partial
         return Verdict.KEPT
 
     def pop(self) -> bytes | None:
-        """The next message, once it is whole."""
-        raw = self._kept.get(self.next_seq)
-        if not isinstance(raw, bytes):
+        """The next message with the header of TLS, once it is whole."""
+        whole = self._pop()
+        return None if whole is None else _without_number(whole)
+
+    def _pop(self) -> bytes | None:
+        whole = self._kept.get(self.next_seq)
+        if not isinstance(whole, bytes):
             return None
         del self._kept[self.next_seq]
         self.next_seq += 1
-        self.last_type = raw[0]
-        return raw
+        self.last_type = whole[0]
+        return whole
 
     def take(self, types: tuple[type[HandshakeMessage], ...]) -> HandshakeMessage | None:
         """The next message, which must be of one of `types`; None while it is not whole.
 
         Its epoch was looked at when it came: a message of another is none (see the connection).
         """
-        raw = self.pop()
-        if raw is None:
+        whole = self._pop()
+        if whole is None:
             return None
         for each in types:
-            if each.msg_type == raw[0]:
-                return read_message(each, raw)
-        raise unexpected(raw, types)
+            if each.msg_type == whole[0]:
+                if self.numbered:
+                    return read_message(each, whole, FRAGMENT_HEADER_LENGTH)
+                return read_message(each, _without_number(whole))
+        raise unexpected(whole, types)
 
     @property
     def empty(self) -> bool:
@@ -183,3 +191,8 @@ class Reassembly(Inbox):
     def _held_ahead(self) -> int:
         ahead = [kept for seq, kept in self._kept.items() if seq != self.next_seq]
         return sum(len(kept) + _PIECE if isinstance(kept, bytes) else kept.held for kept in ahead)
+
+
+def _without_number(whole: bytes) -> bytes:
+    """A message in one piece with the header of TLS."""
+    return whole[:HEADER_LENGTH] + whole[FRAGMENT_HEADER_LENGTH:]

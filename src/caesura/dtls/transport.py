@@ -113,7 +113,7 @@ class DTLSTransport(LaterAuthentication):
         """In DTLS 1.3, ACKs may be sent and are believed from now on (RFC 9147 section 7)."""
         self._version = version
         self._writer.say_version(RECORD_VERSION)
-        self._dtls12 = version is Version.DTLS12
+        self._dtls12 = self._reassembly.numbered = version is Version.DTLS12
 
     @property
     def _older(self) -> bool:

@@ -80,4 +80,4 @@ def receive_finished(hs: Handshake, main: MainSecret12) -> Steps[None]:
         raise DecodeError(f"a Finished of {len(finished.verify_data)} bytes", section=section)
     if not compare_digest(finished.verify_data, expected):
         raise DecryptError("the peer's Finished does not verify", section=section)
-    hs.join(finished)
+    hs.transcript.add(finished.raw)

@@ -45,8 +45,8 @@ class Performer:
     """Performs work for one connection: with its engine, its wait context, its deadline."""
 
     __slots__ = (
-        "_async_mode", "_awaiter", "_deadline", "_engine", "_inline", "_operations", "_record_engine", "_server_side",
-        "_wait_context", "trace", "waits_in_jobs",
+        "_async_mode", "_awaiter", "_computed", "_deadline", "_engine", "_operations", "_record_engine",
+        "_server_side", "_wait_context", "trace", "waits_in_jobs",
     )  # fmt: skip
 
     def __init__(
@@ -67,9 +67,9 @@ class Performer:
 
     def adopt(self, settings: Settings) -> None:
         """From now on do all work as these settings say, but records: they go where they went from the beginning."""
-        self._engine = settings.engine
-        self._inline = type(settings.engine) is InlineEngine
-        self._operations = settings.engine.operations
+        engine = self._engine = settings.engine
+        self._operations = frozenset() if type(engine) is InlineEngine else engine.operations
+        self._computed = _COMPUTED - self._operations if self._operations else _COMPUTED
         self._deadline = settings.deadline
         self.trace = tracer(settings, self._server_side)
 
@@ -89,7 +89,7 @@ class Performer:
 
         Raises what the work raised (see `outcome`), and NoJobs when it found no job: then nothing has happened.
         """
-        if isinstance(request, Perform) and self._only_computes(request):
+        if isinstance(request, Perform) and (request.operation in self._computed or self._only_computes(request)):
             return self._compute(request)
         deadline = None if self._deadline is None else now + self._deadline
         if isinstance(request, Perform):
@@ -134,9 +134,9 @@ class Performer:
     def _only_computes(self, request: Perform[Any]) -> bool:
         """Whether the work never pauses, and no engine wants it."""
         operation = request.operation
-        if not self._inline and operation in self._operations:
-            return False
-        return operation in _COMPUTED or type(getattr(request.function, "__self__", None)) in _COMPUTING
+        if operation in self._computed:
+            return True
+        return operation not in self._operations and type(getattr(request.function, "__self__", None)) in _COMPUTING
 
     def _compute(self, request: Perform[Any]) -> Any:
         if self._async_mode:

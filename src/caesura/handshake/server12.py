@@ -266,7 +266,7 @@ def receive_proof(hs: Handshake, chain: tuple[bytes, ...], key: PublicKey) -> St
     proof = yield from hs.receive_raw(CertificateVerify)
     signed = hs.transcript.messages()
     peer = yield from judge(hs, hs.profile.version12, Proof(chain, None, key, proof.algorithm, proof.signature, signed))
-    hs.join(proof)
+    hs.transcript.add(proof.raw)
     return peer
 
 

@@ -20,7 +20,7 @@ from caesura.handshake.stateless import Retried
 from caesura.handshake.transcript import Transcript
 from caesura.handshake.transport import Epoch, Keys, MessageTransport, Profile
 from caesura.sessions import Session
-from caesura.wire.dtls import numbered
+from caesura.wire.dtls import NUMBER_LENGTH, numbered
 from caesura.wire.messages import HandshakeMessage
 from caesura.wire.registries import CertificateType, NamedGroup, Version
 
@@ -125,21 +125,25 @@ class Handshake:
         message: M = yield Receive(types)
         self.received += 1
         if self.trace is not None:
-            self.trace("received", message.msg_type.name, len(message.raw))
+            self._trace_received(message)
         return message
 
     def receive(self, *types: type[M]) -> Steps[M]:
         """The peer's next message; it joins the transcript."""
         message: M = yield Receive(types)  # as in receive_raw: every generator on the way costs at each step
         if self.trace is not None:
-            self.trace("received", message.msg_type.name, len(message.raw))
-        self.transcript.add(numbered(message.raw, self.received) if self.numbered else message.raw)
+            self._trace_received(message)
+        self.transcript.add(message.raw)
         self.received += 1
         return message
 
-    def join(self, message: HandshakeMessage) -> None:
-        """The message that has come last joins the transcript, in a version that may number them."""
-        self.transcript.add(numbered(message.raw, self.received - 1) if self.numbered else message.raw)
+    def join(self, hello: HandshakeMessage) -> None:
+        """The peer's hello joins the transcript: it came before it was known whether messages have their number."""
+        self.transcript.add(numbered(hello.raw, self.received - 1) if self.numbered else hello.raw)
+
+    def _trace_received(self, message: HandshakeMessage) -> None:
+        assert self.trace is not None
+        self.trace("received", message.msg_type.name, len(message.raw) - (NUMBER_LENGTH if self.numbered else 0))
 
     def install_read(self, epoch: Epoch, keys: Keys) -> None:
         """Read with these keys from now on."""

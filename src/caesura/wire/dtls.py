@@ -45,6 +45,9 @@ EPOCH_BITS: Final = 0b0000_0011
 FRAGMENT_HEADER_LENGTH: Final = 12
 """Bytes of msg_type, length, message_seq, fragment_offset and fragment_length."""
 
+NUMBER_LENGTH: Final = 8
+"""By how many bytes that is longer than the header that TLS gives a message."""
+
 _FRAGMENT_HEADER: Final = struct.Struct(">IHHBBH")  # numbers of 24 bits are taken apart
 _MESSAGE_SEQ: Final = struct.Struct(">H")
 

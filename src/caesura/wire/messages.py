@@ -58,7 +58,9 @@ class HandshakeMessage:
     codec: ClassVar[Codec[Any]]
 
     raw: bytes = field(init=False, default=b"", compare=False, repr=False)
-    """The whole message with its header, as it was received or last encoded: what the transcript takes."""
+    """The whole message with its header, as it was received or last encoded: what the transcript takes.
+
+    What was received over DTLS 1.2 behind the hellos has the header of DTLS (RFC 6347 section 4.2.6)."""
 
     def encode(self) -> bytes:
         """Return the message with its header, and keep it in `raw`. Raises `ValueError` for a field out of bounds."""
@@ -86,10 +88,10 @@ def decode_message(cls: type[M], raw: bytes) -> M:
     return read_message(cls, raw)
 
 
-def read_message(cls: type[M], raw: bytes) -> M:
-    """The same for a message whose type and length are known to be right."""
+def read_message(cls: type[M], raw: bytes, header: int = HEADER_LENGTH) -> M:
+    """The same for a message whose type and length are known to be right, and whose header has `header` bytes."""
     message: M
-    message, stop = cls.codec.read(raw, HEADER_LENGTH)
+    message, stop = cls.codec.read(raw, header)
     if stop != len(raw):
         raise DecodeError(f"{len(raw) - stop} bytes left over in a {cls.__name__}")
     message.raw = raw
