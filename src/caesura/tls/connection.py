@@ -300,11 +300,11 @@ class TLSConnection(PostHandshake):
     def _go_on(self, now: float) -> None:
         """Handshake, records, and what follows a handshake, as far as there are answers."""
         try:
-            while self._run_handshake(now):
-                record = self._reader.next_record(now)
-                if record is None:
-                    break
+            more = self._run_handshake(now)
+            while more and (record := self._reader.next_record(now)) is not None:
                 self._record(*record)
+                # Nothing else has news for it.
+                more = self._run_handshake(now) if record[0] == HANDSHAKE else not self.close_notify_received
             if self.eof_received and not self.close_notify_received:
                 self._judge_eof()
             self._run_post(now)
