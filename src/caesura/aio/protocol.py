@@ -303,46 +303,34 @@ class TLSProtocol(asyncio.BufferedProtocol):
         """Introduce the application to its transport."""
         self.state = State.OPEN
         self._note_listening()
-        self._gathering = True
-        try:
-            if self._app is None:
-                application = self.endpoint.make_protocol()
-                self.set_application(application)
-                application.connection_made(cast("TLSTransport", self.transport))
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:  # noqa: BLE001 - reported, as loops do it
-            self._break(error, "making the application's protocol, or its connection_made(), failed")
+        if self._app is None and not self._call(
+            self._make_application, "making the application's protocol, or its connection_made(), failed"
+        ):
             return
-        self._gathering = False
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(self.application)
         self._waiter = None
+
+    def _make_application(self) -> None:
+        application = self.endpoint.make_protocol()
+        self.set_application(application)
+        application.connection_made(cast("TLSTransport", self.transport))
 
     def _deliver(self) -> None:
         """Tell the application what has arrived, in order, as long as it listens."""
         connection = self.connection
         if self._app_fills_buffers:
-            self._fill_buffers()
+            self._call(self._fill_buffers, "get_buffer() or buffer_updated() of the application's protocol failed")
         elif not self._app_holds_reading:
             data = connection.read()
             if data:
                 self._tell(data)
         if connection.close_notify_received and not self._end_told and self.reading:
             self._end_told = True
-            self._gathering = True
-            try:
-                keep_open = self._app.eof_received()
-                if not keep_open:
-                    self.close()
-            except (SystemExit, KeyboardInterrupt):
-                raise
-            except BaseException as error:  # noqa: BLE001 - reported, as loops do it
-                self._break(error, "eof_received() of the application's protocol failed")
-            self._gathering = False
+            self._call(self._tell_end, "eof_received() of the application's protocol failed")
 
     def _tell(self, data: bytes) -> None:
-        """Data for the application. What it writes meanwhile is gathered, and sent by `_settle`."""
+        """Data for the application: as `_call`, which would cost another call for each message."""
         self._gathering = True
         try:
             self._app.data_received(data)
@@ -352,24 +340,36 @@ class TLSProtocol(asyncio.BufferedProtocol):
             self._break(error, "data_received() of the application's protocol failed")
         self._gathering = False
 
+    def _tell_end(self) -> None:
+        keep_open = self._app.eof_received()
+        if not keep_open:
+            self.close()
+
     def _fill_buffers(self) -> None:
         """For an application with a BufferedProtocol: what has arrived goes into the buffers it offers."""
         connection = self.connection
+        while self.reading and (size := connection.pending()):
+            application = self._app
+            with memoryview(application.get_buffer(size)) as buffer:
+                if not buffer.nbytes:
+                    raise RuntimeError("get_buffer() returned an empty buffer")
+                data = connection.read(buffer.nbytes)
+                buffer[: len(data)] = data
+            application.buffer_updated(len(data))
+
+    def _call(self, function: Callable[[], object], failure: str) -> bool:
+        """Call the application: whether it raised nothing. What it writes meanwhile is gathered, for `_settle`."""
         self._gathering = True
         try:
-            while self.reading and (size := connection.pending()):
-                application = self._app
-                with memoryview(application.get_buffer(size)) as buffer:
-                    if not buffer.nbytes:
-                        raise RuntimeError("get_buffer() returned an empty buffer")  # noqa: TRY301
-                    data = connection.read(buffer.nbytes)
-                    buffer[: len(data)] = data
-                application.buffer_updated(len(data))
+            function()
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:  # noqa: BLE001 - reported, as loops do it
-            self._break(error, "get_buffer() or buffer_updated() of the application's protocol failed")
-        self._gathering = False
+            self._break(error, failure)
+            return False
+        finally:
+            self._gathering = False
+        return True
 
     def _tell_waiter(self, error: BaseException) -> None:
         """The handshake has failed: tell whoever waits for it; nobody waits for a server's."""
