@@ -150,6 +150,23 @@ def test_the_last_epoch() -> None:
         link.client.key_update()
 
 
+@pytest.mark.parametrize("how", ["refused", "failed", "closed"])
+def test_none_is_sent_by_a_connection_that_is_over(how: str) -> None:
+    """It was wanted, by us or by a peer that then broke a rule, and there are no keys any more to send it with."""
+    link, tap = ready()
+    link.server.key_update()
+    if how == "refused":
+        link.server.abort(UnexpectedMessage("enough"))
+    elif how == "failed":
+        wrong = tap.keys(True, 3).seal(3, 50, HANDSHAKE, b"nothing of that kind")
+        link.server.receive_datagram(wrong, link.server.addr, link.now)
+        assert link.server.error is not None
+    else:
+        link.server.close()
+    assert len(link.server.datagrams_to_send(link.now)) == (how != "closed")  # the alert
+    assert link.server.datagrams_to_send(link.now) == []
+
+
 def test_it_comes_by_itself_before_a_key_is_worn(monkeypatch: pytest.MonkeyPatch) -> None:
     link, tap = ready()
     link.client._writer.application.worn = 70  # type: ignore[union-attr]

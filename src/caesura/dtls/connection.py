@@ -264,6 +264,8 @@ class DTLSConnection(DTLSParts):
 
     def _pending(self) -> bool:
         """Whether something waits to be sent that `datagrams_to_send` can send."""
+        if self.error is not None or self._closed:
+            return False
         return self.handshake_complete and (
             self._key_updates.wanted is not None or bool(self._retransmission.queued) or self._writer.paused
         )
