@@ -66,6 +66,26 @@ async def test_streams_are_upgraded_in_place() -> None:
         await close(writer)
 
 
+async def test_who_holds_reading_during_the_handshake_holds_the_old_transport_after_it() -> None:
+    async with await plain_server(starttls) as server:
+        reader, writer = await asyncio.open_connection(HOST, port_of(server))
+        await reader.readline()
+        writer.write(b"STARTTLS\n")
+        await reader.readline()
+        raw = writer.transport
+        upgrade = asyncio.ensure_future(aio.start_tls(writer, context=client_context(), server_hostname="localhost"))
+        while writer.transport is raw:  # noqa: ASYNC110 - there is no event
+            await asyncio.sleep(0)
+        writer.transport.pause_reading()
+        transport = await upgrade
+        assert not raw.is_reading()
+        transport.resume_reading()
+        writer.write(b"again")
+        assert await reader.readexactly(5) == b"again"
+        assert raw.is_reading()
+        await close(writer)
+
+
 async def test_a_reader_that_is_full_holds_the_new_transport() -> None:
     async with await plain_server(starttls) as server:
         reader, writer = await asyncio.open_connection(HOST, port_of(server))

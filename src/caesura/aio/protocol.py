@@ -68,8 +68,8 @@ class TLSProtocol(asyncio.BufferedProtocol):
     __slots__ = (
         "_app", "_app_fills_buffers", "_app_holds_reading", "_app_holds_writing", "_confirmed", "_end_told", "_error",
         "_futile_writes", "_gathered", "_gathering", "_handshaking", "_pause", "_raw_full", "_raw_held", "_time",
-        "_timer", "_told_plainly", "_waiter", "_waker", "_write_ended", "connection", "endpoint", "raw", "state",
-        "transport", "wait_context", "write_limits",
+        "_timer", "_told_plainly", "_wait_context", "_waiter", "_waker", "_write_ended", "connection", "endpoint",
+        "raw", "state", "transport", "write_limits",
     )  # fmt: skip
 
     endpoint: Endpoint
@@ -85,13 +85,13 @@ class TLSProtocol(asyncio.BufferedProtocol):
     ) -> None:
         self.endpoint = endpoint
         self.state = State.NEW
-        self.wait_context = WaitContext(owned=True)
+        self._wait_context: WaitContext | None = None  # once some work might have paused
         self.connection = TLSConnection(
             endpoint.context,
             server_side=endpoint.server_side,
             server_hostname=endpoint.server_hostname,
             session=endpoint.session,
-            wait_context=self.wait_context,
+            wait_context=self._make_wait_context,
             awaiter=endpoint.awaiter,
             async_mode=True,
             early_data=True if endpoint.server_side else endpoint.early_data,
@@ -101,8 +101,6 @@ class TLSProtocol(asyncio.BufferedProtocol):
         self._waiter = waiter
         self._time = endpoint.loop.time
         self._waker = endpoint.waker
-        self.wait_context.set_callback(self._waker.completed, self)
-        self.wait_context.call_later = endpoint.call_later
         self._pause: Pause | None = None
         self._timer: Alarm | None = None  # of the handshake, or of the end
         self._handshaking = True
@@ -128,6 +126,17 @@ class TLSProtocol(asyncio.BufferedProtocol):
         """The loop it runs on."""
         return self.endpoint.loop
 
+    @property
+    def wait_context(self) -> WaitContext:
+        """What its paused work waits with."""
+        return self.connection.wait_context
+
+    def _make_wait_context(self) -> WaitContext:
+        made = self._wait_context = WaitContext(owned=True)
+        made.set_callback(self._waker.completed, self)
+        made.call_later = self.endpoint.call_later
+        return made
+
     # --- the raw transport's calls ----------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -141,7 +150,8 @@ class TLSProtocol(asyncio.BufferedProtocol):
             self.abort()
             return
         self._set_timer(self.endpoint.handshake_timeout, self._handshake_expired)
-        self.resume_paused(self._time())
+        if not self.endpoint.server_side:  # a server hears the client first
+            self.resume_paused(self._time())
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
         """The buffer that all connections of the loop share."""
@@ -163,6 +173,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
                 if self._gathered or connection.seal_key is None:
                     self._settle(self._time())
                 return
+            connection.open_key = None  # it need not be asked again
         if self.state < State.FAILED:  # else the peer is only waited for to go
             now = self._time()
             connection.receive_data(data, now)
@@ -258,8 +269,10 @@ class TLSProtocol(asyncio.BufferedProtocol):
             # What a transport cannot send at once it slices, and slices of a view are no copies.
             self.raw.write(data if len(data) < _LARGE else memoryview(data))
         self._gathered = 0
-        if connection.seal_key is not None and connection.open_key is not None and self._pause is None:
-            return  # nothing special is going on
+        if connection.at_rest and not (
+            self._pause is not None or self._app_holds_reading or self._raw_held or self._end_told
+        ):
+            return  # the peer alone is waited for
         error = connection.error
         if error is not None and self.state is not State.CLOSING:
             self._fail(error)
@@ -285,7 +298,6 @@ class TLSProtocol(asyncio.BufferedProtocol):
     def _look_for_completion(self) -> None:
         """The handshake was not complete yet. Introduce the application when it is, or even before, by early data."""
         connection, endpoint = self.connection, self.endpoint
-        early = endpoint.server_side and endpoint.early_data and connection.may_write
         if connection.handshake_complete:
             self._handshaking = False
             endpoint.peers.complete(self)
@@ -294,7 +306,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
             if self._confirmed is not None:
                 self._confirmed.set_result(None)
                 self._confirmed = None
-        elif not early:
+        elif not (endpoint.server_side and endpoint.early_data and connection.may_write):
             return
         if self.state is State.HANDSHAKE:
             self._introduce()
@@ -639,7 +651,8 @@ class TLSProtocol(asyncio.BufferedProtocol):
             self._pause.end()
             self._pause = None
         self.connection.close()
-        self.wait_context.close()
+        if self._wait_context is not None:
+            self._wait_context.close()
         if self._confirmed is not None:
             self._confirmed.set_exception(self._error or self._gone())
             self._confirmed.exception()  # the one who waits may have been cancelled: nobody need hear of it then

@@ -39,7 +39,7 @@ from caesura.handshake.driver import Driver
 from caesura.handshake.early_state import EarlyState
 from caesura.handshake.facts import Facts
 from caesura.handshake.inbox import Inbox
-from caesura.handshake.performer import Awaiter, Performer
+from caesura.handshake.performer import Awaiter, Performer, Waits
 from caesura.handshake.requests import Steps
 from caesura.handshake.role import check_role
 from caesura.handshake.state import Established, Handshake
@@ -129,7 +129,7 @@ class Endpoint(Facts):
         server_side: bool,
         server_hostname: str | None,
         session: Session | None,
-        wait_context: WaitContext | None,
+        wait_context: Waits,
         awaiter: Awaiter | None,
         async_mode: bool | None,
         retried: Retried | None = None,
@@ -526,6 +526,7 @@ class Endpoint(Facts):
             self._post.pop(0).close()
         self._reader.close()
         self._writer.close()
+        self._performer.close()
         self._inbox.clear()
 
     @abstractmethod

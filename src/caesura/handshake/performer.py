@@ -40,6 +40,9 @@ _RECORDS: Final = frozenset({Operation.SEAL_RECORD, Operation.OPEN_RECORD})
 _COMPUTING: Final = frozenset({LocalKey, ReplayCache, ServerSessionCache, SessionCache, TicketKeys})
 """Classes of ours whose methods only compute, where a setting may bring others that pause."""
 
+Waits = WaitContext | Callable[[], WaitContext] | None
+"""What paused work waits with, or what makes that when somebody asks or some work may pause: most never does."""
+
 
 class Performer:
     """Performs work for one connection: with its engine, its wait context, its deadline."""
@@ -52,7 +55,7 @@ class Performer:
     def __init__(
         self,
         settings: Settings,
-        wait_context: WaitContext | None,
+        wait_context: Waits,
         awaiter: Awaiter | None,
         async_mode: bool,
         server_side: bool,
@@ -76,9 +79,15 @@ class Performer:
     @property
     def wait_context(self) -> WaitContext:
         """What paused work waits with: the one it was given, or one made when somebody asks or some work may pause."""
-        if self._wait_context is None:
-            self._wait_context = WaitContext(owned=True)
-        return self._wait_context
+        found = self._wait_context
+        if not isinstance(found, WaitContext):
+            found = self._wait_context = WaitContext(owned=True) if found is None else found()
+        return found
+
+    def close(self) -> None:
+        """There will be no work any more."""
+        if not isinstance(self._wait_context, WaitContext):
+            self._wait_context = None  # what would have made it holds on to whoever has the connection
 
     def takes(self, operation: Operation) -> bool:
         """Whether the engine lists this operation on records; they are sealed and opened inline unless it does."""

@@ -24,11 +24,11 @@ from caesura.errors import (
 )
 from caesura.events import EarlyDataReason, EarlyDataRejected
 from caesura.handshake import record_size
-from caesura.handshake.performer import Awaiter
+from caesura.handshake.performer import Awaiter, Waits
 from caesura.handshake.record_endpoint import early_data_asked
 from caesura.handshake.state import Established
 from caesura.handshake.transport import Epoch, Keys, Profile, Tracer
-from caesura.jobs import NoJobs, WaitContext
+from caesura.jobs import NoJobs
 from caesura.sessions import Session
 from caesura.tls.early import EarlyData
 from caesura.tls.post_handshake import PostHandshake
@@ -74,6 +74,7 @@ class TLSConnection(PostHandshake):
         "_run_key",
         "_specs",
         "_writer",
+        "at_rest",
         "eof_received",
         "open_key",
         "out",
@@ -93,7 +94,7 @@ class TLSConnection(PostHandshake):
         server_side: bool,
         server_hostname: str | None = None,
         session: Session | None = None,
-        wait_context: WaitContext | None = None,
+        wait_context: Waits = None,
         awaiter: Awaiter | None = None,
         async_mode: bool | None = None,
         early_data: Data | bool | None = None,
@@ -136,6 +137,7 @@ class TLSConnection(PostHandshake):
         self._key_update_requested = False
         self._answers = 0
         self.eof_received = False
+        self.at_rest = True  # the peer alone is waited for: nothing is paused, held or ended
 
     # --- driving --------------------------------------------------------------------------------------------------
 
@@ -289,13 +291,16 @@ class TLSConnection(PostHandshake):
 
     def _settle(self) -> None:
         """Open the short ways for single records of data while nothing special is going on, else close them."""
-        if not self.handshake_complete:
-            return  # they have not been open
-        quiet = self.handshake_complete and self.error is None and not (self._closed or self._busy)
-        self.seal_key = self._writer.quiet_key() if quiet and not self.close_notify_sent else None
-        quiet = quiet and not (self.close_notify_received or self._post or self._inbox.partial)
-        self.open_key = self._reader.quiet_key() if quiet else None
-        self._run_key = self._reader.run_key() if quiet else None
+        reader, writer, driver = self._reader, self._writer, self._driver
+        quiet = self.error is None and not (self._closed or self._busy)
+        hearing = quiet and not (self.close_notify_received or self._post)
+        waits = reader.paused or writer.paused or self.needs_job or (driver is not None and driver.parked)
+        self.at_rest = hearing and not (waits or self.eof_received)
+        if self.handshake_complete:  # else they have not been open
+            self.seal_key = writer.quiet_key() if quiet and not self.close_notify_sent else None
+            hearing = hearing and not self._inbox.partial
+            self.open_key = reader.quiet_key() if hearing else None
+            self._run_key = reader.run_key() if hearing else None
 
     def _go_on(self, now: float) -> None:
         """Handshake, records, and what follows a handshake, as far as there are answers."""

@@ -24,6 +24,7 @@ _pack_header = HEADER.pack
 _unpack_header = HEADER.unpack_from
 _SHORT_TAG: Final = 8  # bytes (RFC 6655 section 4)
 _EXPANSION: Final = 17  # bytes: the inner content type and the tag of all algorithms but one
+_ALERT_LENGTH: Final = 2  # bytes: data as short as that goes the long way, where an alert would be opened once more
 _DATA: Final = bytes((APPLICATION_DATA,))
 _HEADERS: Final = [_pack_header(APPLICATION_DATA, LEGACY_RECORD_VERSION, size + 17) for size in range(2048)]
 """By the size of the content: for small records the header is a good part of the work around the two AEAD calls."""
@@ -127,7 +128,7 @@ class RecordKey:
         None is no verdict: the long way opens and judges whatever was declined here.
         """
         size = len(record) - 22
-        if 0 < size < 2048:
+        if _ALERT_LENGTH < size < 2048:
             header = _HEADERS[size]
             fragment: bytes | memoryview = record[5:]
         elif 2048 <= size <= self.max_content:

@@ -88,8 +88,9 @@ class RecordWriter(Working):
 
     def end_flight(self) -> None:
         """The flight is whole: the peer has the word, or there is more of another kind to say."""
-        self._flush()
-        self._begun = False
+        if self._begun:
+            self._flush()
+            self._begun = False
 
     def _flush(self) -> None:
         """Make records of the messages so far."""
