@@ -16,12 +16,13 @@ import pytest
 from caesura import SSL, DatagramBIO, Listener, Method
 from caesura import openssl as o
 from caesura.engines import DelayEngine, Operation, ThreadEngine
-from caesura.errors import UsageError, WantAsync, WantRead, WantWrite, ZeroReturn
+from caesura.errors import UsageError, WantAsync, WantRead, WantWrite
 from caesura.jobs import JobState, start_job
 from caesura.sslobject.quic import QUICSSL
 from caesura.wire.registries import SignatureScheme
 from tests.support import ssl_pair
 from tests.support.ssl_pair import PausingKey
+from tests.support.udp import everything
 
 T = TypeVar("T")
 SETTINGS: dict[str, Any] = {"method": Method.QUIC, "alpn": ["test"], "groups": ["x25519"]}
@@ -68,25 +69,10 @@ def echo_once(listener: Listener) -> bytes:
     assert isinstance(connection, QUICSSL)
     stream = connection.accept_stream()
     assert stream is not None
-    said = b""
-    while True:
-        try:
-            said += stream.read()
-        except ZeroReturn:
-            break
+    said = everything(stream)
     stream.write(said.upper(), conclude=True)
     connection.shutdown(wait_peer=True)
     return said
-
-
-def everything(stream: Any) -> bytes:
-    """All that a stream brings."""
-    found = b""
-    while True:
-        try:
-            found += stream.read()
-        except ZeroReturn:
-            return found
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from caesura.sslobject import SSL
 from tests.support import ssl_pair
 from tests.support.datagram_wire import DTLS_VERSIONS, pair
 from tests.support.ssl_pair import connected, handshake, wants
+from tests.support.udp import datagram_sockets
 
 R, W, RW = o.SSL_POLL_EVENT_R, o.SSL_POLL_EVENT_W, o.SSL_POLL_EVENT_RW
 EC, ECD, F = o.SSL_POLL_EVENT_EC, o.SSL_POLL_EVENT_ECD, o.SSL_POLL_EVENT_F
@@ -246,16 +247,6 @@ def sides_over(one: socket.socket, two: socket.socket, method: Method, **setting
     bio: Callable[[socket.socket], Any] = SocketBIO if method is Method.TLS else DatagramBIO
     client = ssl_pair.client(bio(one), method=method)
     return [client, ssl_pair.server(bio(two), method=method, **settings)]
-
-
-def datagram_sockets() -> tuple[socket.socket, socket.socket]:
-    one, two = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
-    for each in (one, two):
-        each.bind(("127.0.0.1", 0))
-        each.setblocking(False)
-    one.connect(two.getsockname())
-    two.connect(one.getsockname())
-    return one, two
 
 
 @pytest.mark.parametrize("method", [Method.TLS, Method.DTLS])

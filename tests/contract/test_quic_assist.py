@@ -34,6 +34,7 @@ from caesura.sslobject.quic_object import EventHandling
 from tests.support import ssl_pair
 from tests.support.quic_ssl import drive, settings
 from tests.support.ssl_pair import StoppedClock
+from tests.support.udp import datagram_sockets
 
 ASSISTED = {"thread_assisted": True}
 ALL = PollEvent((1 << 13) - 1)
@@ -121,16 +122,6 @@ class World:
             self.server.handle_events()
             self.clock.now += step
         return self
-
-
-def datagram_sockets() -> tuple[socket.socket, socket.socket]:
-    one, two = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
-    for each in (one, two):
-        each.bind(("127.0.0.1", 0))
-        each.setblocking(False)
-    one.connect(two.getsockname())
-    two.connect(one.getsockname())
-    return one, two
 
 
 @pytest.fixture

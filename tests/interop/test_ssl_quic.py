@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from caesura import SSL, DatagramBIO, Listener, QUICStream, ZeroReturn
+from caesura import SSL, DatagramBIO, Listener
 from tests.interop.peers.process import Workshop
 from tests.interop.peers.quic import HOST, PATIENCE, Ours, QUICPeer
 from tests.interop.peers.quic_programs import Deno, GoQUIC, Reporting
+from tests.support.udp import everything
 
 pytestmark = pytest.mark.anyio
 
@@ -36,16 +37,6 @@ def udp() -> Iterator[socket.socket]:
         yield sock
 
 
-def read(stream: QUICStream) -> bytes:
-    """All that comes on it."""
-    found = b""
-    while True:
-        try:
-            found += stream.read()
-        except ZeroReturn:
-            return found
-
-
 async def test_our_client(peer: QUICPeer, ours: Ours) -> None:
     def talk(port: int) -> None:
         with udp() as sock:
@@ -54,7 +45,7 @@ async def test_our_client(peer: QUICPeer, ours: Ours) -> None:
             streams = [client.new_stream() for _ in range(STREAMS)]
             for stream in streams:
                 stream.write(DATA, conclude=True)
-                assert read(stream) == DATA
+                assert everything(stream) == DATA
             client.shutdown()
 
     async with peer.serving() as port:
@@ -68,7 +59,7 @@ async def test_our_server(peer: QUICPeer, ours: Ours) -> None:
         assert connection is not None
         for _ in range(STREAMS):
             stream = connection.accept_stream()
-            stream.write(read(stream), conclude=True)
+            stream.write(everything(stream), conclude=True)
         assert connection.alpn == "echo"
         connection.shutdown(wait_peer=True)
         listener.close()

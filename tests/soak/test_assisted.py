@@ -14,24 +14,15 @@ import pytest
 import caesura
 from caesura import PollEvent, assist
 from caesura.bio import DatagramBIO
-from caesura.errors import ZeroReturn
 from caesura.sslobject.quic import QUICSSL
 from caesura.sslobject.quic_stream import QUICStream
-from tests.contract.test_quic_assist import ASSISTED, ValidClock, datagram_sockets
+from tests.contract.test_quic_assist import ASSISTED, ValidClock
 from tests.support import ssl_pair
 from tests.support.quic_ssl import settings
 from tests.support.ssl_pair import StoppedClock
+from tests.support.udp import datagram_sockets, everything
 
 THREADS, STREAMS = 6, 10
-
-
-def all_of(stream: QUICStream) -> bytes:
-    found = b""
-    while True:
-        try:
-            found += stream.read()
-        except ZeroReturn:
-            return found
 
 
 class Threads:
@@ -88,7 +79,7 @@ def talk(sockets: tuple[socket.socket, ...], *, both: bool) -> None:
     threads.join()
 
     def answer(stream: QUICStream) -> None:
-        stream.write(all_of(stream)[::-1], conclude=True)
+        stream.write(everything(stream)[::-1], conclude=True)
 
     def accept() -> None:
         while (stream := server.accept_stream()) is not None:  # and what was written moves while this waits
@@ -104,7 +95,7 @@ def talk(sockets: tuple[socket.socket, ...], *, both: bool) -> None:
             stream.write(data, conclude=True)
             if dice.random() < 0.5:
                 assert caesura.poll([(stream, PollEvent.RE)], 60) == [PollEvent.R]
-            assert all_of(stream) == data[::-1]
+            assert everything(stream) == data[::-1]
 
     accepting = Threads()
     accepting.start(accept)
