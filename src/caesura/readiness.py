@@ -11,6 +11,7 @@ from enum import IntFlag
 from typing import Final, Protocol
 
 from caesura.jobs import AsyncStatus, WaitContext
+from caesura.jobs.wait import BackOff
 
 
 class PollEvent(IntFlag):
@@ -47,8 +48,7 @@ class PollEvent(IntFlag):
     OSE = OS | EC
 
 
-_FIRST_LOOK: Final = 0.001  # seconds until what tells nobody is looked at again; doubled each time
-_LAST_LOOK: Final = 0.05
+_FIRST_LOOK: Final = 0.001  # seconds until what tells nobody is looked at again
 
 
 class Watch:
@@ -57,7 +57,7 @@ class Watch:
     `readable` and `writable` are descriptors. `context` is notified when something else may have happened.
     """
 
-    __slots__ = ("_look", "_restless", "_undo", "context", "readable", "seconds", "writable")
+    __slots__ = ("_back_off", "_restless", "_undo", "context", "readable", "seconds", "writable")
 
     def __init__(self) -> None:
         self.context = WaitContext()
@@ -66,7 +66,7 @@ class Watch:
         self.seconds: float | None = None
         self._undo: dict[object, Callable[[], object]] = {}
         self._restless = False
-        self._look = _FIRST_LOOK
+        self._back_off = BackOff(_FIRST_LOOK)
 
     def begin(self, seconds: float | None) -> None:
         """Begin another wait, of at most so many seconds."""
@@ -117,8 +117,7 @@ class Watch:
     def settle(self) -> None:
         """All have said what they wait for."""
         if self._restless:
-            self.within(self._look)
-            self._look = min(2 * self._look, _LAST_LOOK)
+            self.within(self._back_off.next())
 
     def end(self) -> None:
         """The wait is over."""

@@ -12,13 +12,13 @@ from caesura.jobs.pending import Condition, Pending
 from caesura.jobs.waitcontext import AsyncStatus, Cancellable, WaitContext
 from caesura.jobs.wakeup import Wakeup, call_later, loop_future, monotonic, wait_readable
 
-__all__ = ["ring_later", "wait", "wait_once"]
+__all__ = ["BackOff", "ring_later", "wait", "wait_once"]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-_FIRST_POLL: Final = 0.0001  # seconds until paused work that names no descriptor is tried again; doubled each time
-_LAST_POLL: Final = 0.05
+_AT_FIRST: Final = 0.0001  # seconds until paused work that names no descriptor is tried again
+_AT_LAST: Final = 0.05  # … and at most until anything is
 
 
 class FutureLike(Protocol[T_co]):
@@ -196,7 +196,7 @@ def _block(work: Pending[Any], timeout: float | None) -> None:
     """Block the thread until the work is done, resuming what only moves when it is resumed."""
     deadline = None if timeout is None else monotonic() + timeout
     context = work.wait_context if work.resumable else None
-    poll = _FIRST_POLL
+    back_off = BackOff(_AT_FIRST)
     with Wakeup() as wakeup:
         before = None if context is None else context.listen(wakeup.set)
         work.on_done(lambda _: wakeup.set())
@@ -209,7 +209,7 @@ def _block(work: Pending[Any], timeout: float | None) -> None:
                     return
                 pause = None
                 if work.resumable and not _will_tell(context):
-                    pause, poll = poll, min(2 * poll, _LAST_POLL)
+                    pause = back_off.next()
                 if deadline is not None:
                     left = deadline - monotonic()
                     if left <= 0:
@@ -229,6 +229,21 @@ def _will_tell(context: WaitContext | None) -> bool:
         and (context.armed or context.foreign() != ())
         and context.get_status() != AsyncStatus.EAGAIN  # refused: to be tried again anyway
     )
+
+
+class BackOff:
+    """How long until something is looked at again that tells nobody when it should be: longer each time."""
+
+    __slots__ = ("_seconds",)
+
+    def __init__(self, first: float) -> None:
+        self._seconds = first
+
+    def next(self) -> float:
+        """So many seconds this time."""
+        seconds = self._seconds
+        self._seconds = min(2 * seconds, _AT_LAST)
+        return seconds
 
 
 # --- what is no Pending yet -------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from caesura.context import Settings
 from caesura.deadlines import DeadlineQueue
 from caesura.events import Event
 from caesura.jobs import AsyncStatus, WaitContext
-from caesura.jobs.wait import wait_once
+from caesura.jobs.wait import BackOff, wait_once
 from caesura.jobs.wakeup import call_later
 from caesura.quic.connection import QUICConnection
 from caesura.quic.listener import QUICListener
@@ -32,8 +32,7 @@ from caesura.quic.turn import Turn
 from caesura.readiness import Watch
 
 _DATAGRAM: Final = 65_536  # bytes: longer than any
-_FIRST_POLL: Final = 0.001  # seconds until what tells nobody is tried again; doubled each time
-_LAST_POLL: Final = 0.05
+_FIRST_POLL: Final = 0.001  # seconds until what tells nobody is tried again
 _PASSING: Final = frozenset(
     {errno.EMSGSIZE, errno.ENOBUFS, errno.ENOMEM, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EPERM}
 )
@@ -487,11 +486,11 @@ class Waiter:
     Inside a job that is the job's pause: its application is shown the descriptors to wait on.
     """
 
-    __slots__ = ("_domain", "_poll")
+    __slots__ = ("_back_off", "_domain")
 
     def __init__(self, domain: Domain) -> None:
         self._domain = domain
-        self._poll = _FIRST_POLL
+        self._back_off = BackOff(_FIRST_POLL)
 
     def wait(self) -> None:
         """Until something has come or is due, or paused work may go on, or another thread's tick has moved something.
@@ -512,8 +511,8 @@ class Waiter:
             tells = tells and (inner.armed or inner.foreign() != ()) and inner.get_status() != AsyncStatus.EAGAIN
             tells = tells and not inner.signalled  # it told while nobody waited
         if not tells:
-            pause = self._poll if pause is None else min(pause, self._poll)
-            self._poll = min(2 * self._poll, _LAST_POLL)
+            again = self._back_off.next()
+            pause = again if pause is None else min(pause, again)
         domain.lock.release()
         try:
             wait_once(context, pause)
