@@ -6,7 +6,7 @@ connection.
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from enum import Enum, auto
@@ -378,7 +378,7 @@ class Settings:
     trace: Trace | None = None
     limits: Limits = field(default_factory=Limits)
     clock: Clock = field(default_factory=SystemClock)
-    random: Callable[[int], bytes] = secrets.token_bytes
+    random: Callable[[int], bytes] = os.urandom
     versions: tuple[Version, ...] = field(init=False)
     offered_versions: tuple[Version, ...] = field(init=False)
     offered_suites: tuple[CipherSuite, ...] = field(init=False)

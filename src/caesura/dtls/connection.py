@@ -282,7 +282,7 @@ class DTLSConnection(DTLSParts):
         """What there is to do behind the handshake, once that has gone on."""
         if self._heard is None:
             self._heard = now
-        if self._reader.paused or self._reader.holding:
+        if self._reader.through_engine:
             for record in self._reader.finished(now):
                 self._record(record, now)
                 self._run_handshake(now)
@@ -294,7 +294,8 @@ class DTLSConnection(DTLSParts):
             if held:
                 self._run_handshake(now)
         self._settle(now)
-        self._writer.pump(now)
+        if self._writer.through_engine:
+            self._writer.pump(now)
 
     def _run_handshake(self, now: float) -> None:
         """The handshake goes on as far as messages are there; what follows it is taken as it comes."""
@@ -324,7 +325,7 @@ class DTLSConnection(DTLSParts):
 
     def _settle(self, now: float) -> None:
         """Nothing more can be done at the moment: acknowledge and send accordingly."""
-        if self._parked:
+        if self._driver is not None and self._driver.parked:
             self._retransmission.suspend()
             whole = self._reassembly.last_type if self._reassembly.empty else self._reassembly.last_whole()
             acks = self._settings.dtls.ack_on_pause and not self._dtls12
@@ -375,7 +376,7 @@ class DTLSConnection(DTLSParts):
             # They cannot be acknowledged, but that they came says that something before them has not: even an ACK
             # without a number makes the peer send it again (RFC 9147 section 7.1).
             self._acks.schedule(now + self._ack_delay())
-        busy = busy or self._reader.holding or not self.handshake_complete
+        busy = busy or not self.handshake_complete or self._reader.holding
         if busy and not ran:
             self._run_handshake(now)
         return busy

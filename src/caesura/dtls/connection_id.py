@@ -65,8 +65,8 @@ class ConnectionIds:
 
     def answer(self, offered: Extensions, extensions: Extensions) -> None:
         """Say in a ServerHello what we want to receive, if ids are of use to either side."""
-        theirs = offered.get(CONNECTION_ID)
-        if theirs is None or self._wanted is None or not (theirs or self._wanted):
+        theirs = offered.get(CONNECTION_ID) if self._wanted is not None else None
+        if theirs is None or not (theirs or self._wanted):
             return
         extensions.put(CONNECTION_ID, self._first())
         self._agree(theirs)

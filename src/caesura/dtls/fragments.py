@@ -7,7 +7,6 @@ sealed here, and nothing is known of why something is sent.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 
 from caesura.errors import InternalError
 from caesura.wire.dtls import FRAGMENT_HEADER_LENGTH, numbered, piece
@@ -49,12 +48,14 @@ class OutgoingMessage:
         return self.whole if stop - start == self.length else piece(self.whole, start, stop)
 
 
-@dataclass(slots=True, eq=False)
 class ChangeCipherSpec:
     """Where a flight of DTLS 1.2 changes its keys: one record of the epoch before, and no message (RFC 5246 7.1)."""
 
-    epoch: int
-    missing: list[Range] = field(init=False, default_factory=lambda: [(0, 1)])
+    __slots__ = ("epoch", "missing")
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+        self.missing: list[Range] = [(0, 1)]
 
     def lose(self) -> None:
         """It is never known to have arrived."""

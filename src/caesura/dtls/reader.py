@@ -51,18 +51,18 @@ class RecordReader:
         "_ongoing",
         "_performer",
         "_queue",
-        "_through_engine",
         "complete",
         "early_data",
         "epochs",
         "max_inner",
+        "through_engine",
         "update_wanted",
     )
 
     def __init__(self, performer: Performer, settings: Settings, ids: ConnectionIds) -> None:
         limits = settings.limits
         self._performer = performer
-        self._through_engine = performer.takes(Operation.OPEN_RECORD)
+        self.through_engine = performer.takes(Operation.OPEN_RECORD)
         self._ids = ids
         self._older = False  # whether this is DTLS 1.2
         self.epochs = ReadEpochs(limits.replay_window, settings.dtls.old_epoch_lifetime)
@@ -130,7 +130,7 @@ class RecordReader:
         None, and nothing is done, for anything else: the long way opens and judges what was declined here.
         """
         epoch = self.epochs.newest
-        if epoch is None or self._through_engine or self._ids.length:
+        if epoch is None or self.through_engine or self._ids.length:
             return None
         window = epoch.window
         found = epoch.key.open_data(datagram, window.highest + 1)
@@ -159,7 +159,7 @@ class RecordReader:
         sealed = epoch.key.unmask(datagram, pos, number_at, start, stop, epoch.window.highest + 1)
         if sealed is None:
             return None
-        if self._through_engine:
+        if self.through_engine:
             self._hold(epoch, sealed)
             return None
         return self._opened(epoch, sealed[0], epoch.key.open_untrusted(*sealed), now)
@@ -180,7 +180,7 @@ class RecordReader:
         ):
             return None
         sealed = (sequence, datagram[pos:start], datagram[start:stop])
-        if self._through_engine:
+        if self.through_engine:
             self._hold(epoch, sealed)
             return None
         return self._opened(epoch, sequence, epoch.key.open_untrusted(*sealed), now)

@@ -162,7 +162,7 @@ class Reassembly(Inbox):
 
         Its epoch was looked at when it came: a message of another is none (see the connection).
         """
-        whole = self._pop()
+        whole = self._pop() if self._kept else None
         if whole is None:
             return None
         for each in types:

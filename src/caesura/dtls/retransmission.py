@@ -52,11 +52,12 @@ class Retransmission:
 
     def queue(self, epoch: int, message: bytes) -> bytes:
         """A message for the next flight; as it stands there in one piece."""
-        if self.next_seq > _LAST_SEQ:
+        seq = self.next_seq
+        if seq > _LAST_SEQ:
             raise InternalError("no message_seq is left", section="RFC 9147 section 5.2")
-        outgoing = OutgoingMessage(epoch, self.next_seq, message)
+        self.next_seq = seq + 1
+        outgoing = OutgoingMessage(epoch, seq, message)
         self.queued.append(outgoing)
-        self.next_seq += 1
         return outgoing.whole
 
     def change_cipher_spec(self) -> None:

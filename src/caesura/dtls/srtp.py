@@ -29,7 +29,7 @@ class SRTP:
 
     def answer(self, offered: Extensions, extensions: Extensions) -> None:
         """Choose, as a server, the first of ours that the client has; without one, nothing is said of SRTP."""
-        theirs = offered.get(USE_SRTP)
+        theirs = offered.get(USE_SRTP) if self._profiles else None
         if theirs is None:
             return
         self.agreed = next((each for each in self._profiles if each in theirs.profiles), None)

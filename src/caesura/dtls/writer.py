@@ -34,18 +34,18 @@ class RecordWriter(Working):
         "_performer",
         "_queue",
         "_queued_bytes",
-        "_through_engine",
         "application",
         "current",
         "early",
         "max_content",
         "mtu",
         "out",
+        "through_engine",
     )
 
     def __init__(self, performer: Performer, mtu: int, first_sequence: int) -> None:
         self._performer = performer
-        self._through_engine = performer.takes(Operation.SEAL_RECORD)
+        self.through_engine = performer.takes(Operation.SEAL_RECORD)
         self._epochs: dict[int, PlaintextWriter | WriteKey | WriteKey12] = {0: PlaintextWriter(first_sequence)}
         self.current = 0  # the newest epoch
         self.early: WriteKey | None = None  # of a client's early data: no handshake message or ACK is ever sent in it
@@ -151,7 +151,7 @@ class RecordWriter(Working):
         key, size = self.application, len(data)
         if (
             key is None
-            or self._through_engine
+            or self.through_engine
             or size + key.overhead > self.mtu
             or size > self.max_content
             or key.sequence >= key.worn
@@ -178,7 +178,7 @@ class RecordWriter(Working):
         if len(data) > room:
             limit = f"{room} fit beside the record's own, with a dtls.mtu of {self.mtu}"
             raise UsageError(f"write: {len(data)} bytes in one datagram, where {limit}")
-        if self._through_engine:
+        if self.through_engine:
             self._queue.append(data)
             self._queued_bytes += len(data)
         else:
