@@ -93,20 +93,10 @@ class QUICConnection(Application):
         """One datagram, where it came from, and the two ECN bits of its IP header."""
         if self._closed:
             return
-        datagram = data if type(data) is bytes else bytes(data)
         if self._ending is not None:
             self._ending.received()
             return
-        self._enter()
-        try:
-            self._now = now
-            self._receive(datagram, addr, ecn)
-            if self._driver is not None or self._post or self._reread or not self._inbox.empty:
-                self._go_on(now)
-        except BaseException as error:  # noqa: BLE001 - sorted there
-            self._stopped_by(error)
-        finally:
-            self._leave()
+        self._take([data if type(data) is bytes else bytes(data)], addr, now, ecn)
 
     def receive_datagrams(self, datagrams: Sequence[Data], addr: Address, now: float, ecn: int = 0) -> None:
         """Several from one address, as one read of a socket gives them: the same as one by one, and cheaper."""
@@ -114,12 +104,14 @@ class QUICConnection(Application):
             for each in datagrams:
                 self.receive_datagram(each, addr, now, ecn)
             return
+        self._take(list(map(bytes, datagrams)), addr, now, ecn, perhaps_bulk=True)
+
+    def _take(self, datagrams: list[bytes], addr: Address, now: float, ecn: int, *, perhaps_bulk: bool = False) -> None:
         self._enter()
         try:
             self._now = now
-            whole = list(map(bytes, datagrams))
-            if not self._receive_bulk(whole, addr, ecn):
-                for datagram in whole:
+            if not (perhaps_bulk and self._receive_bulk(datagrams, addr, ecn)):
+                for datagram in datagrams:
                     self._receive(datagram, addr, ecn)
                     if self._ending is not None:
                         break
