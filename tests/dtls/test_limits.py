@@ -14,7 +14,7 @@ from tests.dtls.tap import ACK, ALERT, DATA, HANDSHAKE
 from tests.dtls.test_acks import losing
 from tests.dtls.test_forgeries import piece
 from tests.dtls.world import linked, tapped
-from tests.support.datagram_link import drain, received
+from tests.support.datagram_link import ByHand, drain, received
 
 
 def ready(**limits: int):  # type: ignore[no-untyped-def]
@@ -152,3 +152,14 @@ def test_idle_timeout() -> None:
     link.wait(2)
     assert isinstance(link.server.error, IdleTimeout)
     assert [each for each in link.sent if not each.by_client][-1].at < 1
+
+
+def test_idle_timeout_of_a_handshake_whose_peer_falls_silent_within_its_flight() -> None:
+    """There is nothing to be sent again: the flight before was answered (RFC 9147 section 7.1)."""
+    silent = ByHand(acts={number: lambda _: [] for number in range(2, 99)})
+    link = linked({"dtls": {"idle_timeout": 5.0}}, {"dtls": {"mtu": 300}}, network=silent).start()
+    link.wait(4.9)
+    assert link.client.error is None
+    link.wait(0.2)
+    assert isinstance(link.client.error, IdleTimeout)
+    assert len([each for each in link.sent if each.by_client]) == 2  # its hello, and an ACK
