@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from caesura.context import Context, Method
+from caesura.errors import StreamReset
 from caesura.events import Event, StreamOpened, StreamReadable
 from caesura.quic.connection import QUICConnection
 from tests.support.datagram_link import CLIENT, SERVER, DatagramLink, Network, Sent
@@ -35,6 +36,7 @@ class Side:
     events: list[Event] = field(default_factory=list)
     streams: dict[int, bytes] = field(default_factory=dict)
     ended: set[int] = field(default_factory=set)
+    resets: dict[int, int] = field(default_factory=dict)
     reading: bool = True
 
     def look(self) -> None:
@@ -44,7 +46,11 @@ class Side:
             if isinstance(event, StreamOpened):
                 self.streams.setdefault(event.stream_id, b"")
             elif isinstance(event, StreamReadable) and self.reading:
-                data, ended = self.connection.read_stream(event.stream_id)
+                try:
+                    data, ended = self.connection.read_stream(event.stream_id)
+                except StreamReset as error:
+                    self.resets[event.stream_id] = error.error_code
+                    continue
                 self.streams[event.stream_id] = self.streams.get(event.stream_id, b"") + data
                 if ended:
                     self.ended.add(event.stream_id)
