@@ -6,8 +6,6 @@ was lost must not cost the peer a retransmission.
 
 from __future__ import annotations
 
-from collections import deque
-
 from caesura.wire.dtls import RECORD_NUMBER, RecordNumber, encode_ack
 
 _LENGTH = 2  # bytes before the numbers
@@ -16,10 +14,11 @@ _LENGTH = 2  # bytes before the numbers
 class Acknowledgements:
     """Handshake records of the peer's that were processed or buffered; the newest `limit` of them."""
 
-    __slots__ = ("_numbers", "deadline", "unsent")
+    __slots__ = ("_limit", "_numbers", "deadline", "unsent")
 
     def __init__(self, limit: int) -> None:
-        self._numbers: deque[RecordNumber] = deque(maxlen=limit)
+        self._limit = limit
+        self._numbers: list[RecordNumber] = []
         self.unsent = False  # whether something has come since the last ACK
         self.deadline: float | None = None
 
@@ -27,6 +26,7 @@ class Acknowledgements:
         """A record was taken. The same one may come twice in epoch 0, where no window tells."""
         if number not in self._numbers:
             self._numbers.append(number)
+            del self._numbers[: -self._limit]
         self.unsent = True
 
     @property
@@ -50,4 +50,4 @@ class Acknowledgements:
         self.unsent = False
         self.deadline = None
         count = min(max((room - _LENGTH) // RECORD_NUMBER.size, 0), len(self._numbers))
-        return encode_ack(sorted(list(self._numbers)[len(self._numbers) - count :]))
+        return encode_ack(sorted(self._numbers[len(self._numbers) - count :]))

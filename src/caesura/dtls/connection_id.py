@@ -6,7 +6,6 @@ have one length: a header does not tell where they end.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 
 from caesura.errors import TooManyCIDsRequested, UnexpectedMessage
@@ -49,7 +48,7 @@ class ConnectionIds:
         self._changed = changed
         self._wanted = length
         self._requests = 0
-        self._spare: deque[bytes] = deque()
+        self._spare: list[bytes] = []
         self.agreed = False  # whether both sides have sent the extension
         self.asked = False  # whether a request of ours is unfulfilled
         self.length = 0  # of those in force on what we receive
@@ -129,7 +128,7 @@ class ConnectionIds:
         """Write the next spare id from now on; False when there is none."""
         if not self._spare:
             return False
-        self.theirs = self._spare.popleft()
+        self.theirs = self._spare.pop(0)
         return True
 
     @property

@@ -5,17 +5,15 @@ What is beyond a bound is dropped, as a network may.
 
 from __future__ import annotations
 
-from collections import deque
-
 
 class DatagramQueue:
-    """At most `most` datagrams, oldest first."""
+    """At most `most` datagrams, oldest first: so few that a list will do, which takes no memory while it is empty."""
 
     __slots__ = ("_most", "datagrams")
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self.datagrams: deque[bytes] = deque()
+        self.datagrams: list[bytes] = []
 
     def received(self, content: bytes) -> None:
         """One datagram's data."""
@@ -28,6 +26,6 @@ class DatagramQueue:
         if not datagrams or size == 0:
             return b""
         if size < 0 or len(datagrams[0]) <= size:
-            return datagrams.popleft()
+            return datagrams.pop(0)
         data, datagrams[0] = datagrams[0][:size], datagrams[0][size:]
         return data

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from caesura.context import Settings
 from caesura.dtls.connection_id import ConnectionIds
@@ -27,6 +27,8 @@ from caesura.wire.records import MAX_CIPHERTEXT, MAX_INNER_PLAINTEXT
 from caesura.wire.registries import ContentType
 
 _PLAINTEXT_TYPES = frozenset(map(int, ContentType)) - {TLS12_CID}
+
+_EMPTY: Final[deque[tuple[ReadEpoch, Sealed]]] = deque(maxlen=0)
 
 
 class Record(NamedTuple):
@@ -68,7 +70,8 @@ class RecordReader:
         self.epochs = ReadEpochs(limits.replay_window, settings.dtls.old_epoch_lifetime)
         self._early = EarlyRecords(limits.early_bytes)
         self._forged = limits.forged_records
-        self._queue: deque[tuple[ReadEpoch, Sealed]] = deque()  # to be opened by the engine, behind what it is opening
+        # To be opened by the engine, behind what it is opening. A deque takes more memory than all else here.
+        self._queue: deque[tuple[ReadEpoch, Sealed]] = deque() if self.through_engine else _EMPTY
         self._held_bytes = 0
         self._held_limit = limits.parked_bytes
         self._ongoing: tuple[Ongoing, ReadEpoch, int] | None = None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection
+from typing import Final
 
 from caesura.dtls.plaintext import PlaintextWriter
 from caesura.dtls.records12 import WriteKey12
@@ -24,6 +25,9 @@ from caesura.wire.registries import ContentType
 
 _ALERT = int(ContentType.alert)
 _APPLICATION_DATA = int(ContentType.application_data)
+
+_EMPTY: Final[deque[bytes]] = deque(maxlen=0)
+"""The queue of all who seal without an engine: a deque of their own would take more memory than their keys."""
 
 
 class RecordWriter(Working):
@@ -50,7 +54,7 @@ class RecordWriter(Working):
         self.current = 0  # the newest epoch
         self.early: WriteKey | None = None  # of a client's early data: no handshake message or ACK is ever sent in it
         self.application: WriteKey | WriteKey12 | None = None  # its key, once application data may be sent
-        self._queue: deque[bytes] = deque()
+        self._queue: deque[bytes] = deque() if self.through_engine else _EMPTY
         self._queued_bytes = 0
         self._ongoing = None
         self.mtu = mtu
