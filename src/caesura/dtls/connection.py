@@ -349,9 +349,10 @@ class DTLSConnection(DTLSParts):
             self._send(self._key_updates.take())
         if sending is not None and sending.parked:
             return  # a flight is sent whole: tickets go out together
-        last = Ending.FINAL if self._dtls12 else Ending.ACKNOWLEDGED
-        if retransmission.flush(now, Ending.ANSWERED if self._driver is not None else last):
-            self._acks.clear()  # our flight of the handshake answers all that has come
+        if retransmission.queued:
+            last = Ending.FINAL if self._dtls12 else Ending.ACKNOWLEDGED
+            if retransmission.flush(now, Ending.ANSWERED if self._driver is not None else last):
+                self._acks.clear()  # our flight of the handshake answers all that has come
 
     # --- records --------------------------------------------------------------------------------------------------
 
@@ -372,7 +373,7 @@ class DTLSConnection(DTLSParts):
             if busy and content_type != _CHANGE_CIPHER_SPEC:  # which says nothing to the handshake
                 self._run_handshake(now)
                 ran = True
-        if self._version is Version.DTLS13 and self._reader.early and not self._parked:
+        if not self._dtls12 and self._version is Version.DTLS13 and self._reader.early and not self._parked:
             # They cannot be acknowledged, but that they came says that something before them has not: even an ACK
             # without a number makes the peer send it again (RFC 9147 section 7.1).
             self._acks.schedule(now + self._ack_delay())
@@ -383,7 +384,7 @@ class DTLSConnection(DTLSParts):
 
     def _record(self, record: Record, now: float) -> None:
         epoch, content_type = record.epoch, record.content_type
-        if epoch == Epoch.EARLY_DATA and not self._dtls12:
+        if not self._dtls12 and epoch == Epoch.EARLY_DATA:
             self._early_record(record)
             return
         if epoch:
@@ -478,7 +479,7 @@ class DTLSConnection(DTLSParts):
 
     def _begins_to_answer(self) -> None:
         """The peer's next flight has begun (RFC 9147 section 7.1)."""
-        if self._version is Version.DTLS13 and self._driver is not None:
+        if not self._dtls12 and self._version is Version.DTLS13 and self._driver is not None:
             self._retransmission.answered()
 
     def _acknowledged(self, record: Record, now: float) -> None:

@@ -65,9 +65,7 @@ class Retransmission:
         self.queued.append(ChangeCipherSpec(self._writer.current))
 
     def flush(self, now: float, ending: Ending) -> bool:
-        """Send what is queued as one flight, if it may go out. Whether that was a flight of the handshake."""
-        if not self.queued:
-            return False
+        """Send what is queued, which is something, as one flight if it may go out. Whether it was of the handshake."""
         after = self.queued[0].epoch >= Epoch.APPLICATION
         if after:
             if self.flight is not None:
