@@ -342,6 +342,17 @@ def test_answered_requests_do_not_count() -> None:
     assert puppet.connection.error is None
 
 
+def test_requests_that_come_at_once_do() -> None:
+    """However fast they are answered: a server must not have a client sign as often as it can write a few bytes."""
+    puppet = PuppetServer(client(willing(limits=Limits(authentications=3))), identity()).run()
+    assert puppet.write_key is not None
+    for count in (3, 3, 4):
+        assert puppet.connection.error is None
+        asked = [puppet.write_key.seal(HANDSHAKE, request(b"%d" % number).encode()) for number in range(count)]
+        puppet.feed(b"".join(asked))
+    refused(puppet, UnexpectedMessage)
+
+
 # --- a server that asks badly ----------------------------------------------------------------------------------------
 
 

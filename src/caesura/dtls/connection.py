@@ -137,6 +137,7 @@ class DTLSConnection(DTLSParts):
             self._greet(self._greeter, datagram, addr, now)
             return
         self._enter()
+        self._at_once = 0
         try:
             if self._receive(datagram, addr, now):
                 self._finish(now)
