@@ -86,7 +86,7 @@ class Limits:
     warning_alerts: int = 4  # user_canceled alerts, and whatever else only warns in TLS 1.2
     parked_bytes: int = 65_536  # ciphertext kept while work is paused, before the adapter must stop reading
     early_data_skipped: int = 65_536  # bytes of refused early data that are passed over
-    authentications: int = 8  # requests for a client certificate after the handshake that come at once, or wait
+    authentications: int = 8  # requests for a client certificate after the handshake that wait for their answer
 
     # DTLS. What is beyond one of the first eight is dropped, as a network may.
     messages_ahead: int = 7  # handshake messages kept from the next expected one on

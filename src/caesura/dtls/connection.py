@@ -137,7 +137,6 @@ class DTLSConnection(DTLSParts):
             self._greet(self._greeter, datagram, addr, now)
             return
         self._enter()
-        self._at_once = 0
         try:
             if self._receive(datagram, addr, now):
                 self._finish(now)

@@ -118,7 +118,7 @@ class DTLSParts(DTLSTransport):
         self._read_epoch = 0  # in which the next handshake message comes
         self._installed = None  # for which early records may now be read
         self._ack_now = False
-        self._answers = self._at_once = 0
+        self._answers = 0
         self._spec_came = None
         self._quick = False  # whether data may take the short way
         self._alerts = Alerts(limits.repeated_alerts)

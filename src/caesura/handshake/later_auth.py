@@ -24,10 +24,9 @@ from caesura.wire.messages import CertificateRequest
 class LaterAuthentication(RecordEndpoint):
     """A connection whose server may ask for a certificate when the handshake is done."""
 
-    __slots__ = ("_answers", "_at_once")
+    __slots__ = ("_answers",)
 
     _answers: int  # of ours that a server waits for
-    _at_once: int  # requests of a server in what has just come
 
     # --- the application ------------------------------------------------------------------------------------------
 
@@ -117,8 +116,7 @@ class LaterAuthentication(RecordEndpoint):
         self._trace("received", request.msg_type.name, len(request.raw))
         post_auth.check_request(request)
         self._answers += 1
-        self._at_once += 1  # answered or not: a signature is dear, and a request costs next to nothing
-        if max(self._answers, self._at_once) > self._settings.limits.authentications:
+        if self._answers > self._settings.limits.authentications:
             raise UnexpectedMessage(f"more than {self._settings.limits.authentications} unanswered CertificateRequests")
         if self.close_notify_sent:
             return

@@ -135,7 +135,7 @@ class TLSConnection(PostHandshake):
         self._idle_records = 0
         self._key_updates = 0
         self._key_update_requested = False
-        self._answers = self._at_once = 0
+        self._answers = 0
         self.eof_received = False
         self.at_rest = True  # the peer alone is waited for: nothing is paused, held or ended
 
@@ -158,7 +158,6 @@ class TLSConnection(PostHandshake):
         if self.close_notify_received or self.error is not None or self._closed:
             return
         self._enter()
-        self._at_once = 0
         try:
             self._reader.feed(data if type(data) is bytes else bytes(memoryview(data)))
             self._go_on(now)
