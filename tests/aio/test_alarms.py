@@ -1,4 +1,4 @@
-"""Timers in bins, on a clock that is set by hand."""
+"""Timers in bins, and bells in a heap, on a clock that is set by hand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from caesura.aio.alarms import BIN, Alarms
+from caesura.aio.alarms import BIN, Alarms, Bell, Bells
 
 
 class Timer:
@@ -105,3 +105,67 @@ def test_bins_that_have_come_up_are_gone(loop: Loop) -> None:
         loop.until(loop.now + 1)
     loop.until(loop.now + 10)
     assert not alarms._bins
+
+
+# --- bells ------------------------------------------------------------------------------------------------------------
+
+
+def ring(loop: object, bells: list[Bell]) -> None:
+    for bell in bells:
+        bell.ring()
+
+
+@pytest.fixture
+def after(loop: Loop) -> Callable[..., Bell]:
+    bells = Bells(ring)
+    return lambda seconds, function: bells.call_later(cast("asyncio.AbstractEventLoop", loop), seconds, function)
+
+
+def test_bells_ring_when_they_are_due_whatever_the_order_they_were_asked_for_in(
+    loop: Loop, after: Callable[..., Bell]
+) -> None:
+    rung: list[float] = []
+    began = loop.now
+    for seconds in (3.0, 1.0, 2.0, 1.0, 0.5):
+        after(seconds, lambda: rung.append(loop.now - began))
+    assert len([timer for timer in loop.timers if not timer.cancelled]) == 1
+    loop.until(began + 100)
+    assert rung == pytest.approx([0.5, 1.0, 1.0, 2.0, 3.0])
+    assert all(timer.cancelled for timer in loop.timers)
+
+
+def test_a_loop_that_rounds_its_clock_down_does_not_go_round_for_nothing(
+    loop: Loop, after: Callable[..., Bell]
+) -> None:
+    rung: list[int] = []
+    after(1.0, lambda: rung.append(1))
+    timer = loop.timers.pop()
+    loop.now = timer.when - 0.0009  # its own timer has come all the same
+    timer.function(*timer.args)
+    assert rung == [1]
+    assert not loop.timers
+
+
+def test_one_bell_may_cancel_another_that_is_due_with_it(loop: Loop, after: Callable[..., Bell]) -> None:
+    after(1.0, lambda: second.cancel())
+    second = after(1.0, lambda: pytest.fail("it rang"))
+    loop.until(loop.now + 10)
+    second.cancel()
+
+
+def test_a_bell_may_ask_for_another(loop: Loop, after: Callable[..., Bell]) -> None:
+    rung: list[float] = []
+    began = loop.now
+    after(1.0, lambda: after(1.0, lambda: rung.append(loop.now - began)))
+    loop.until(began + 10)
+    assert rung == pytest.approx([2.0])
+
+
+def test_cancelled_bells_do_not_gather(loop: Loop) -> None:
+    bells = Bells(ring)
+    kept = bells.call_later(cast("asyncio.AbstractEventLoop", loop), 1000.0, lambda: pytest.fail("it rang"))
+    for _ in range(1000):
+        bells.call_later(cast("asyncio.AbstractEventLoop", loop), 2000.0, lambda: pytest.fail("it rang")).cancel()
+    assert len(bells._queue) <= Bells.CROWD + 2
+    kept.cancel()
+    loop.until(loop.now + 5000)

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from caesura.aio.alarms import Bell
 from caesura.aio.awaiting import Awaiter
 from caesura.aio.completion import Waker, waker_of
 from caesura.errors import OperationFailed
@@ -24,6 +25,7 @@ class Loop:
         self.safe: list[Callable[[], object]] = []
         self.soon: list[Callable[[], object]] = []
         self.closed = False
+        self.told: list[dict[str, Any]] = []
 
     def call_soon_threadsafe(self, callback: Callable[[], object]) -> None:
         if self.closed:
@@ -32,6 +34,9 @@ class Loop:
 
     def call_soon(self, callback: Callable[[], object]) -> None:
         self.soon.append(callback)
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        self.told.append(context)
 
 
 class Connection:
@@ -80,6 +85,20 @@ def test_a_completion_after_the_loop_was_closed_goes_nowhere() -> None:
     connection = Connection(loop)
     in_another_thread(lambda: waker.completed(cast("Any", connection)))
     assert connection.count == 0
+
+
+def test_what_a_bell_completes_goes_on_at_once() -> None:
+    loop, waker = Loop(), Waker()
+    waker.belongs_to_this_thread()
+    first, second = Connection(loop), Connection(loop)
+    functions = (lambda: waker.completed(cast("Any", first)), [].pop, lambda: waker.completed(cast("Any", second)))
+    waker._ring(cast("Any", loop), [Bell(waker.bells, function) for function in functions])
+    assert (first.count, second.count) == (1, 1)
+    assert not loop.soon
+    assert not loop.safe
+    assert [type(each["exception"]) for each in loop.told] == [IndexError]
+    waker.completed(cast("Any", first))
+    assert len(loop.soon) == 1  # and what is completed later is not forgotten
 
 
 async def test_one_waker_for_each_loop() -> None:

@@ -1,16 +1,20 @@
-"""Timers that hardly ever ring: of handshakes, of shutdowns, of pauses that end in time.
+"""Timers beside those of a loop: alarms, which hardly ever ring, and bells, which do.
 
-A loop sorts its timers into a heap, and one that is cancelled stays there until many are; with thousands of connections
-that is most of what their timers cost. Here they wait unsorted in bins of a quarter of a second. Only those that are
-left when their bin's time comes become timers of the loop's, and ring when they are due.
+A loop sorts its timers into a heap, comparing them in Python, and one that is cancelled stays there until many are;
+with thousands of connections that is most of what their timers cost. Alarms (of handshakes, of shutdowns, of pauses
+that end in time) wait unsorted in bins of a quarter of a second. Only those that are left when their bin's time comes
+become timers of the loop's, and ring when they are due. Bells (of work that waits for a while) are in a heap of their
+own, with one timer of the loop's for the first of them, which rings for all that are due.
 """
 
 from __future__ import annotations
 
 import asyncio
+import heapq
 from collections.abc import Callable
+from itertools import count
 
-__all__ = ["Alarm", "Alarms"]
+__all__ = ["Alarm", "Alarms", "Bell", "Bells"]
 
 BIN = 0.25  # seconds
 
@@ -61,3 +65,73 @@ class Alarms:
     def _open(self, loop: asyncio.AbstractEventLoop, number: int) -> None:
         for alarm in self._bins.pop(number):
             alarm.handle = loop.call_at(alarm.when, alarm.function)
+
+
+class Bell:
+    """What `Bells.call_later` hands back."""
+
+    __slots__ = ("_bells", "function")
+
+    def __init__(self, bells: Bells, function: Callable[[], object]) -> None:
+        self._bells = bells
+        self.function: Callable[[], object] | None = function  # None: it has rung, or never will
+
+    def cancel(self) -> None:
+        """Do not call the function any more; nothing happens if it has been called."""
+        if self.function is not None:
+            self.function = None
+            self._bells.forget_one()
+
+    def ring(self) -> None:
+        """Call the function, unless it was cancelled."""
+        function, self.function = self.function, None
+        if function is not None:
+            function()
+
+
+class Bells:
+    """The bells of one loop; used on its thread. `ring(loop, bells)` rings those whose time has come."""
+
+    __slots__ = ("_cancelled", "_queue", "_ring", "_serial", "_timer", "_until")
+
+    CROWD = 100  # so many cancelled bells may stand in the queue, or as many as are not
+
+    def __init__(self, ring: Callable[[asyncio.AbstractEventLoop, list[Bell]], object]) -> None:
+        self._ring = ring
+        self._queue: list[tuple[float, int, Bell]] = []
+        self._serial = count()
+        self._cancelled = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._until = 0.0  # when that rings
+
+    def call_later(self, loop: asyncio.AbstractEventLoop, seconds: float, function: Callable[[], object]) -> Bell:
+        """Call `function` after so many seconds of the loop's clock."""
+        bell = Bell(self, function)
+        heapq.heappush(self._queue, (loop.time() + seconds, next(self._serial), bell))
+        if self._queue[0][2] is bell:
+            self._set_timer(loop)
+        return bell
+
+    def forget_one(self) -> None:
+        """A bell was cancelled: clear the queue of such ones when they are many."""
+        self._cancelled += 1
+        if self._cancelled > max(self.CROWD, len(self._queue) // 2):
+            self._queue = [entry for entry in self._queue if entry[2].function is not None]
+            heapq.heapify(self._queue)
+            self._cancelled = 0
+
+    def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._until = self._queue[0][0]
+        self._timer = loop.call_at(self._until, self._due, loop)
+
+    def _due(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        now = max(loop.time(), self._until)  # a loop that rounds its clock may be here a little before
+        due = []
+        while self._queue and self._queue[0][0] <= now:
+            due.append(heapq.heappop(self._queue)[2])
+        if self._queue:
+            self._set_timer(loop)
+        self._ring(loop, due)

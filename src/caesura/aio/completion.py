@@ -17,7 +17,7 @@ from threading import get_ident
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
-from caesura.aio.alarms import Alarm, Alarms
+from caesura.aio.alarms import Alarm, Alarms, Bell, Bells
 from caesura.jobs import AsyncStatus, WaitContext
 
 __all__ = ["Pause", "Waiting", "Waker", "waker_of"]
@@ -48,9 +48,9 @@ class Waiting(Protocol):
 
 
 class Waker:
-    """What the connections of one loop share: a queue of completions, watched descriptors, alarms, a receive buffer."""
+    """What the connections of one loop share: a queue of completions, watched descriptors, timers, a receive buffer."""
 
-    __slots__ = ("_ready", "_scheduled", "_thread", "_watched", "alarms", "buffer")
+    __slots__ = ("_ready", "_scheduled", "_thread", "_watched", "alarms", "bells", "buffer")
 
     def __init__(self) -> None:
         self._ready: deque[Waiting] = deque()
@@ -58,6 +58,7 @@ class Waker:
         self._thread = 0
         self._watched: dict[int, dict[Waiting, None]] = {}
         self.alarms = Alarms()
+        self.bells = Bells(self._ring)
         # One for all: a loop reads one socket at a time, and what was read is consumed before it reads the next.
         self.buffer = memoryview(bytearray(BUFFER_SIZE))
 
@@ -87,6 +88,20 @@ class Waker:
         self._scheduled = False
         for _ in range(len(self._ready)):
             self._ready.popleft().woken()
+
+    def _ring(self, loop: asyncio.AbstractEventLoop, bells: list[Bell]) -> None:
+        """Ring what is due. Nothing else is under way here, so that those whom it completes may go on at once."""
+        self._scheduled = True
+        try:
+            for bell in bells:
+                try:
+                    bell.ring()
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:  # noqa: BLE001 - one that fails holds up nobody else
+                    loop.call_exception_handler({"message": "a timer's function failed", "exception": error})
+        finally:
+            self._run()
 
     # --- descriptors ------------------------------------------------------------------------------------------------
 
@@ -129,10 +144,13 @@ def waker_of(loop: asyncio.AbstractEventLoop) -> Waker:
 class Pause:
     """What one connection waits with while its work is paused: descriptors, a timer, context variables to return to."""
 
-    __slots__ = ("_connection", "_context", "_deadline", "_delay", "_fds", "_timer", "_waker", "_when")
+    __slots__ = (
+        "_connection", "_context", "_deadline", "_delay", "_fds", "_timer", "_wait_context", "_waker", "_when",
+    )  # fmt: skip
 
     def __init__(self, connection: Waiting, waker: Waker) -> None:
         self._connection = connection
+        self._wait_context = connection.wait_context
         self._waker = waker
         self._context = contextvars.copy_context()
         self._fds: list[int] = []  # those the loop watches for us; a number twice if two keys have it
@@ -140,7 +158,7 @@ class Pause:
         self._delay = FIRST_POLL
         self._timer: Alarm | None = None
         self._when = 0.0
-        self._watch(connection.wait_context.get_all_fds())  # some may have outlived an earlier pause
+        self._watch(self._wait_context.get_all_fds())  # some may have outlived an earlier pause
 
     def follow(self, deadline: float | None, now: float, *, poll: bool) -> None:
         """The work is paused, still or again: watch the descriptors it has now, and set the timer.
@@ -152,7 +170,7 @@ class Pause:
         self._follow_descriptors()
         self._deadline = when = deadline
         if poll or not self._fds:
-            promised = self._connection.wait_context.get_status() == AsyncStatus.OK
+            promised = self._wait_context.get_status() == AsyncStatus.OK
             again = now + (PROMISED_POLL if promised and not poll else self._delay)
             when = again if when is None or again < when else when
         self._set_timer(when, now)
@@ -162,8 +180,7 @@ class Pause:
         return self._deadline is not None and self._deadline <= now
 
     def _follow_descriptors(self) -> None:
-        wait_context = self._connection.wait_context
-        added, deleted = wait_context.get_changed_fds()
+        added, deleted = self._wait_context.get_changed_fds()
         if not (added or deleted):
             return
         for fd in deleted:  # first: a number that stands in both lists is another descriptor now
@@ -177,9 +194,8 @@ class Pause:
         for fd in fds:
             if fd in self._fds or self._waker.watch(fd, self._connection):
                 self._fds.append(fd)
-        wait_context = self._connection.wait_context
-        wait_context.mark()  # `follow` has seen these: from here on "changed" means changed since now
-        wait_context.reset()
+        self._wait_context.mark()  # `follow` has seen these: from here on "changed" means changed since now
+        self._wait_context.reset()
 
     def _set_timer(self, when: float | None, now: float) -> None:
         if self._timer is not None:
@@ -198,13 +214,13 @@ class Pause:
 
     def woken(self) -> None:
         """A completion or a readable descriptor: let the work go on, unless it was only told to try again later."""
-        if not self._fds and self._connection.wait_context.get_status() == AsyncStatus.EAGAIN:
+        if not self._fds and self._wait_context.get_status() == AsyncStatus.EAGAIN:
             return  # the timer is set: trying at once would spin
         self._delay = FIRST_POLL
         self._context.run(self._resume)
 
     def _resume(self) -> None:
-        _forget_status(self._connection.wait_context)
+        _forget_status(self._wait_context)
         self._connection.resume_paused(self._connection.loop.time())
 
     def end(self) -> None:
@@ -215,7 +231,7 @@ class Pause:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        _forget_status(self._connection.wait_context)
+        _forget_status(self._wait_context)
 
 
 def _forget_status(wait_context: WaitContext) -> None:

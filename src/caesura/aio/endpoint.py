@@ -128,8 +128,10 @@ class Terms:
         self.awaiter = Awaiter(self.loop)
 
     def call_later(self, seconds: float, function: Callable[[], object]) -> Cancellable:
-        """A timer for paused work: one of the loop's, whose thread this should be, or else on the thread for them."""
-        return (self.loop.call_later if get_ident() == self._thread else call_later)(seconds, function)
+        """A timer for paused work: a bell of the loop's, if this is its thread, else one on the thread for timers."""
+        if get_ident() != self._thread:
+            return call_later(seconds, function)
+        return self.waker.bells.call_later(self.loop, seconds, function)
 
 
 class Endpoint(Terms):

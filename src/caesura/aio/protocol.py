@@ -285,7 +285,11 @@ class TLSProtocol(asyncio.BufferedProtocol):
     def _follow_pause(self, now: float) -> None:
         """Follow work that is paused, or has been, and what it does to the flow of both directions."""
         connection = self.connection
-        if connection.error is None and (connection.waiting_for_async or connection.needs_job):
+        if (
+            not connection.at_rest
+            and connection.error is None
+            and (connection.waiting_for_async or connection.needs_job)
+        ):
             if self._pause is None:
                 self._pause = Pause(self, self._waker)
             self._pause.follow(connection.timeout(), now, poll=connection.needs_job)
@@ -542,7 +546,9 @@ class TLSProtocol(asyncio.BufferedProtocol):
         """Hold the raw transport while the application does not listen, or too much waits behind paused work."""
         connection = self.connection
         hold = (self._app_holds_reading and self.state is State.OPEN) or not (
-            connection.wants_data or connection.close_notify_received  # then we still want to see the peer go
+            connection.at_rest
+            or connection.wants_data
+            or connection.close_notify_received  # then we still want to see the peer go
         )
         if hold is not self._raw_held and not self.raw.is_closing():
             self._raw_held = hold

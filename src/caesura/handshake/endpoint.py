@@ -224,7 +224,8 @@ class Endpoint(Facts):
         if self._closed or self.error is not None:
             return None
         first: float | None = None
-        for due in (*self._timers(), *[part.deadline for part in self._parts()]):
+        parts = self._parts() if self._performer.limits else ()
+        for due in (*self._timers(), *[part.deadline for part in parts]):
             if due is not None and (first is None or due < first):
                 first = due
         return first

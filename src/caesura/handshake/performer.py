@@ -49,7 +49,7 @@ class Performer:
 
     __slots__ = (
         "_async_mode", "_awaiter", "_computed", "_deadline", "_engine", "_operations", "_record_engine",
-        "_server_side", "_wait_context", "trace", "waits_in_jobs",
+        "_server_side", "_wait_context", "limits", "trace", "waits_in_jobs",
     )  # fmt: skip
 
     def __init__(
@@ -65,6 +65,7 @@ class Performer:
         self._async_mode = async_mode
         self._wait_context = wait_context
         self._server_side = server_side
+        self.limits = False  # whether any work has had a deadline
         self.waits_in_jobs = True  # what pauses within a job of the caller's pauses that job
         self.adopt(settings)
 
@@ -100,7 +101,10 @@ class Performer:
         """
         if isinstance(request, Perform) and (request.operation in self._computed or self._only_computes(request)):
             return self._compute(request)
-        deadline = None if self._deadline is None else now + self._deadline
+        deadline = None
+        if self._deadline is not None:
+            deadline = now + self._deadline
+            self.limits = True
         if isinstance(request, Perform):
             pending = self._start(request, deadline)
             if pending.done():
@@ -134,7 +138,9 @@ class Performer:
 
     def resume(self, request: Perform[Any], pending: Pending[Any]) -> None:
         """Let work that waits for this thread go on."""
-        if pending.resumable and not pending.done():
+        if self.trace is None:
+            pending.resume()
+        elif pending.resumable and not pending.done():
             self._tell("resumed", request)
             pending.resume()
             if not pending.done():

@@ -88,6 +88,9 @@ def _pause(work: Pending[Any], timeout: float | None) -> None:
     context = job.wait_context
     assert context is not None
     del job  # a paused fiber must not hold its job
+    if timeout is None and not work.resumable:
+        _pause_until_told(work, context)
+        return
     waiting = _Waiting(context, work, timeout)
     try:
         while not work.done():
@@ -98,6 +101,26 @@ def _pause(work: Pending[Any], timeout: float | None) -> None:
             waiting.go_on()
     finally:
         waiting.end()
+
+
+def _pause_until_told(work: Pending[Any], context: WaitContext) -> None:
+    """The work ends by itself, and nothing limits the wait: all that `_Waiting` would do in this case."""
+    waits = True
+
+    def done(_: Pending[Any]) -> None:
+        if waits:
+            context.notify()
+
+    context.arm()
+    try:
+        work.on_done(done)
+        while not work.done():
+            pause_job()
+            if not context.owned:
+                context.drain()
+    finally:
+        waits = False
+        context.disarm()
 
 
 def ring_later(context: WaitContext | None, seconds: float, function: Callable[[], object]) -> Cancellable:

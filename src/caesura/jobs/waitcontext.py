@@ -135,6 +135,8 @@ class WaitContext:
 
     def get_all_fds(self) -> list[int]:
         """All descriptors, newest first (ASYNC_WAIT_CTX_get_all_fds(3))."""
+        if not self._entries:
+            return []
         with self._lock:
             return self._fds(self._entries)
 
@@ -183,7 +185,7 @@ class WaitContext:
         """
         with self._lock:
             self._callback, self._arg = callback, arg
-            tell = callback is not None and self._wakeup.clear()
+            tell = callback is not None and self._wakeup.is_set() and self._wakeup.clear()
             self._show_own()
         if tell:
             self.notify()
@@ -319,5 +321,5 @@ class WaitContext:
         self.close()
 
     def __del__(self, _finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
-        if not _finalizing():
+        if not (self._closed or _finalizing()):
             self.close()
