@@ -11,7 +11,7 @@ from caesura.context import Context
 from caesura.crypto.secrets import TrafficSecret
 from caesura.events import EarlyDataReason
 from caesura.handshake import hello
-from caesura.handshake.requests import Perform, PerformBoth, Receive, Request, Steps
+from caesura.handshake.requests import Perform, PerformBoth, Request, Steps
 from caesura.handshake.state import Established, Handshake
 from caesura.handshake.transport import Epoch, Profile
 from caesura.sessions import Session
@@ -122,12 +122,12 @@ class Hand:
 
     def receive(self, raw: bytes) -> None:
         """Hand over one message, which must be of a type that is asked for."""
-        assert isinstance(self.request, Receive)
+        assert isinstance(self.request, tuple)
         self.answer(self.decode(raw))
 
     def decode(self, raw: bytes) -> HandshakeMessage:
-        assert isinstance(self.request, Receive)
-        (kind,) = [each for each in self.request.types if each.msg_type == raw[0]]
+        assert isinstance(self.request, tuple)
+        (kind,) = [each for each in self.request if each.msg_type == raw[0]]
         return decode_message(kind, raw)
 
     def step(self, other: Hand) -> bool:
@@ -144,8 +144,8 @@ class Hand:
 
 def name_of(request: Request) -> str:
     """A request in a word."""
-    if isinstance(request, Receive):
-        return "receive " + " or ".join(each.__name__ for each in request.types)
+    if isinstance(request, tuple):
+        return "receive " + " or ".join(each.__name__ for each in request)
     if isinstance(request, Perform):
         return request.operation.name
     return f"{request.first.operation.name} and {request.second.operation.name}"

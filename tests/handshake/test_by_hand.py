@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from caesura.context import Context, Verify
-from caesura.handshake.requests import Perform, PerformBoth, Receive
+from caesura.handshake.requests import Perform, PerformBoth
 from tests.handshake.by_hand import Hand, pair_of, run
 from tests.support.link import link
 from tests.tls.world import asking_context, client_context, identity, server_context
@@ -223,7 +223,7 @@ def test_end_at_every_request(contexts: Contexts, how: str) -> None:
 @Flavours
 def test_asks_nothing_but_requests(contexts: Contexts) -> None:
     for server_side, number in halts(contexts):
-        assert type(brought_to(contexts, server_side, number).request) in (Receive, Perform, PerformBoth)
+        assert type(brought_to(contexts, server_side, number).request) in (tuple, Perform, PerformBoth)
 
 
 def test_key_shares_serve_one_connection() -> None:

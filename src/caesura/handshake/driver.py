@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 from caesura.handshake.inbox import Inbox
 from caesura.handshake.performer import NOT_YET, Ongoing, Performer, Working
-from caesura.handshake.requests import Receive, Request, Steps
+from caesura.handshake.requests import Request, Steps
 from caesura.jobs import NoJobs
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ class Driver(Working, Generic[T]):
     @property
     def at_work(self) -> bool:
         """Whether it stands at a piece of work, so that what it has sent since it heard the peer may not be all."""
-        return self._request is not None and not (self.done or isinstance(self._request, Receive))
+        return self._request is not None and not (self.done or isinstance(self._request, tuple))
 
     def advance(self, now: float) -> None:
         """Go on as far as answers are there.
@@ -45,8 +45,8 @@ class Driver(Working, Generic[T]):
         inbox, steps, request = self.inbox, self._steps, self._request
         while not self.done:
             try:
-                if isinstance(request, Receive):
-                    answer = inbox.take(request.types)
+                if isinstance(request, tuple):  # the types of which the next message may be
+                    answer = inbox.take(request)
                     if answer is None:
                         return
                 elif request is None:  # the generator has not begun

@@ -19,11 +19,8 @@ B = TypeVar("B")
 M = TypeVar("M", bound=HandshakeMessage)
 
 
-@dataclass(slots=True)
-class Receive:
-    """The peer's next message, which must be of one of these types."""
-
-    types: tuple[type[HandshakeMessage], ...]
+Receive = tuple[type[HandshakeMessage], ...]
+"""The peer's next message, which must be of one of these types."""
 
 
 @dataclass(slots=True)
@@ -49,7 +46,7 @@ Steps = Generator[Request, Any, T]
 
 def receive(*types: type[M]) -> Steps[M]:
     """The peer's next message. One of another type is unexpected_message."""
-    message: M = yield Receive(types)
+    message: M = yield types
     return message
 
 

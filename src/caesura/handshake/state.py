@@ -14,7 +14,7 @@ from caesura.context import Settings
 from caesura.crypto.identity import Identity
 from caesura.crypto.secrets import Secret
 from caesura.crypto.suites import Suite
-from caesura.handshake.requests import Receive, Steps
+from caesura.handshake.requests import Steps
 from caesura.handshake.schedule12 import Exporter12
 from caesura.handshake.stateless import Retried
 from caesura.handshake.transcript import Transcript
@@ -122,7 +122,7 @@ class Handshake:
 
     def receive_raw(self, *types: type[M]) -> Steps[M]:
         """The peer's next message, not yet part of the transcript: for hellos and for what signs the transcript."""
-        message: M = yield Receive(types)
+        message: M = yield types
         self.received += 1
         if self.trace is not None:
             self._trace_received(message)
@@ -130,7 +130,7 @@ class Handshake:
 
     def receive(self, *types: type[M]) -> Steps[M]:
         """The peer's next message; it joins the transcript."""
-        message: M = yield Receive(types)  # as in receive_raw: every generator on the way costs at each step
+        message: M = yield types  # as in receive_raw: every generator on the way costs at each step
         if self.trace is not None:
             self._trace_received(message)
         self.transcript.add(message.raw)
