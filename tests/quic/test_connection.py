@@ -233,6 +233,28 @@ def test_last_words_are_repeated_ever_more_rarely() -> None:
     assert times == [1, 2, 4, 8, 16, 32]
 
 
+def test_last_words_to_where_the_peer_has_not_proved_to_be() -> None:
+    """They are bounded as all that is sent there, whoever provokes them from elsewhere (RFC 9000 section 10.2.1)."""
+    forger = Forger()
+    forger.link.establish()
+    server, now = forger.victim, forger.link.now
+    server.datagrams_to_send(now)
+    there = ("203.0.113.9", 9)
+    said = came = 0
+    for number in range(600):
+        if number == 3:
+            server.shutdown(0, "enough")
+        if number < 3:
+            datagram = forger.packet(b"\x01")
+            came += len(datagram)
+            server.receive_datagram(datagram, there, now)
+        else:
+            server.receive_datagram(b"\x40" + bytes(30), CLIENT, now)
+        said += sum(len(data) for data, to in server.datagrams_to_send(now) if to == there)
+    assert server.addr == there
+    assert 0 < said <= 3 * came
+
+
 # --- key update -------------------------------------------------------------------------------------------------
 
 

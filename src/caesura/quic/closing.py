@@ -14,34 +14,44 @@ from caesura.errors import Error, IdleTimeout, LocalAlert, PeerAlert, PeerClose,
 from caesura.errors import TransportErrorCode as Code
 from caesura.quic import frames
 from caesura.quic.levels import ONE_RTT, ZERO_RTT
+from caesura.quic.path import Address, Path
 
 _PERIOD: Final = 3  # probe timeouts (section 10.2)
 _REASON: Final = 200  # bytes of reason phrase
 
 
 class Ending:
-    """The last state of a connection. Seconds. `datagram` is what is said, empty when draining."""
+    """The last state of a connection. Seconds. `datagram` is what is said on the path, empty when draining."""
 
-    __slots__ = ("_again", "_received", "datagram", "pending", "until")
+    __slots__ = ("_again", "_path", "_received", "datagram", "pending", "until")
 
-    def __init__(self, datagram: bytes, now: float, probe_timeout: float) -> None:
+    def __init__(self, datagram: bytes, path: Path, now: float, probe_timeout: float) -> None:
+        self._path = path
         self.datagram = datagram
         self.pending = bool(datagram)
         self.until = now + _PERIOD * probe_timeout
         self._received = 0
         self._again = 1
 
-    def received(self) -> None:
-        """The peer has sent something: at the first, second, fourth … time it is told again."""
+    def received(self, size: int, addr: Address) -> None:
+        """Something has come, perhaps of the peer's: at the first, second, fourth … time it is told again.
+
+        Not beyond what may be sent to an address that has proved nothing (section 10.2.1).
+        """
         self._received += 1
-        if self.datagram and self._received >= self._again:
+        if addr == self._path.address:
+            self._path.received += size
+        if self.datagram and self._received >= self._again and len(self.datagram) <= self._path.room:
             self._again *= 2
             self.pending = True
 
-    def drain(self) -> None:
-        """The peer knows that it is over: nothing more is said."""
-        self.datagram = b""
+    def take(self) -> list[tuple[bytes, Address]]:
+        """What is to be said now, and where."""
+        if not self.pending:
+            return []
         self.pending = False
+        self._path.sent += len(self.datagram)
+        return [(self.datagram, self._path.address)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ class QUICConnection(Application):
         if self._closed:
             return
         if self._ending is not None:
-            self._ending.received()
+            self._ending.received(len(data), addr)
             return
         self._take([data if type(data) is bytes else bytes(data)], addr, now, ecn)
 
@@ -179,10 +179,7 @@ class QUICConnection(Application):
         """Every datagram that may be sent now, with the address it goes to; handed over once."""
         ending = self._ending
         if ending is not None:
-            if not ending.pending or self._closed:
-                return []
-            ending.pending = False
-            return [(ending.datagram, self._paths.active.address)]
+            return [] if self._closed else ending.take()
         if self._closed or not self._begun:
             return []
         needs_job = self.needs_job

@@ -284,7 +284,7 @@ class Parts(Endpoint):
             silent = CloseInfo(SILENT, 0, str(self.error or ""), local=True, transport=True)
             self.close_info = silent if close is None else close.info()
         datagram = self._writer.last_words(close) if close is not None and self._begun else b""
-        self._ending = Ending(datagram, self._now, self._probe_timeout())
+        self._ending = Ending(datagram, self._paths.active, self._now, self._probe_timeout())
         if self._qlog is not None:
             self._qlog.connection_closed(self.error, self._now, by_us=close is not None)
         self._drop()
