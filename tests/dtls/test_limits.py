@@ -9,12 +9,13 @@ from __future__ import annotations
 import pytest
 
 from caesura.context import Limits
+from caesura.dtls import DTLSConnection
 from caesura.errors import BadRecordMAC, IdleTimeout, IllegalParameter, UnexpectedMessage
 from tests.dtls.tap import ACK, ALERT, DATA, HANDSHAKE
 from tests.dtls.test_acks import losing
 from tests.dtls.test_forgeries import piece
-from tests.dtls.world import linked, tapped
-from tests.support.datagram_link import ByHand, drain, received
+from tests.dtls.world import client_context, linked, server_context, tapped
+from tests.support.datagram_link import CLIENT, ByHand, drain, received
 
 
 def ready(**limits: int):  # type: ignore[no-untyped-def]
@@ -163,3 +164,21 @@ def test_idle_timeout_of_a_handshake_whose_peer_falls_silent_within_its_flight()
     link.wait(0.2)
     assert isinstance(link.client.error, IdleTimeout)
     assert len([each for each in link.sent if each.by_client]) == 2  # its hello, and an ACK
+
+
+def test_amplification_is_by_what_came_from_there() -> None:
+    """A client that is not where its hello says it is cannot make up for that by what it sends from elsewhere."""
+    client = DTLSConnection(client_context(), server_side=False, server_hostname="localhost")
+    client.advance(0.0)
+    ((hello, _),) = client.datagrams_to_send(0.0)
+    server = DTLSConnection(
+        server_context(dtls={"cookies": False, "mtu": 300}), server_side=True, address_validated=False
+    )
+    server.receive_datagram(hello, CLIENT, 0.0)
+    said, now = 0, 0.0
+    while server.error is None:
+        server.receive_datagram(bytes(1000), ("203.0.113.9", 9), now)
+        said += sum(len(data) for data, _ in server.datagrams_to_send(now))
+        now = server.timeout() or now
+        server.handle_timeout(now)
+    assert 0 < said <= 3 * len(hello)

@@ -126,7 +126,8 @@ class DTLSConnection(DTLSParts):
             return
         if self.addr is None:
             self.addr = self.heard_from = addr
-        self._address.received(len(data))
+        if addr == self.addr:
+            self._address.received(len(data))
         if self.error is not None:
             again = self._alerts.again() if not self._writer.out else None
             if again is not None:
