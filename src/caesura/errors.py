@@ -54,6 +54,11 @@ class AlertDescription(IntEnum):
     ech_required = 121
 
 
+def printable(text: str) -> str:
+    """Text of the peer's making, fit for a message or a log: short, and without control characters."""
+    return "".join(char if char.isprintable() else "?" for char in text[:200]) + ("…" if len(text) > 200 else "")
+
+
 class Error(ssl.SSLError):
     """Whatever this library raises on purpose.
 
@@ -546,7 +551,7 @@ class PeerClose(Error):
             name = f"the alert {ALERTS[error_code & 0xFF].name}"
         else:
             name = f"{'application' if application else 'transport'} error {error_code:#x}"
-        super().__init__(f"the peer closed with {name}{f': {reason_phrase}' if reason_phrase else ''}")
+        super().__init__(f"the peer closed with {name}{f': {printable(reason_phrase)}' if reason_phrase else ''}")
 
 
 class StreamReset(Error):

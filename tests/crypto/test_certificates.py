@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caesura.crypto import certificates
-from caesura.crypto.certificates import load_certificates, load_private_key, parse_certificate, printable
-from caesura.errors import BadCertificate, ConfigError, Error, LocalAlert
+from caesura.crypto.certificates import load_certificates, load_private_key, parse_certificate
+from caesura.errors import BadCertificate, ConfigError, Error, LocalAlert, printable
 from tests.support.pki import Credential, general_names, pki
 
 PEM, DER = Encoding.PEM, Encoding.DER

@@ -180,6 +180,19 @@ def test_closing_with_words() -> None:
     assert link.ours.happened(ConnectionTerminated)
 
 
+def test_a_peers_words_are_no_line_in_a_log() -> None:
+    """Nor do they move the cursor of whoever reads it: what they were is in `reason_phrase`."""
+    words = "gone\nERROR\x1b[2J" + "!" * 100
+    link = linked().establish()
+    link.ours.connection.shutdown(5, words)
+    link.wait(1.0)
+    error = link.server.error
+    assert isinstance(error, PeerClose)
+    assert error.reason_phrase == words
+    assert "gone?ERROR?[2J!!" in str(error)
+    assert str(error).isprintable()
+
+
 def test_closing_before_the_handshake_is_complete_says_no_more_than_that() -> None:
     link = linked()
     link.start()

@@ -12,9 +12,9 @@ from typing import TypeAlias
 from rich.table import Table
 from rich.text import Text
 
-from caesura.crypto.certificates import Certificate, parse_certificate, printable
+from caesura.crypto.certificates import Certificate, parse_certificate
 from caesura.dtls import DTLSConnection
-from caesura.errors import LocalAlert
+from caesura.errors import LocalAlert, printable
 from caesura.events import EarlyDataReason, EarlyDataStatus
 from caesura.quic import QUICConnection
 from caesura.tls import TLSConnection

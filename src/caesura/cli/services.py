@@ -21,7 +21,7 @@ from caesura.cli.www import (
     refusal,
     response_head,
 )
-from caesura.crypto.certificates import printable
+from caesura.errors import printable
 
 CHUNK = 65_536  # bytes read at a time
 REQUEST_SECONDS = 10.0  # for a whole request to arrive

@@ -23,8 +23,7 @@ from caesura.cli.common import (
 from caesura.cli.facts import facts_line
 from caesura.cli.services import Service, sent_back
 from caesura.context import Context
-from caesura.crypto.certificates import printable
-from caesura.errors import ConfigError, Error, ZeroReturn
+from caesura.errors import ConfigError, Error, ZeroReturn, printable
 
 AnyServer: TypeAlias = aio.Server | aio.DatagramServer | aio.QUICServer
 

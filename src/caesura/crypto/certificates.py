@@ -22,7 +22,7 @@ from cryptography.x509.oid import PublicKeyAlgorithmOID
 
 from caesura.crypto.names import Address, ServerName, matches
 from caesura.crypto.signatures import LocalKey, NativePrivateKey, PublicKey
-from caesura.errors import BadCertificate, ConfigError, UnsupportedCertificate
+from caesura.errors import BadCertificate, ConfigError, UnsupportedCertificate, printable
 
 Source: TypeAlias = str | os.PathLike[str] | bytes
 """A path (`str` or path-like), or the PEM or DER bytes themselves; a `str` that holds PEM text is taken as such."""
@@ -167,11 +167,6 @@ class Certificate:
 
 def _public_key(native: x509.Certificate) -> PublicKey:
     return PublicKey(native.public_key(), pss=native.public_key_algorithm_oid == PublicKeyAlgorithmOID.RSASSA_PSS)
-
-
-def printable(text: str) -> str:
-    """Text of the peer's making, fit for a message or a log: short, and without control characters."""
-    return "".join(char if char.isprintable() else "?" for char in text[:200]) + ("…" if len(text) > 200 else "")
 
 
 _CACHED_SIZE: Final = 8192  # bytes; larger ones are rare, and 512 of them must not fill the memory

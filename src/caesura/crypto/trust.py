@@ -51,14 +51,13 @@ from caesura.crypto.certificates import (
     Certificate,
     Source,
     parse_certificate,
-    printable,
     read_source,
     split_certificates,
 )
 from caesura.crypto.names import ServerName
 from caesura.crypto.rawkeys import KeySource, load_public_keys
 from caesura.crypto.signatures import MINIMUM_RSA_BITS, KeyKind, PublicKey
-from caesura.errors import AlertDescription, BadCertificate, CertificateVerifyError, ConfigError, LocalAlert
+from caesura.errors import AlertDescription, BadCertificate, CertificateVerifyError, ConfigError, LocalAlert, printable
 
 Purpose: TypeAlias = Literal["server", "client"]
 """Whose chain it is: the extended key usage to be looked for is that of TLS servers or of TLS clients."""
