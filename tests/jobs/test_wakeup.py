@@ -112,12 +112,15 @@ def test_waiting_ends_with_the_first_readable_descriptor(signal: Wakeup) -> None
 # --- the clock ------------------------------------------------------------------------------------------------------
 
 
-def test_timers_ring_in_the_order_of_their_times() -> None:
+def test_timers_ring_in_the_order_of_their_times(monkeypatch: pytest.MonkeyPatch) -> None:
     rung: list[int] = []
     done = threading.Event()
-    call_later(0.002, done.set)
-    call_later(0.001, lambda: rung.append(2))
-    call_later(0, lambda: rung.append(1))
+    now = wakeup.monotonic()
+    with monkeypatch.context() as patched:
+        patched.setattr(wakeup, "monotonic", lambda: now)  # all three are set at the same moment, however long it takes
+        call_later(0.002, done.set)
+        call_later(0.001, lambda: rung.append(2))
+        call_later(0, lambda: rung.append(1))
     done.wait()
     assert rung == [1, 2]
 
