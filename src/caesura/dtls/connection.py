@@ -536,7 +536,7 @@ class DTLSConnection(DTLSParts):
         except (DecodeError, IllegalParameter) as error:
             self._wrong(epoch, error)
             return
-        self._trace("alert received", getattr(description, "name", str(description)))
+        self._trace("alert received", description)
         if description is not AlertDescription.close_notify:
             undecided = self._version is None and Version.DTLS12 in self._settings.versions
             self._alerted(level, description, undecided=undecided)
@@ -606,11 +606,11 @@ class DTLSConnection(DTLSParts):
             raise UnexpectedMessage(f"message type {kind} after the handshake")
         if self.server_side:
             raise NoRenegotiation(section="RFC 5246 section 7.2.2")
-        self._trace("received", HandshakeType.hello_request.name)
+        self._trace("received", HandshakeType.hello_request)
         self._key_updates.asked_again()
         if not self.close_notify_sent:
             self._writer.send(_ALERT, alerts.warning(AlertDescription.no_renegotiation), self._writer.current)
-            self._trace("alert sent", AlertDescription.no_renegotiation.name)
+            self._trace("alert sent", AlertDescription.no_renegotiation)
 
     # --- the end of the handshake ------------------------------------------------------------------------------------
 

@@ -258,4 +258,4 @@ class DTLSParts(DTLSTransport):
         """A message of ours after the handshake."""
         raw = message.encode()
         self._retransmission.queue(Epoch.APPLICATION, raw)
-        self._trace("sent", message.msg_type.name, len(raw))
+        self._trace("sent", message.msg_type, len(raw))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable
+from enum import Enum
 from typing import Protocol, TypeVar
 
 from caesura.context import Context, Method, Settings
@@ -270,7 +271,7 @@ class Endpoint(Facts):
             raise UsageError("shutdown: the handshake is not complete; close() gives it up")
         self.close_notify_sent = True
         self._send_close_notify()
-        self._trace("alert sent", AlertDescription.close_notify.name)
+        self._trace("alert sent", AlertDescription.close_notify)
 
     def abort(self, error: LocalAlert) -> None:
         """Refuse the peer, at any moment: end the connection with this error's alert. Nothing happens after its end.
@@ -403,9 +404,10 @@ class Endpoint(Facts):
             self._close_requested = True
             raise error
 
-    def _trace(self, kind: str, name: str, size: int = 0) -> None:
+    def _trace(self, kind: str, what: object, size: int = 0) -> None:
+        """Tell who listens of a message, an alert or something else: a registry's member goes by its name."""
         if self._performer.trace is not None:
-            self._performer.trace(kind, name, size)
+            self._performer.trace(kind, what.name if isinstance(what, Enum) else str(what), size)
 
     # --- after the handshake --------------------------------------------------------------------------------------
 
@@ -414,7 +416,7 @@ class Endpoint(Facts):
         self._post.append(Driver(steps, self._performer, Inbox(0) if inbox is None else inbox))
 
     def _received(self, message: M) -> M:
-        self._trace("received", message.msg_type.name, len(message.raw))
+        self._trace("received", message.msg_type, len(message.raw))
         return message
 
     def _ticket_received(self, message: NewSessionTicket) -> None:
@@ -507,7 +509,7 @@ class Endpoint(Facts):
         elif not isinstance(error, PeerAlert | UnexpectedEOF | ReadTimeoutExpired | IdleTimeout):
             description = AlertDescription.internal_error
         if description is not None and not self.close_notify_sent and self._send_fatal_alert(description):
-            self._trace("alert sent", description.name)
+            self._trace("alert sent", description)
         self._drop()
 
     @abstractmethod

@@ -113,7 +113,7 @@ class LaterAuthentication(RecordEndpoint):
         """The server wants to see a certificate: an answer follows, unless we have said that nothing will."""
         done = self._established
         assert done is not None
-        self._trace("received", request.msg_type.name, len(request.raw))
+        self._trace("received", request.msg_type, len(request.raw))
         post_auth.check_request(request)
         self._answers += 1
         if self._answers > self._settings.limits.authentications:

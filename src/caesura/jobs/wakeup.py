@@ -24,7 +24,7 @@ from caesura.errors import UsageError
 
 __all__ = ["Lock", "Timer", "Wakeup", "call_later", "loop_future", "monotonic", "report", "thread_id", "wait_readable"]
 
-Lock = threading.RLock  # re-entrant, because a finaliser may run anywhere, also where the lock is held
+Lock = type(threading.RLock())  # re-entrant, because a finaliser may run anywhere, also where the lock is held
 thread_id = threading.get_ident
 
 

@@ -218,10 +218,10 @@ class Parts(Endpoint):
         self._reread = False  # whether keys have come that packets may have waited for
         self._version_settled = False  # whether the peer has gone on in a version
 
-    def _trace(self, kind: str, name: str, size: int = 0) -> None:
+    def _trace(self, kind: str, what: object, size: int = 0) -> None:
         """See `Endpoint`; in another turn than the application's it is not told."""
         if self.turn.handshakes:
-            super()._trace(kind, name, size)
+            super()._trace(kind, what, size)
 
     def _space(self, number: int, level: int) -> PacketSpace:
         options = self._settings.quic

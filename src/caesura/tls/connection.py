@@ -411,7 +411,7 @@ class TLSConnection(PostHandshake):
             key, self._armed = self._armed, None
             if key is None or content != b"\x01":
                 raise UnexpectedMessage("change_cipher_spec", section="RFC 5246 section 7.1")
-            self._trace("received", ContentType.change_cipher_spec.name, 1)
+            self._trace("received", ContentType.change_cipher_spec, 1)
             self._reader.install(key)
             self._epoch = Epoch.HANDSHAKE  # not more: the Finished has to come
             return
@@ -429,7 +429,7 @@ class TLSConnection(PostHandshake):
         if not content:
             raise UnexpectedMessage("an empty alert record", section="RFC 9846 section 5.4")
         level, description = alerts.read_untrusted(content, older=self._tls12)
-        self._trace("alert received", getattr(description, "name", str(description)))
+        self._trace("alert received", description)
         if description is not AlertDescription.close_notify:
             hello_phase = not self.server_side and self._epoch is Epoch.INITIAL
             undecided = hello_phase and Version.TLS12 in self._settings.versions
@@ -478,7 +478,7 @@ class TLSConnection(PostHandshake):
         """Write with these keys from now on; in TLS 1.2 behind ChangeCipherSpec."""
         if isinstance(keys, Protection12):
             self._writer.change_cipher_spec(RecordKey12(keys))
-            self._trace("sent", ContentType.change_cipher_spec.name, 1)
+            self._trace("sent", ContentType.change_cipher_spec, 1)
             return
         key = record_key(keys, PROFILE.label_prefix)
         self._writer.install(key, early=epoch is Epoch.EARLY_DATA)

@@ -101,19 +101,19 @@ class PostHandshake(LaterAuthentication):
         if self.server_side:
             raise UnexpectedMessage(f"message type {kind} after the handshake")
         self._inbox.take((HelloRequest,))
-        self._trace("received", HandshakeType.hello_request.name)
+        self._trace("received", HandshakeType.hello_request)
         self._since_data()
         self._key_updates += 1
         if self._key_updates > self._settings.limits.key_updates:
             raise UnexpectedMessage(f"more than {self._settings.limits.key_updates} HelloRequests without data")
         if not self.close_notify_sent:
             self._writer.alert(AlertDescription.no_renegotiation)
-            self._trace("alert sent", AlertDescription.no_renegotiation.name)
+            self._trace("alert sent", AlertDescription.no_renegotiation)
 
     def _key_update_received(self) -> None:
         message = self._inbox.take((KeyUpdate,))
         assert isinstance(message, KeyUpdate)
-        self._trace("received", message.msg_type.name, len(message.raw))
+        self._trace("received", message.msg_type, len(message.raw))
         if not self._inbox.empty:
             raise UnexpectedMessage("a message behind a KeyUpdate in its record", section="RFC 9846 section 5.1")
         self._since_data()
