@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import socket
 from typing import Any
@@ -19,12 +20,17 @@ from tests.aio.support import (
     Echo,
     Recorder,
     Wire,
+    alive,
     client_context,
+    close,
+    connect,
     identity,
     port_of,
     protocols,
     server_context,
+    serving,
     trust,
+    until,
     virtual_time,
 )
 from tests.support.pki import pki
@@ -513,6 +519,38 @@ async def test_a_forged_record_ends_the_connection() -> None:
         await peer.finish()
         assert isinstance(peer.connection.error, PeerAlert)
         await peer.close()
+
+
+@virtual_time
+async def test_a_peer_that_ends_its_transport_while_we_close_is_not_waited_for() -> None:
+    lost: asyncio.Queue[Recorder] = asyncio.Queue()
+
+    def factory() -> Recorder:
+        lost.put_nowait(recorder := Recorder())
+        return recorder
+
+    loop = asyncio.get_running_loop()
+    async with await aio.create_server(factory, HOST, 0, context=server_context(ticket_count=0)) as server:
+        peer = await (await ByHand.connect(port_of(server))).handshake()
+        recorder = await lost.get()
+        began = loop.time()
+        recorder.transport.close()
+        peer.writer.write_eof()
+        await recorder.told("lost")
+        assert loop.time() - began < 1
+        assert recorder.error is None
+        await peer.close()
+
+
+async def test_a_connection_that_is_over_is_held_by_nobody() -> None:
+    gc.collect()
+    gc.disable()  # what holds itself would stay
+    try:
+        async with serving() as port:
+            await close((await connect(port))[1])
+            await until(lambda: not alive)
+    finally:
+        gc.enable()
 
 
 async def test_an_answer_to_the_data_before_a_forged_record_is_nobodys_mistake() -> None:
