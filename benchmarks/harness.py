@@ -33,8 +33,8 @@ from cryptography.hazmat.backends.openssl import backend
 
 SAMPLE = 0.005  # seconds that a sample lasts, about
 PROCESSES = 5
-ROUNDS = 15  # in each process
-WARM_UP = 3  # samples of each contestant that are thrown away
+ROUNDS = 24  # in each process
+WARM_UP = 5  # samples of each contestant that are thrown away
 
 Progress: TypeAlias = Callable[[float], object]
 """Told the fraction of a row that is done."""

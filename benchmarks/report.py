@@ -16,7 +16,7 @@ from rich.text import Text
 from benchmarks.harness import PROCESSES, Line, Result
 
 FOLDER = Path(__file__).parent / "results"
-WIDTH = 144  # columns, where there is no terminal to ask
+WIDTH = 172  # columns, where there is no terminal to ask
 
 
 def table(results: Sequence[Result], machine: dict[str, Any]) -> Table:
