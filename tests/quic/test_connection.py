@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 
 from caesura.crypto.quic import initial_secrets
@@ -34,6 +37,25 @@ from tests.quic.link import START, QUICLink, client_context, linked, server_cont
 from tests.support.datagram_link import CLIENT, SERVER, ByHand, Lossy
 
 DATA = bytes(range(256)) * 2000
+
+
+def test_a_connection_that_nobody_has_any_more_is_gone_at_once() -> None:
+    gc.disable()  # what refers to itself would wait for the collector
+    try:
+        client = QUICConnection(client_context(), server_side=False, server_hostname="localhost")
+        server = QUICConnection(server_context(), server_side=True)
+        client.advance(0.0)
+        for _ in range(10):
+            for side, other in ((client, server), (server, client)):
+                for datagram, _address in side.datagrams_to_send(0.0):
+                    other.receive_datagram(datagram, None, 0.0)
+        assert client.handshake_confirmed
+        assert server.handshake_confirmed
+        watched = weakref.ref(client), weakref.ref(server)
+        del client, server, side, other
+        assert [each() for each in watched] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_a_handshake_takes_two_round_trips_and_no_more() -> None:

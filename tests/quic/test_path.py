@@ -20,22 +20,30 @@ class World:
 
     def __init__(self, limit: int = 4, spare: int = 3) -> None:
         self.numbers = count()
-        self.resets = 0
+        self._resets = 0
         self.ids = PeerConnectionIds(8, b"id000000", Outbox())
         for number in range(1, spare + 1):
             self.ids.received(number, 0, b"id%06d" % number, bytes([number]) * 16)
         home = Path(HOME, self.ids.first, self.random, 3, validated=True)
-        self.paths = Paths(home, self.ids, limit, 3, self.random, self.new_path)
+        self.paths = Paths(home, self.ids, limit, 3, self.random)
 
     def random(self, size: int) -> bytes:
         return next(self.numbers).to_bytes(size, "big")
 
-    def new_path(self) -> None:
-        self.resets += 1
+    @property
+    def resets(self) -> int:
+        """How often another host was sent to."""
+        self.look()
+        return self._resets
+
+    def look(self) -> None:
+        self._resets += self.paths.moved
+        self.paths.moved = False
 
     def move(self, address: tuple[str, int], now: float = 0.0, *, same_id: bool = False) -> Path:
         path = self.paths.find(address) or self.paths.add(address, same_id=same_id)
         self.paths.migrate(path, now, PTO)
+        self.look()
         return path
 
 

@@ -278,6 +278,7 @@ class QUICConnection(Application):
                 self._datagrams.fit(self._writer.room)
         if not self._paths.expire(now):
             raise NoViablePath("the peer cannot be reached where it seems to be", section="RFC 9000 section 9.3.2")
+        self._look_for_new_path()
         if self._reader.phases is not None:
             self._reader.phases.expire(now)
 
@@ -447,6 +448,7 @@ class QUICConnection(Application):
             self._used = used
         elif newest and flags & NOT_PROBING and self._may_move:
             paths.migrate(path, self._now, self._probe_timeout())
+            self._look_for_new_path()
             self._used = used
 
     def _long_packet(self, opened: Opened, header: LongHeader, ecn: int) -> None:

@@ -104,6 +104,7 @@ class FrameHandling(HandshakeTransport):
     def on_path_response(self, data: bytes) -> None:
         """PATH_RESPONSE."""
         self._paths.answered(data)
+        self._look_for_new_path()
 
     def on_connection_close(self, error_code: int, frame_type: int | None, reason: bytes) -> None:
         """CONNECTION_CLOSE: it is over, and nothing more is said (RFC 9000 section 10.2.2)."""

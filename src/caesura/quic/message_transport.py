@@ -179,7 +179,8 @@ class HandshakeTransport(Parts):
         write, read = self._spaces[APPLICATION_SPACE].write, self._read_secret
         assert write is not None
         assert read is not None
-        self._reader.phases = KeyPhases(write, read, self._parameters.label, self._probe_timeout)
+        probe_timeout = self._loss.round_trip.longest_probe_timeout
+        self._reader.phases = KeyPhases(write, read, self._parameters.label, probe_timeout)
         self._read_secret = None
         self._reread = True
         before = self._early.remembered

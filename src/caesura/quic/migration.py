@@ -17,10 +17,11 @@ from caesura.quic.path import Address, Path
 class Paths:
     """All paths of one connection: the active one, and at most `limit` others, of which the latest are kept.
 
-    `on_new_path` is called when another host is sent to: what was learnt of the old path is not true of that one.
+    `moved`: whether another host is sent to since somebody looked, who sets it back: what was learnt of the old path is
+    not true of that one.
     """
 
-    __slots__ = ("_amplification", "_ids", "_limit", "_on_new_path", "_others", "_random", "active", "preferred")
+    __slots__ = ("_amplification", "_ids", "_limit", "_others", "_random", "active", "moved", "preferred")
 
     def __init__(
         self,
@@ -29,7 +30,6 @@ class Paths:
         limit: int,
         amplification: int,
         random: Callable[[int], bytes],
-        on_new_path: Callable[[], object],
     ) -> None:
         self.active = active
         self.preferred: Path | None = None  # of a server, while that is being found out about
@@ -38,7 +38,7 @@ class Paths:
         self._limit = limit
         self._amplification = amplification
         self._random = random
-        self._on_new_path = on_new_path
+        self.moved = False
 
     @property
     def all(self) -> list[Path]:
@@ -74,7 +74,7 @@ class Paths:
             path.validate(now, probe_timeout)
             previous.validate(now, probe_timeout)  # perhaps only somebody's copies came from elsewhere (section 9.3.3)
         if _host(path.address) != _host(previous.address):
-            self._on_new_path()
+            self.moved = True
 
     def try_out(self, address: Address, now: float, probe_timeout: float) -> None:
         """Find out whether the server is at the address that it prefers, and go there if it is (section 9.6.1)."""
@@ -91,7 +91,7 @@ class Paths:
         self._others.remove(path)
         self._others.append(previous)
         self._ids.retire(previous.peer_id)
-        self._on_new_path()
+        self.moved = True
 
     def answered(self, data: bytes) -> Path | None:
         """A PATH_RESPONSE has come: the path that is validated by it, if any (section 8.2.3)."""
@@ -115,7 +115,7 @@ class Paths:
             self._others.remove(good)
             self.active = good
             self._leave(path)
-            self._on_new_path()
+            self.moved = True
         return True
 
     @property

@@ -189,9 +189,7 @@ class Parts(Endpoint):
         self._peer_ids = PeerConnectionIds(options.active_connection_id_limit, first, self._outbox)
         validated = client or self._validated is not None
         self._path = Path(addr, self._peer_ids.first, random, options.max_amplification, validated=validated)
-        self._paths = Paths(
-            self._path, self._peer_ids, options.paths, options.max_amplification, random, self._on_new_path
-        )
+        self._paths = Paths(self._path, self._peer_ids, options.paths, options.max_amplification, random)
         self._reader = Receiver(
             self._spaces, self._local_ids, options.undecryptable_packets, fixed_bit=not options.grease_quic_bit
         )
@@ -261,8 +259,13 @@ class Parts(Endpoint):
         if space == INITIAL_SPACE:
             self._reader.initial = None
 
+    def _look_for_new_path(self) -> None:
+        if self._paths.moved:
+            self._on_new_path()
+
     def _on_new_path(self) -> None:
         """Another host is sent to (RFC 9000 section 9.4)."""
+        self._paths.moved = False
         self._loss.new_path()
         self._begin_to_spin()
         mtu = PathMTU(BASE)
@@ -275,8 +278,7 @@ class Parts(Endpoint):
         self._writer.spin = 0 if self._spins else self._settings.random(1)[0] & SPIN_BIT
 
     def _probe_timeout(self) -> float:
-        round_trip = self._loss.round_trip
-        return round_trip.probe_timeout + round_trip.max_ack_delay
+        return self._loss.round_trip.longest_probe_timeout()
 
     def _end(self, close: Close | None) -> None:
         """Closing, or draining when there is nothing to say."""

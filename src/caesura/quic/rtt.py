@@ -45,6 +45,10 @@ class RoundTrip:
         """The PTO without the peer's delay and without backing off (section 6.2.1)."""
         return self.smoothed + max(4 * self.variation, GRANULARITY)
 
+    def longest_probe_timeout(self) -> float:
+        """The PTO with the peer's delay, as it is for 1-RTT packets."""
+        return self.probe_timeout + self.max_ack_delay
+
     @property
     def loss_delay(self) -> float:
         """How much later a packet sent after another may be acknowledged before that one is lost (section 6.1.2)."""
@@ -53,4 +57,4 @@ class RoundTrip:
     @property
     def persistent_congestion(self) -> float:
         """For how long all must be lost for congestion to be called persistent (section 7.6.1)."""
-        return 3 * (self.probe_timeout + self.max_ack_delay)
+        return 3 * self.longest_probe_timeout()

@@ -357,9 +357,9 @@ class Sender(Working):
         return draft if payload else None
 
     def _waiting(self, space: PacketSpace) -> bool:
-        if space.crypto or space.number != APPLICATION_SPACE:
+        if space.number != APPLICATION_SPACE:
             return bool(space.crypto)
-        return bool(self._streams.schedule or self._outbox or self._datagrams)
+        return bool(space.crypto or self._streams.schedule or self._outbox or self._datagrams)
 
     def _content(self, space: PacketSpace, room: int, payload: list[bytes], recalls: list[Recall], now: float) -> int:
         """Everything ack-eliciting that there is and fits; the room that is left."""
